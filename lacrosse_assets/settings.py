@@ -1,0 +1,148 @@
+"""The environment, read and validated once. Nothing else in this project reads an environment variable.
+
+`.env.example` lists the same variables with what they mean; CONTRACT.md's section 8 is where the names come from.
+"""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from click import ClickException
+from dotenv import dotenv_values
+from pydantic import Field, SecretStr, ValidationError, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
+
+# What `LACROSSE_DEPLOYMENT=services` cannot do without, with an example of each for the error message.
+SERVICE_ADDRESSES = {
+    "AWS_ENDPOINT_URL_S3": "http://localhost:9000",
+    "AWS_ACCESS_KEY_ID": "the object store's user",
+    "AWS_SECRET_ACCESS_KEY": "the object store's password",
+    "MONGODB_URI": "mongodb://localhost:27017",
+    "SIDEARMDB_URL": "mssql+pyodbc://user:password@localhost/sidearmdb?driver=ODBC+Driver+18+for+SQL+Server",
+}
+
+# The schemes by which an address is recognized as one, so that a slip shows here and not as a time-out later.
+SCHEMES = {
+    "AWS_ENDPOINT_URL_S3": ("http://", "https://"),
+    "MONGODB_URI": ("mongodb://", "mongodb+srv://"),
+    "SPARK_REMOTE": ("sc://",),
+}
+
+
+class SettingsError(ClickException):
+    """A setting that cannot be worked with. Its message is one line that names the variable and the way out.
+
+    A `ClickException`, because Dagster's command line (and ours) prints those as `Error: …`, without a traceback.
+    """
+
+
+class Settings(BaseSettings):
+    """All settings. Built by `load_settings`, which turns what pydantic finds wrong into one line."""
+
+    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", populate_by_name=True)
+
+    deployment: Literal["embedded", "services", "mock"] = Field("embedded", validation_alias="LACROSSE_DEPLOYMENT")
+    state_dir: Path = Field(PROJECT_ROOT / ".lacrosse", validation_alias="LACROSSE_STATE_DIR")
+
+    s3_endpoint_url: str = Field("", validation_alias="AWS_ENDPOINT_URL_S3")
+    aws_access_key_id: SecretStr = Field(SecretStr(""), validation_alias="AWS_ACCESS_KEY_ID")
+    aws_secret_access_key: SecretStr = Field(SecretStr(""), validation_alias="AWS_SECRET_ACCESS_KEY")
+    aws_region: str = Field("us-east-1", validation_alias="AWS_REGION")
+    gamestream_bucket: str = Field("gamestreams", validation_alias="GAMESTREAM_BUCKET")
+    gamestream_key: str = Field("gamestream.txt", validation_alias="GAMESTREAM_KEY")
+    mongodb_uri: SecretStr = Field(SecretStr(""), validation_alias="MONGODB_URI")
+    sidearmdb_url: SecretStr = Field(SecretStr(""), validation_alias="SIDEARMDB_URL")
+    spark_remote: str = Field("", validation_alias="SPARK_REMOTE")
+
+    home_team_id: int = Field(101, gt=0, validation_alias="HOME_TEAM_ID")
+    away_team_id: int = Field(205, gt=0, validation_alias="AWAY_TEAM_ID")
+    delay: float = Field(0.25, ge=0, allow_inf_nan=False, validation_alias="DELAY")
+
+    @model_validator(mode="after")
+    def two_teams(self) -> Self:
+        if self.home_team_id == self.away_team_id:
+            raise ValueError(f"HOME_TEAM_ID and AWAY_TEAM_ID are both {self.home_team_id}: a game has two teams")
+        return self
+
+
+def embedded_addresses_file(state_dir: Path) -> Path:
+    """Where the embedded services write their addresses while they are up."""
+    return state_dir / "embedded.env"
+
+
+def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """Read and check the environment; one `SettingsError` of one line for whatever is wrong with it.
+
+    What a deployment fixes by itself is laid over the environment of this process, so that boto3, PySpark and
+    Dagster's `EnvVar` see the same addresses as our code does: the embedded services' addresses in `embedded`; no
+    Spark Connect server in `mock`, which needs no service.
+    """
+    if environ is None:
+        deployment = os.environ.get("LACROSSE_DEPLOYMENT") or "embedded"
+        if deployment == "mock":
+            os.environ.pop("SPARK_REMOTE", None)
+        elif deployment == "embedded":
+            os.environ.update(_embedded_addresses(_parse(os.environ).state_dir))
+        environ = os.environ
+    settings = _parse(environ)
+    if settings.deployment != "mock":
+        _check_addresses(environ)
+    return settings
+
+
+def _parse(environ: Mapping[str, str]) -> Settings:
+    known = {str(field.validation_alias): environ.get(str(field.validation_alias)) for field in _FIELDS.values()}
+    try:
+        return Settings.model_validate({name: value for name, value in known.items() if value})
+    except ValidationError as error:
+        raise SettingsError("; ".join(_describe(dict(problem)) for problem in error.errors())) from None
+
+
+_FIELDS = Settings.model_fields
+
+
+def _describe(problem: Mapping[str, Any]) -> str:
+    if not problem["loc"]:
+        return str(problem["msg"]).removeprefix("Value error, ")
+    name, value = problem["loc"][0], problem["input"]
+    if problem["type"] == "literal_error":
+        return f"{name}={value!r} is none of embedded, services, mock"
+    return f"{name}={value!r} will not do: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+
+
+def _embedded_addresses(state_dir: Path) -> dict[str, str]:
+    file = embedded_addresses_file(state_dir)
+    if not file.exists():
+        raise SettingsError(
+            f"the embedded services are not up (no {file}): start them with `make dev`, "
+            "or set LACROSSE_DEPLOYMENT to services or mock"
+        )
+    return {name: value for name, value in dotenv_values(file).items() if value is not None}
+
+
+def _check_addresses(environ: Mapping[str, str]) -> None:
+    missing = [name for name in SERVICE_ADDRESSES if not environ.get(name)]
+    if missing:
+        wanted = ", ".join(f"{name} (such as {SERVICE_ADDRESSES[name]})" for name in missing)
+        raise SettingsError(f"LACROSSE_DEPLOYMENT=services needs {wanted}; .env.example lists all settings")
+    for name, schemes in SCHEMES.items():
+        value = environ.get(name)
+        if value and not value.startswith(schemes):
+            # Not the value itself: an address with a slip in it may still hold a password.
+            raise SettingsError(f"{name} is no address that begins with {' or '.join(schemes)}")
+    _check_database_url(environ["SIDEARMDB_URL"])
+
+
+def _check_database_url(url: str) -> None:
+    from sqlalchemy import make_url
+    from sqlalchemy.exc import ArgumentError
+
+    try:
+        make_url(url)
+    except ArgumentError:
+        raise SettingsError(
+            f"SIDEARMDB_URL is no SQLAlchemy URL, such as {SERVICE_ADDRESSES['SIDEARMDB_URL']} or sqlite:////path/to.db"
+        ) from None

