@@ -10,8 +10,7 @@ from typing import Any, Literal, Self
 
 from click import ClickException
 from dotenv import dotenv_values
-from pydantic import Field, SecretStr, ValidationError, model_validator
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -39,10 +38,10 @@ class SettingsError(ClickException):
     """
 
 
-class Settings(BaseSettings):
+class Settings(BaseModel):
     """All settings. Built by `load_settings`, which turns what pydantic finds wrong into one line."""
 
-    model_config = SettingsConfigDict(frozen=True, env_ignore_empty=True, extra="ignore", populate_by_name=True)
+    model_config = ConfigDict(frozen=True)
 
     deployment: Literal["embedded", "services", "mock"] = Field("embedded", validation_alias="LACROSSE_DEPLOYMENT")
     state_dir: Path = Field(PROJECT_ROOT / ".lacrosse", validation_alias="LACROSSE_STATE_DIR")
@@ -66,6 +65,10 @@ class Settings(BaseSettings):
         if self.home_team_id == self.away_team_id:
             raise ValueError(f"HOME_TEAM_ID and AWAY_TEAM_ID are both {self.home_team_id}: a game has two teams")
         return self
+
+
+# Every variable that is read, by name.
+VARIABLES = tuple(str(field.validation_alias) for field in Settings.model_fields.values())
 
 
 def embedded_addresses_file(state_dir: Path) -> Path:
@@ -94,14 +97,11 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 
 
 def _parse(environ: Mapping[str, str]) -> Settings:
-    known = {str(field.validation_alias): environ.get(str(field.validation_alias)) for field in _FIELDS.values()}
+    # An empty variable counts as one that is not there, as in a Compose file's `${NAME:-}`.
     try:
-        return Settings.model_validate({name: value for name, value in known.items() if value})
+        return Settings.model_validate({name: environ[name] for name in VARIABLES if environ.get(name)})
     except ValidationError as error:
         raise SettingsError("; ".join(_describe(dict(problem)) for problem in error.errors())) from None
-
-
-_FIELDS = Settings.model_fields
 
 
 def _describe(problem: Mapping[str, Any]) -> str:
