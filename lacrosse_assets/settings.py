@@ -96,6 +96,16 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     return settings
 
 
+def embedded_settings(environ: Mapping[str, str] | None = None) -> Settings:
+    """The settings for starting the embedded services: read before there is an address of any of them."""
+    settings = _parse(os.environ if environ is None else environ)
+    if settings.deployment != "embedded":
+        raise SettingsError(
+            f"LACROSSE_DEPLOYMENT={settings.deployment} is set, and this command starts the embedded services: unset it"
+        )
+    return settings.model_copy(update={"state_dir": settings.state_dir.resolve()})
+
+
 def _parse(environ: Mapping[str, str]) -> Settings:
     # An empty variable counts as one that is not there, as in a Compose file's `${NAME:-}`.
     try:

@@ -1,0 +1,188 @@
+"""Server processes: ports chosen, started, waited for, watched, and ended with everything they started.
+
+mirakuru starts them, each in a session of its own, so that a Ctrl-C reaches only this process, which then ends the
+others in order. What belongs to a state folder carries its name in the environment: that finds grandchildren, and
+what an earlier supervisor left behind when it was killed.
+"""
+
+import fcntl
+import os
+import signal
+import socket
+import subprocess
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+from click import ClickException
+from mirakuru import SimpleExecutor, TimeoutExpired
+from mirakuru.base_env import processes_with_env
+
+LOOPBACK = "127.0.0.1"
+MARK = "LACROSSE_SUPERVISED"  # not a setting: the environment variable by which our processes are recognized
+GRACE = 10  # seconds between SIGTERM and SIGKILL
+LAST_LINES = 8  # of a log, in an error
+
+
+class ServerError(ClickException):
+    """A server that did not come up, or went down."""
+
+
+class Server(SimpleExecutor):
+    """One server process, with a log of its own. `start` returns at once, `wait_until_up` when the server answers."""
+
+    def __init__(
+        self,
+        name: str,
+        command: Sequence[str | Path],
+        state_dir: Path,
+        answers: Callable[[], bool],
+        environ: Mapping[str, str] | None = None,
+        timeout: float = 60,
+    ) -> None:
+        """`environ` is laid over this process's own environment; an empty value there takes a variable out."""
+        self.name = name
+        self.log_file = state_dir / "logs" / f"{name}.log"
+        self._answers = answers
+        self._mark = f"{name}{_mark(state_dir)}"
+        self.log_file.parent.mkdir(parents=True, exist_ok=True)
+        super().__init__(
+            [str(part) for part in command],
+            cwd=str(state_dir),
+            timeout=timeout,
+            envvars={**(environ or {}), MARK: self._mark},
+            stdin=subprocess.DEVNULL,
+            stderr=subprocess.STDOUT,
+        )
+
+    @property
+    def envvars(self) -> dict[str, str]:
+        return {name: value for name, value in super().envvars.items() if value}
+
+    def start(self) -> "Server":
+        with self.log_file.open("w") as log:
+            self._stdout = log
+            super().start()
+        return self
+
+    def wait_until_up(self) -> None:
+        """Wait until it answers; a `ServerError` with its last words if it ends, or takes too long."""
+
+        def up() -> bool:
+            self.check_alive()
+            return self._answers()
+
+        try:
+            self.wait_for(up)
+        except TimeoutExpired as error:
+            raise ServerError(f"{self.name} gave no answer within {error.timeout:.0f} s{self._last_words()}") from None
+
+    def check_alive(self) -> None:
+        """Raise a `ServerError` with its last words if the server has ended."""
+        if self.process and not self.running():
+            raise ServerError(f"{self.name} ended with exit code {self.process.returncode}{self._last_words()}")
+
+    def end(self) -> None:
+        """End it and all that it started: first asked, then killed. Does nothing twice."""
+        if self.process and self.running():
+            # The server first and alone, so that one with children can end them in its own order.
+            self.process.terminate()
+            with suppress(subprocess.TimeoutExpired):
+                self.process.wait(GRACE)
+        end_processes(self._mark)
+        self.kill()
+
+    def _last_words(self) -> str:
+        lines = self.log_file.read_text(errors="replace").split("\n")
+        last = [line.rstrip() for line in lines if line.strip()][-LAST_LINES:]
+        return "\n  ".join([f" (all of its log: {self.log_file})", *last])
+
+
+def _mark(state_dir: Path) -> str:
+    return f"@{state_dir};"  # with an end, for it is looked for as a part of the variable: not /state in /state2
+
+
+def end_leftovers(state_dir: Path) -> int:
+    """End the servers that a killed supervisor of this state folder left running; how many there were."""
+    return end_processes(_mark(state_dir))
+
+
+def end_processes(mark: str) -> int:
+    """End every process whose mark contains `mark`: first asked, then killed. How many there were."""
+    found = _marked(mark)
+    left = found
+    for number in (signal.SIGTERM, signal.SIGKILL):
+        for pid in left:
+            with suppress(ProcessLookupError):
+                os.kill(pid, number)
+        patience = time.monotonic() + GRACE
+        while (left := _marked(mark)) and time.monotonic() < patience:
+            time.sleep(0.05)
+    return len(found)
+
+
+def _marked(mark: str) -> set[int]:
+    return processes_with_env(MARK, mark) - {os.getpid()}
+
+
+def free_ports(*preferred: int) -> list[int]:
+    """For each preferred port: itself if it is free on loopback, otherwise any free one (0 prefers none)."""
+    with_sockets = []
+    try:
+        for port in preferred:  # all held until the last is chosen, or the system might give one out twice
+            with_sockets.append(_bound(port) or _bound(0))
+        return [held.getsockname()[1] for held in with_sockets if held]
+    finally:
+        for held in with_sockets:
+            if held:
+                held.close()
+
+
+def _bound(port: int) -> socket.socket | None:
+    held = socket.socket()
+    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose last user has just gone is free
+    try:
+        held.bind((LOOPBACK, port))
+    except OSError:
+        held.close()
+        return None
+    return held
+
+
+@contextmanager
+def locked(state_dir: Path) -> Iterator[None]:
+    """Hold the state folder for this process alone; a `ServerError` names the one that has it."""
+    state_dir.mkdir(parents=True, exist_ok=True)
+    with (state_dir / "lock").open("a+") as file:
+        try:
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            file.seek(0)
+            pid = file.read().strip()
+            raise ServerError(
+                f"the services of {state_dir} are already up, started by process {pid}: end that one "
+                f"(Ctrl-C, or `kill {pid}`), or let LACROSSE_STATE_DIR name another folder"
+            ) from None
+        file.truncate(0)
+        file.write(f"{os.getpid()}\n")
+        file.flush()
+        try:
+            yield
+        finally:
+            file.truncate(0)
+
+
+@contextmanager
+def signals_end_the_process() -> Iterator[None]:
+    """Let SIGTERM and SIGHUP unwind this process as Ctrl-C does, so that its servers are ended with it."""
+
+    def unwind(number: int, _frame: object) -> None:
+        raise SystemExit(128 + number)
+
+    before = {number: signal.signal(number, unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
