@@ -1,0 +1,141 @@
+"""When the game is over: the reference tables with the game's result in them."""
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetKey,
+    AssetSpec,
+    Failure,
+    MaterializeResult,
+    multi_asset,
+)
+
+from lacrosse_assets.assets.common import OWNERS, RETRIES, markdown_table
+from lacrosse_assets.assets.live import stream_metadata
+from lacrosse_assets.assets.sources import PLAYERS_TABLE, TEAMS_TABLE
+from lacrosse_assets.game import finals
+from lacrosse_assets.game.boxscore import Document, score_line, why_not_over
+from lacrosse_assets.resources.documents import DocumentStore
+from lacrosse_assets.resources.frames import arrow_table, table_schema
+from lacrosse_assets.resources.object_store import ObjectStore
+from lacrosse_assets.resources.reference_db import ReferenceDatabase, Row
+from lacrosse_assets.resources.spark import SparkSessions
+
+TEAMS2, PLAYERS2 = AssetKey("teams2"), AssetKey("players2")
+FINAL_TABLES = frozenset({TEAMS2, PLAYERS2})
+
+
+class Final(NamedTuple):
+    """The current box score, and why the final tables may not be written from it (None if they may)."""
+
+    document: Document | None
+    refusal: str | None
+
+
+def current_final(documents: DocumentStore, object_store: ObjectStore) -> Final:
+    """The current box score held against the stream as it is now: whoever decides on the final tables asks here."""
+    version = object_store.head()
+    document = documents.current()
+    return Final(document, why_not_over(document, version and version.etag))
+
+
+@multi_asset(
+    name="final_tables",
+    group_name="final",
+    can_subset=True,
+    retry_policy=RETRIES,
+    specs=[
+        AssetSpec(
+            TEAMS2,
+            deps=["boxscore_doc", TEAMS_TABLE],
+            owners=OWNERS,
+            kinds={"pyspark", "sqlalchemy"},
+            metadata={"dagster/column_schema": table_schema(finals.TEAMS)},
+            description="`teams` after the game: the winner's wins and the loser's losses one up.",
+        ),
+        AssetSpec(
+            PLAYERS2,
+            deps=["boxscore_doc", PLAYERS_TABLE],
+            owners=OWNERS,
+            kinds={"pyspark", "sqlalchemy"},
+            metadata={"dagster/column_schema": table_schema(finals.PLAYERS)},
+            description="`players` after the game: this game's shots and goals added to each player's.",
+        ),
+    ],
+    check_specs=[
+        AssetCheckSpec("adds_the_game", asset=TEAMS2, description="teams2 minus teams is the game's one result."),
+        AssetCheckSpec("adds_the_game", asset=PLAYERS2, description="players2 minus players is the final box score."),
+    ],
+)
+def final_tables(
+    context: AssetExecutionContext,
+    documents: DocumentStore,
+    object_store: ObjectStore,
+    reference_db: ReferenceDatabase,
+    spark: SparkSessions,
+) -> Iterator[MaterializeResult]:
+    """Both tables from one final box score, in one transaction, whichever of them are selected."""
+    final = current_final(documents, object_store)
+    names = sorted((key.path[-1] for key in context.selected_asset_keys), reverse=True)
+    if final.refusal or final.document is None:
+        raise Failure(f"{' and '.join(names)} not written: {final.refusal}", allow_retries=False)
+    box = final.document
+    session = spark.spark_session
+    reference = reference_db.read()
+    tables: dict[str, list[Row]] = {}
+    if "teams2" in names:
+        teams = session.createDataFrame(arrow_table(reference.teams, finals.TEAMS), schema=finals.TEAMS)
+        tables["teams2"] = finals.teams2(session, teams, box).toArrow().to_pylist()
+    if "players2" in names:
+        players = session.createDataFrame(arrow_table(reference.players, finals.PLAYERS), schema=finals.PLAYERS)
+        tables["players2"] = finals.players2(session, players, box).toArrow().to_pylist()
+
+    def still_true() -> None:
+        current = documents.current()
+        if current is None or current["stream"] != box["stream"]:
+            raise Failure(
+                f"{' and '.join(names)} not written: a newer box score came while they were computed",
+                allow_retries=False,
+            )
+
+    reference_db.replace(tables, still_true)
+    for name, rows in tables.items():
+        originals = reference.teams if name == "teams2" else reference.players
+        yield MaterializeResult(
+            asset_key=name,
+            metadata={
+                "score": score_line(box),
+                **stream_metadata(box),
+                "dagster/row_count": len(rows),
+                "rows": markdown_table(rows, finals.TEAMS.fieldNames() if name == "teams2" else finals.PLAYERS.fieldNames()),
+            },
+            check_results=[_adds_the_game(name, originals, rows, box)],
+        )
+
+
+def _adds_the_game(name: str, before: list[Row], after: list[Row], box: Document) -> AssetCheckResult:
+    """Whether the table is its original plus the box score, counted anew from what was written."""
+    sides = [box["home"], box["away"]]
+    if name == "teams2":
+        columns = ("wins", "losses")
+        best = max(side["score"] for side in sides)
+        tied = all(side["score"] == best for side in sides)
+        game = {side["teamid"]: (int(side["score"] == best), int(side["score"] != best)) for side in sides if not tied}
+    else:
+        columns = ("shots", "goals")
+        game = {player["id"]: (player["shots"], player["goals"]) for side in sides for player in side["players"]}
+    originals = {row["id"]: row for row in before}
+    added = {row["id"]: tuple(row[column] - originals[row["id"]][column] for column in columns) for row in after}
+    wrong = {
+        key: difference for key, difference in added.items() if difference != game.get(key, (0, 0))
+    }
+    return AssetCheckResult(
+        asset_key=name,
+        check_name="adds_the_game",
+        passed=not wrong and added.keys() == originals.keys(),
+        metadata={"wrong": {str(key): str(difference) for key, difference in wrong.items()}},
+    )

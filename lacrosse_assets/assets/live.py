@@ -1,0 +1,247 @@
+"""While the game is on: from the stream and the reference tables to the box score document."""
+
+from collections import Counter
+from datetime import datetime
+from typing import Any
+
+import pyarrow as pa
+from dagster import (
+    AssetCheckResult,
+    AssetCheckSeverity,
+    AssetCheckSpec,
+    AssetExecutionContext,
+    AssetIn,
+    DataVersion,
+    Failure,
+    MaterializeResult,
+    MetadataValue,
+    PythonObjectDagsterType,
+    asset,
+)
+from pyspark.sql import DataFrame
+
+from lacrosse_assets.assets.common import OWNERS, RETRIES, SHOWN_ROWS, markdown_table
+from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
+from lacrosse_assets.game.boxscore import Document, boxscore, document, score_line
+from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER
+from lacrosse_assets.game.statistics import player_game_stats as statistics
+from lacrosse_assets.game.stream import LINES, Line, Verdict, read_lines
+from lacrosse_assets.resources.documents import DocumentStore
+from lacrosse_assets.resources.frames import arrow_table, table_schema
+from lacrosse_assets.resources.object_store import ObjectStore
+from lacrosse_assets.resources.reference_db import ReferenceDatabase, Row
+
+GROUP = "live"
+FRAMES = "frames"
+# What an asset that is kept as a frame returns; Dagster would take a `MaterializeResult` for one without a value.
+FRAME = PythonObjectDagsterType(pa.Table, name="ArrowTable")
+
+
+def live_assets(home: int, away: int) -> list[Any]:
+    """The assets of the live box score, for a game of these two teams."""
+
+    @asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"s3", "parquet"},
+        deps=[GAMESTREAM],
+        io_manager_key=FRAMES,
+        dagster_type=FRAME,
+        retry_policy=RETRIES,
+        check_specs=[
+            AssetCheckSpec("stream_is_clean", asset="raw_gamestream", description="No line of the stream was left out.")
+        ],
+        metadata={"dagster/column_schema": table_schema(LINES)},
+        description="Every line of the game stream, and what became of it; body and ETag from one GET.",
+    )
+    def raw_gamestream(context: AssetExecutionContext, object_store: ObjectStore) -> MaterializeResult:
+        stream = object_store.get()
+        if stream is None:
+            raise Failure(
+                f"there is no {object_store.uri} yet: start the game (python -m lacrosse_assets.gamestream)",
+                allow_retries=False,
+            )
+        lines = list(read_lines(stream.body, home, away))
+        version = {
+            "etag": stream.version.etag,
+            "last_modified": stream.version.last_modified.isoformat(),
+            "fetched_at": stream.fetched_at.isoformat(),
+        }
+        left_out = [line for line in lines if line.verdict == Verdict.LEFT_OUT]
+        for line in left_out[:SHOWN_ROWS]:
+            context.log.warning(f"{object_store.uri} line {line.line} is left out: {line.reason}: {line.text!r}")
+        clean = AssetCheckResult(
+            check_name="stream_is_clean",
+            passed=not left_out,
+            severity=AssetCheckSeverity.WARN,
+            description="every line could be read" if not left_out else f"left out {_count(left_out, 'line')}",
+            metadata={"left_out": _lines(left_out)} if left_out else {},
+        )
+        verdicts = Counter(line.verdict for line in lines)
+        return MaterializeResult(
+            value=arrow_table(({**line._asdict(), **version} for line in lines), LINES),
+            data_version=DataVersion(stream.version.etag),
+            check_results=[clean],
+            metadata={
+                **version_metadata(stream.version.etag, stream.version.last_modified),
+                "object": object_store.uri,
+                "bytes": stream.version.size,
+                "lines": {verdict.value: verdicts[verdict] for verdict in Verdict if verdicts[verdict]},
+                **({"left_out": _lines(left_out)} if left_out else {}),
+            },
+        )
+
+    @asset(
+        group_name=GROUP,
+        owners=OWNERS,
+        kinds={"sqlalchemy", "parquet"},
+        deps=[TEAMS_TABLE, PLAYERS_TABLE],
+        io_manager_key=FRAMES,
+        dagster_type=FRAME,
+        retry_policy=RETRIES,
+        metadata={"dagster/column_schema": table_schema(ROSTER)},
+        description="The players of both teams, with their team's record before the game.",
+    )
+    def roster(reference_db: ReferenceDatabase) -> MaterializeResult:
+        teams, players = reference_db.read()
+        rows = [row for side, team_id in ((HOME, home), (AWAY, away)) for row in _side(side, team_id, teams, players)]
+        return MaterializeResult(
+            value=arrow_table(rows, ROSTER),
+            metadata={
+                "teams": markdown_table(rows[:1] + rows[-1:], ["side", "team_name", "conference", "wins", "losses"]),
+                "players": markdown_table(rows, ["side", "player_id", "name", "number"]),
+            },
+        )
+
+    return [raw_gamestream, roster, player_game_stats, boxscore_doc]
+
+
+def _side(side: str, team_id: int, teams: list[Row], players: list[Row]) -> list[Row]:
+    """The `ROSTER` rows of one team; at least one, so that a team without players is still there."""
+    team = next((team for team in teams if team["id"] == team_id), None)
+    if team is None:
+        raise Failure(
+            f"table teams has no row for the {side} team {team_id}: {side.upper()}_TEAM_ID has to be one of "
+            f"{', '.join(str(team['id']) for team in teams) or 'its ids, and it is empty'}",
+            allow_retries=False,
+        )
+    start = {
+        "side": side,
+        "team_id": team_id,
+        "team_name": team["name"],
+        "conference": team["conference"],
+        "wins": team["wins"],
+        "losses": team["losses"],
+    }
+    members = [player for player in players if player["teamid"] == team_id]
+    return [
+        {**start, "player_id": player["id"], "name": player["name"], "number": player["number"]} for player in members
+    ] or [start]
+
+
+@asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"pyspark", "parquet"},
+    io_manager_key=FRAMES,
+    dagster_type=FRAME,
+    retry_policy=RETRIES,
+    metadata={"dagster/column_schema": table_schema(PLAYER_GAME_STATS)},
+    check_specs=[
+        AssetCheckSpec(
+            "shooters_are_rostered",
+            asset="player_game_stats",
+            description="Every shot was taken by a jersey that exactly one player of the roster wears.",
+        ),
+        AssetCheckSpec(
+            "goals_add_up",
+            asset="player_game_stats",
+            description="Each team's score is its players' goals and those of jerseys that no one player wears.",
+        ),
+    ],
+    description="Shots, goals and percentage of every player in this game, with where the game stands.",
+)
+def player_game_stats(
+    context: AssetExecutionContext, raw_gamestream: DataFrame, roster: DataFrame
+) -> MaterializeResult:
+    stats = statistics(raw_gamestream, roster).toArrow()
+    rows = stats.to_pylist()
+    strangers = [row for row in rows if row["player_id"] is None and row["number"] is not None]
+    for row in strangers:
+        context.log.warning(
+            f"{row['shots']} shots and {row['goals']} goals by jersey {row['number']!r} of {row['team_name']} count for the"
+            " team and for no player: no one player of the roster wears it"
+        )
+    columns = ["team_name", "number", "name", "shots", "goals", "pct"]
+    return MaterializeResult(
+        value=stats,
+        check_results=[
+            AssetCheckResult(
+                check_name="shooters_are_rostered",
+                passed=not strangers,
+                severity=AssetCheckSeverity.WARN,
+                description=f"{_count(strangers, 'jersey')} not on the roster" if strangers else "all are",
+                metadata={"not_on_the_roster": markdown_table(strangers, columns)} if strangers else {},
+            ),
+            _goals_add_up(rows),
+        ],
+        metadata={"players": markdown_table(sorted(rows, key=lambda row: (-row["goals"], -row["shots"])), columns)},
+    )
+
+
+@asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"pyspark", "mongodb"},
+    retry_policy=RETRIES,
+    ins={"player_game_stats": AssetIn(input_manager_key=FRAMES)},
+    description="The box score of the latest event, in `sidearm.boxscores`: all that a web page needs, in one document.",
+)
+def boxscore_doc(
+    context: AssetExecutionContext, player_game_stats: DataFrame, documents: DocumentStore
+) -> MaterializeResult:
+    box = document(boxscore(player_game_stats))
+    if box is None:
+        context.log.info("no document: the stream has no event yet")
+        return MaterializeResult(metadata={"document": "none: the stream has no event yet"})
+    written = documents.write(box)
+    if not written:
+        context.log.warning(f"a newer box score is there already; this one is not written: {score_line(box)}")
+    players = [{"team": side["name"], **player} for side in (box[HOME], box[AWAY]) for player in side["players"]]
+    return MaterializeResult(
+        metadata={
+            "score": score_line(box),
+            "event": box["_id"],
+            "clock": box["timestamp"],
+            "final": box["final"],
+            "document": "written" if written else "not written: a newer one is there already",
+            **stream_metadata(box),
+            "players": markdown_table(players, ["team", "id", "name", "number", "shots", "goals", "pct"]),
+        }
+    )
+
+
+def _goals_add_up(stats: list[dict[str, Any]]) -> AssetCheckResult:
+    scores = {row["team_name"]: row["score"] for row in stats}
+    goals = {team: sum(row["goals"] for row in stats if row["team_name"] == team) for team in scores}
+    return AssetCheckResult(
+        check_name="goals_add_up", passed=scores == goals, metadata={"scores": scores, "goals": goals}
+    )
+
+
+def stream_metadata(box: Document) -> dict[str, Any]:
+    """The version of the stream that a box score was made from."""
+    return version_metadata(box["stream"]["etag"], box["stream"]["last_modified"])
+
+
+def version_metadata(etag: str, last_modified: datetime) -> dict[str, Any]:
+    """A version of the stream, as every asset and check that rests on one tells it; the sensor reads it."""
+    return {"etag": etag, "last_modified": MetadataValue.timestamp(last_modified)}
+
+
+def _count(things: list[Any], noun: str) -> str:
+    return f"{len(things)} {noun}{'s' if len(things) != 1 else ''}"
+
+
+def _lines(lines: list[Line]) -> Any:
+    return markdown_table([line._asdict() for line in lines], ["line", "reason", "text"])

@@ -1,0 +1,50 @@
+"""The gate. `game_over` is seen on `boxscore_doc`; what it lets through is decided by `current_final`, its one reader.
+
+A check alone does not hold (a final asset may be materialized by itself, or without checks), and an old result of it is
+not the truth about today's stream. So the check shows, and stops a run that goes on to the final tables; and the final
+tables themselves take their document through `current_final` (`assets/final.py`).
+"""
+
+from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, AssetKey, asset_check
+
+from lacrosse_assets.assets.common import RETRIES
+from lacrosse_assets.assets.final import FINAL_TABLES, current_final
+from lacrosse_assets.assets.live import stream_metadata
+from lacrosse_assets.game.boxscore import score_line
+from lacrosse_assets.resources.documents import DocumentStore
+from lacrosse_assets.resources.object_store import ObjectStore
+
+GAME_OVER = "game_over"
+
+
+@asset_check(
+    name=GAME_OVER,
+    asset=AssetKey("boxscore_doc"),
+    blocking=True,
+    retry_policy=RETRIES,
+    description="The game is over: the terminator is there, or the clock stands at 00:00. Gates teams2 and players2.",
+)
+def game_over(
+    context: AssetCheckExecutionContext, documents: DocumentStore, object_store: ObjectStore
+) -> AssetCheckResult:
+    final = current_final(documents, object_store)
+    box = final.document
+    # A live run goes no further than the box score: 'not over yet' is what it expects. One that goes on to the final
+    # tables (an empty selection is the whole job) is stopped here, and says what it does not do.
+    selected = context.run.asset_selection
+    goes_on = not selected or not FINAL_TABLES.isdisjoint(selected)
+    if final.refusal and goes_on:
+        context.log.error(f"teams2 and players2 are not written: {final.refusal}")
+    return AssetCheckResult(
+        passed=final.refusal is None,
+        severity=AssetCheckSeverity.ERROR if goes_on else AssetCheckSeverity.WARN,
+        description=final.refusal or f"final: {score_line(final.document or {})}",
+        metadata={}
+        if box is None
+        else {
+            "score": score_line(box),
+            "clock": box["timestamp"],
+            "event": box["_id"],
+            **stream_metadata(box),
+        },
+    )

@@ -1,0 +1,66 @@
+"""Everything wired: settings to resources, resources to assets, checks, jobs and the sensor. The only place where it is.
+
+    dagster asset materialize -m lacrosse_assets.definitions --select '*'
+"""
+
+from typing import Any
+
+from dagster import Definitions, EnvVar, in_process_executor
+
+from lacrosse_assets.assets.final import final_tables
+from lacrosse_assets.assets.live import FRAMES, live_assets
+from lacrosse_assets.assets.sources import SOURCES
+from lacrosse_assets.checks import game_over
+from lacrosse_assets.jobs import final_tables as final_tables_job
+from lacrosse_assets.jobs import live_boxscore
+from lacrosse_assets.resources.documents import MongoDocumentStore
+from lacrosse_assets.resources.frames import ParquetFramesFactory
+from lacrosse_assets.resources.mock import CannedObjectStore, InMemoryDocumentStore, InMemoryReferenceDatabase
+from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
+from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+from lacrosse_assets.resources.spark import spark_sessions
+from lacrosse_assets.sensors import LOOKING_SECONDS, gamestream_sensor
+from lacrosse_assets.settings import Settings, load_settings
+
+
+def build_resources(settings: Settings) -> dict[str, Any]:
+    """The resources of a deployment. Addresses that may hold a password are given by name, so Dagster never stores them."""
+    spark = spark_sessions(settings.spark_remote)
+    stream = {"bucket": settings.gamestream_bucket, "key": settings.gamestream_key}
+    engine = {"spark": spark, FRAMES: ParquetFramesFactory(spark=spark)}
+    if settings.deployment == "mock":
+        return {
+            **engine,
+            "object_store": CannedObjectStore(**stream),
+            "documents": InMemoryDocumentStore(),
+            "reference_db": InMemoryReferenceDatabase(),
+        }
+    s3 = LiveS3(
+        endpoint_url=settings.s3_endpoint_url,
+        region_name=settings.aws_region,
+        aws_access_key_id=EnvVar("AWS_ACCESS_KEY_ID"),
+        aws_secret_access_key=EnvVar("AWS_SECRET_ACCESS_KEY"),
+    )
+    return {
+        **engine,
+        "object_store": S3ObjectStore(s3=s3, **stream),
+        "documents": MongoDocumentStore(uri=EnvVar("MONGODB_URI")),
+        "reference_db": SqlReferenceDatabase(url=EnvVar("SIDEARMDB_URL")),
+    }
+
+
+def build_definitions(
+    settings: Settings, *, looking_seconds: float = LOOKING_SECONDS, **overrides: object
+) -> Definitions:
+    """All definitions, with the resources of the deployment, or those given by name in their place."""
+    return Definitions(
+        assets=[*SOURCES, *live_assets(settings.home_team_id, settings.away_team_id), final_tables],
+        asset_checks=[game_over],
+        jobs=[live_boxscore, final_tables_job],
+        sensors=[gamestream_sensor(looking_seconds)],
+        resources={**build_resources(settings), **overrides},
+        executor=in_process_executor,
+    )
+
+
+defs = build_definitions(load_settings())

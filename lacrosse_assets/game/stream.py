@@ -1,0 +1,168 @@
+"""The game stream: from the bytes of `gamestream.txt` to lines, each with what became of it (CONTRACT.md, section 1).
+
+    event_id clock team_id jersey_number goal          e.g.   2 56:13 205 8 1
+
+A line is never lost from sight: it is an event (a shot or a clock row), the terminator, a repetition of an earlier line,
+left out for a reason, or, at the very end of the stream, a write that is still in progress.
+"""
+
+import re
+from collections.abc import Iterator
+from enum import StrEnum
+from typing import NamedTuple
+
+from pyspark.sql.types import IntegerType, LongType, StringType, StructField, StructType
+
+TERMINATOR_ID = -1
+NO_TEAM = 0
+OVER = "00:00"
+
+# The largest id that a document's `_id` can hold: BSON's and Spark's longest integer.
+LARGEST_ID = 2**63 - 1
+
+# As much of a line that was left out as a person needs to recognize it.
+SHOWN_CHARACTERS = 80
+
+# Blanks are the two of ASCII: a name or a number may hold any other, and `\s` would cut it in two.
+_BLANKS = re.compile(r"[ \t]+")
+_INTEGER = re.compile(r"[+-]?[0-9]+")
+_CLOCK = re.compile(r"[0-9]{2}:[0-5][0-9]")
+
+
+class Verdict(StrEnum):
+    """What became of a line."""
+
+    SHOT = "shot"
+    CLOCK = "clock"
+    TERMINATOR = "terminator"
+    REPEATED = "repeated"
+    LEFT_OUT = "left out"
+    UNFINISHED = "unfinished"
+
+
+EVENTS = (Verdict.SHOT, Verdict.CLOCK)
+
+
+class Event(NamedTuple):
+    """What one line says: a shot, a clock row or the terminator."""
+
+    event_id: int
+    clock: str
+    team_id: int
+    number: str
+    goal: int
+
+    @property
+    def verdict(self) -> Verdict:
+        if self.event_id == TERMINATOR_ID:
+            return Verdict.TERMINATOR
+        return Verdict.CLOCK if self.team_id == NO_TEAM else Verdict.SHOT
+
+
+class Line(NamedTuple):
+    """A line of the stream, numbered from 1, with what became of it. The fields of `LINES`, in their order."""
+
+    line: int
+    verdict: str
+    reason: str | None = None
+    text: str | None = None
+    event_id: int | None = None
+    clock: str | None = None
+    team_id: int | None = None
+    number: str | None = None
+    goal: int | None = None
+
+
+# A frame of lines: `Line`, and the version of the object that they were read from. Times are ISO 8601, in UTC.
+LINES = StructType(
+    [
+        StructField("line", IntegerType(), nullable=False),
+        StructField("verdict", StringType(), nullable=False),
+        StructField("reason", StringType()),
+        StructField("text", StringType()),
+        StructField("event_id", LongType()),
+        StructField("clock", StringType()),
+        StructField("team_id", IntegerType()),
+        StructField("number", StringType()),
+        StructField("goal", IntegerType()),
+        StructField("etag", StringType(), nullable=False),
+        StructField("last_modified", StringType(), nullable=False),
+        StructField("fetched_at", StringType(), nullable=False),
+    ]
+)
+
+
+def read_lines(body: bytes, home: int, away: int) -> Iterator[Line]:
+    """Read a stream of any bytes, one `Line` for each line that is not blank, in the order of the stream.
+
+    Of two lines with the same id the first one wins: a repetition of the same content means nothing, another content is
+    left out. A last line without its end that cannot be read is taken for a write in progress.
+    """
+    teams = frozenset({home, away, NO_TEAM})
+    seen: dict[int, tuple[int, Event]] = {}
+    *ended, rest = body.split(b"\n")
+    pieces = [*ended, rest] if rest else ended
+    for number, piece in enumerate(pieces, start=1):
+        try:
+            text = piece.removesuffix(b"\r").decode()
+        except UnicodeDecodeError:
+            text = piece.decode(errors="backslashreplace")
+            event: Event | str = "bytes that are not UTF-8"
+        else:
+            text = text.strip(" \t")
+            if not text:
+                continue
+            event = _read_event(text, teams)
+
+        if isinstance(event, Event):
+            first_line, first = seen.setdefault(event.event_id, (number, event))
+            if first_line == number:
+                yield Line(number, event.verdict, None, None, *event)
+            elif first == event:
+                yield Line(number, Verdict.REPEATED, f"the same as line {first_line}")
+            else:
+                reason = f"event {event.event_id} again, with other content than line {first_line}"
+                yield Line(number, Verdict.LEFT_OUT, reason, _shown(text))
+        elif piece is rest:
+            yield Line(number, Verdict.UNFINISHED, "a write in progress", _shown(text))
+        else:
+            yield Line(number, Verdict.LEFT_OUT, event, _shown(text))
+
+
+def _read_event(text: str, teams: frozenset[int]) -> Event | str:
+    """The event that a line tells of, or the reason why it tells of none."""
+    fields = _BLANKS.split(text)
+    if len(fields) != len(Event._fields):
+        return f"{len(fields)} field{'s' if len(fields) > 1 else ''} instead of {len(Event._fields)}"
+    event_id_text, clock, team_text, number, goal = fields
+    for name, field in (("event id", event_id_text), ("team", team_text)):
+        if not _INTEGER.fullmatch(field):
+            return f"{name} {_shown(field)!r} is not an integer"
+    event_id, team_id = _integer(event_id_text), _integer(team_text)
+    if event_id is None:
+        return f"event id {_shown(event_id_text)} is beyond 64 bits"
+    if event_id < TERMINATOR_ID:
+        return f"event id {event_id} is neither an event's nor the terminator's ({TERMINATOR_ID})"
+    if not _CLOCK.fullmatch(clock):
+        return f"clock {_shown(clock)!r} is not mm:ss"
+    if team_id not in teams:
+        return f"team {_shown(team_text)} is none of {', '.join(map(str, sorted(teams)))}"
+    if goal not in ("0", "1"):
+        return f"goal flag {_shown(goal)!r} is neither 0 nor 1"
+    return Event(event_id, clock, team_id, number, int(goal))
+
+
+def _integer(text: str) -> int | None:
+    """The value of an integer of any number of digits, or None where it takes more than 64 bits.
+
+    The digits are counted first: Python refuses to convert thousands of them.
+    """
+    digits = text.lstrip("+-").lstrip("0")
+    if len(digits) > len(str(LARGEST_ID)):
+        return None
+    value = int(text)
+    return value if abs(value) <= LARGEST_ID else None
+
+
+def _shown(text: str) -> str:
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

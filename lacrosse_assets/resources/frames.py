@@ -1,0 +1,84 @@
+"""Where the frames between the assets are kept: Parquet files in Dagster's own storage folder.
+
+What came from outside is stored as the Arrow table that it was read into, what Spark computed as it was collected; an
+asset downstream gets a Spark frame either way. So each asset can be materialized by itself.
+"""
+
+import os
+from collections.abc import Iterable, Mapping
+from typing import Any
+
+import pyarrow as pa
+import pyarrow.parquet as pq
+from dagster import (
+    ConfigurableIOManagerFactory,
+    Failure,
+    InitResourceContext,
+    InputContext,
+    OutputContext,
+    TableColumn,
+    TableColumnConstraints,
+    TableSchema,
+    UPathIOManager,
+)
+from pyspark.sql import DataFrame
+from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
+from pyspark.sql.types import StructType
+from upath import UPath
+
+from lacrosse_assets.resources.spark import SparkSessions
+
+
+def arrow_table(rows: Iterable[Mapping[str, Any]], schema: StructType) -> pa.Table:
+    """Rows from outside as an Arrow table of the given Spark schema; a value that does not fit raises `ArrowInvalid`."""
+    return pa.Table.from_pylist(list(rows), schema=to_arrow_schema(schema))
+
+
+def table_schema(schema: StructType) -> TableSchema:
+    """A Spark schema as Dagit shows it."""
+    return TableSchema(
+        [
+            TableColumn(field.name, field.dataType.simpleString(), constraints=TableColumnConstraints(nullable=field.nullable))
+            for field in schema.fields
+        ]
+    )
+
+
+class ParquetFrames(UPathIOManager):
+    """One Parquet file an asset, replaced whole: a reader sees the old frame or the new."""
+
+    extension = ".parquet"
+
+    def __init__(self, base_path: UPath, spark: SparkSessions):
+        super().__init__(base_path)
+        self._spark = spark
+
+    def dump_to_path(self, context: OutputContext, obj: pa.Table | DataFrame, path: UPath) -> None:
+        table = obj.toArrow() if isinstance(obj, DataFrame) else obj
+        unfinished = path.with_name(f".{path.name}.{context.run_id}")
+        try:
+            pq.write_table(table, str(unfinished))
+            os.replace(str(unfinished), str(path))
+        finally:
+            unfinished.unlink(missing_ok=True)
+        context.add_output_metadata({"dagster/row_count": table.num_rows})
+
+    def load_from_path(self, context: InputContext, path: UPath) -> DataFrame:
+        try:
+            table = pq.read_table(str(path))
+        except FileNotFoundError:
+            name = context.asset_key.to_user_string()
+            raise Failure(
+                f"{name} is not stored here yet ({path}): materialize {name} first", allow_retries=False
+            ) from None
+        return self._spark.spark_session.createDataFrame(table, schema=from_arrow_schema(table.schema))
+
+
+class ParquetFramesFactory(ConfigurableIOManagerFactory[ParquetFrames]):
+    """Frames in the storage folder of the Dagster instance."""
+
+    spark: SparkSessions
+
+    def create_io_manager(self, context: InitResourceContext) -> ParquetFrames:
+        assert context.instance is not None, "a run has an instance"
+        return ParquetFrames(UPath(context.instance.storage_directory()), self.spark)

@@ -1,0 +1,94 @@
+"""The in-memory kinds of the stores, for the `mock` deployment: no port, no process, and a canned finished game.
+
+They hold what they hold for the life of the process, so a run sees what its earlier steps wrote. The game is the
+simulator's own.
+"""
+
+import csv
+import hashlib
+from datetime import UTC, datetime
+from functools import cache
+from importlib.resources import files
+from typing import TYPE_CHECKING, Any
+
+from lacrosse_assets.resources.documents import DocumentStore
+from lacrosse_assets.resources.object_store import ObjectStore, StreamObject, StreamVersion, moment
+from lacrosse_assets.resources.reference_db import ReferenceDatabase
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
+
+_CANNED = files("lacrosse_assets.gamestream")
+_ADDRESS = "memory"
+
+# The seed's, in SQLite's words.
+_SCHEMA = (
+    "CREATE TABLE teams (id int PRIMARY KEY NOT NULL, name varchar(50) NOT NULL, conference varchar(50) NOT NULL,"
+    " wins int NOT NULL, losses int NOT NULL)",
+    "CREATE TABLE players (id int PRIMARY KEY NOT NULL, name varchar(50) NOT NULL, number varchar(3) NOT NULL,"
+    " shots int NOT NULL, goals int NOT NULL, teamid int NOT NULL REFERENCES teams(id))",
+)
+
+
+class CannedObjectStore(ObjectStore):
+    """The stream of a finished game, whatever bucket and key are asked for."""
+
+    def head(self) -> StreamVersion:
+        return self.get().version
+
+    def get(self) -> StreamObject:
+        body = (_CANNED / "game.txt").read_bytes()
+        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+        return StreamObject(body, StreamVersion(etag, datetime(2026, 3, 7, 20, tzinfo=UTC), len(body)), moment())
+
+
+class InMemoryDocumentStore(DocumentStore):
+    """mongomock's collection."""
+
+    @property
+    def address(self) -> str:
+        return _ADDRESS
+
+    def connect(self) -> Any:
+        return _mongomock()
+
+    def teardown_after_execution(self, context: Any) -> None:
+        """Nothing: the process's next run finds the documents."""
+
+
+class InMemoryReferenceDatabase(ReferenceDatabase):
+    """SQLite's in-memory database, with the simulator's teams and players."""
+
+    url: str = "sqlite://"
+
+    def create_engine(self) -> "Engine":
+        return _sqlite()
+
+    def teardown_after_execution(self, context: Any) -> None:
+        """Nothing: the process's next run finds the tables."""
+
+
+@cache
+def _mongomock() -> Any:
+    import mongomock
+
+    return mongomock.MongoClient(tz_aware=True)
+
+
+@cache
+def _sqlite() -> "Engine":
+    from sqlalchemy import create_engine
+    from sqlalchemy.pool import StaticPool
+
+    engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
+    with engine.begin() as connection:
+        for statement in _SCHEMA:
+            connection.exec_driver_sql(statement)
+        for table in ("teams", "players"):
+            with (_CANNED / f"{table}.csv").open(encoding="utf-8", newline="") as file:
+                columns, *rows = csv.reader(file)
+            places = ", ".join("?" * len(columns))
+            connection.exec_driver_sql(
+                f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", [tuple(row) for row in rows]
+            )
+    return engine

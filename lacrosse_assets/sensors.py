@@ -1,0 +1,220 @@
+"""The sensor on the stream object: what to do next, from state alone.
+
+There is no cursor. What is done and what failed is read from Dagster's own records at each look: the runs of the two
+jobs, the last materializations, the last result of the check. So nothing is lost over a restart of the daemon or a run
+that was killed, and what a person did by hand counts as well.
+
+    look at the world (`_look`)  ->  decide, purely (`decide`)  ->  skip with a reason, or ask for one run
+"""
+
+import time
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Any, NamedTuple
+
+from dagster import (
+    AssetCheckEvaluation,
+    AssetCheckKey,
+    AssetKey,
+    AssetObservation,
+    DagsterInstance,
+    DagsterRunStatus,
+    DefaultSensorStatus,
+    MetadataValue,
+    RunRequest,
+    RunsFilter,
+    SensorDefinition,
+    SensorEvaluationContext,
+    SensorResult,
+    SkipReason,
+    sensor,
+)
+
+from lacrosse_assets.assets.final import FINAL_TABLES
+from lacrosse_assets.assets.sources import GAMESTREAM
+from lacrosse_assets.checks import GAME_OVER
+from lacrosse_assets.jobs import final_tables, live_boxscore
+from lacrosse_assets.resources.errors import StoreError
+from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
+
+FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+
+# On each run: the version of the stream that it was asked for.
+VERSION_TAG = "lacrosse/stream_version"
+# A run that takes longer than this many seconds is stopped by Dagster's run monitoring, and so tried again.
+MAX_RUNTIME = 300
+
+# After a failed run the same version is tried again, at once, then after 5, 10, 20 seconds. After `TRIES` of them in a
+# row something is amiss that trying does not mend: from then on one try each `PAUSE`, so that an outage of any
+# length ends without anybody's hand.
+TRIES = 5
+FIRST_WAIT = timedelta(seconds=5)
+PAUSE = timedelta(minutes=5)
+
+# How long one evaluation goes on looking, and how often. The daemon itself comes round every five seconds only.
+LOOKING_SECONDS = 15.0
+LOOK_EVERY_SECONDS = 0.25
+
+
+class Run(NamedTuple):
+    """A run of one of the two jobs, as far as the decision needs it."""
+
+    run_id: str
+    job: str
+    status: DagsterRunStatus
+    # The versions that it stands for: the one that it was asked for, and the one that it really fetched.
+    versions: frozenset[str]
+    ended: datetime | None
+
+    @property
+    def name(self) -> str:
+        return f"{self.job} {self.run_id.split('-')[0]}"
+
+
+class World(NamedTuple):
+    """What the sensor sees: the stream as it is, and what Dagster has on record."""
+
+    uri: str
+    version: StreamVersion | None
+    # Newest first.
+    live_runs: Sequence[Run]
+    final_runs: Sequence[Run]
+    # The version that the check was last seen to pass for, and those that the final tables were made from.
+    over: str | None
+    tables: frozenset[str | None]
+
+
+class Ask(NamedTuple):
+    """A run to ask for."""
+
+    job: str
+    version: str
+    nth_try: int
+
+
+def decide(world: World, now: datetime) -> Ask | str:
+    """The run to ask for, or the reason why there is none: what it is that is waited for."""
+    if world.version is None:
+        return f"there is no {world.uri} yet: waiting for a game to start"
+    if not world.version.size:
+        return f"{world.uri} is empty: waiting for the first event"
+    for run in (*world.live_runs, *world.final_runs):
+        if run.status not in FINISHED:
+            return f"run {run.name} is under way: waiting for its end, then the newest stream is taken"
+
+    version = world.version.key
+    last_success = next((run for run in world.live_runs if run.status == DagsterRunStatus.SUCCESS), None)
+    if last_success is None or version not in last_success.versions:
+        return _next_try(live_boxscore.name, version, world.live_runs, now)
+    if world.over != version:
+        return f"the box score is that of ETag {world.version.etag}: waiting for the next event"
+    if world.tables != {version}:
+        return _next_try(final_tables.name, version, world.final_runs, now)
+    return f"teams2 and players2 are those of ETag {world.version.etag}: waiting for a new game"
+
+
+def _next_try(job: str, version: str, runs: Sequence[Run], now: datetime) -> Ask | str:
+    """Ask for a run, unless so many have failed for this version that there is a time to be waited."""
+    failed = []
+    for run in runs:
+        if run.status == DagsterRunStatus.SUCCESS:
+            break
+        if version in run.versions:
+            failed.append(run)
+    nth_try = len(failed) + 1
+    due = (failed[0].ended or now) + _wait(len(failed)) if failed else now
+    if now >= due:
+        return Ask(job, version, nth_try)
+    seconds = (due - now).total_seconds()
+    kept_failing = f"; {TRIES} in a row have failed, so this takes a person" if nth_try > TRIES else ""
+    return f"run {failed[0].name} failed: try {nth_try} for ETag {version.split()[0]} in {seconds:.0f} s{kept_failing}"
+
+
+def _wait(failures: int) -> timedelta:
+    if failures >= TRIES:
+        return PAUSE
+    return timedelta(0) if failures == 1 else FIRST_WAIT * 2 ** (failures - 2)
+
+
+def _look(instance: DagsterInstance, object_store: ObjectStore) -> World:
+    """The world as it is. The stream first: what is on record later can only make it look more done than it is now."""
+    version = object_store.head()
+    raw = _made_from(instance, AssetKey("raw_gamestream"))
+    over = instance.get_latest_asset_check_evaluation_record(AssetCheckKey(AssetKey("boxscore_doc"), GAME_OVER))
+    evaluation = over.event and over.event.dagster_event.event_specific_data if over else None
+    return World(
+        uri=object_store.uri,
+        version=version,
+        live_runs=_runs(instance, live_boxscore.name, raw),
+        final_runs=_runs(instance, final_tables.name, raw),
+        over=_version_key(evaluation.metadata) if isinstance(evaluation, AssetCheckEvaluation) and evaluation.passed else None,
+        tables=frozenset(made.version if (made := _made_from(instance, key)) else None for key in FINAL_TABLES),
+    )
+
+
+class _Made(NamedTuple):
+    run_id: str
+    version: str | None
+
+
+def _made_from(instance: DagsterInstance, key: AssetKey) -> _Made | None:
+    event = instance.get_latest_materialization_event(key)
+    if event is None or event.asset_materialization is None:
+        return None
+    return _Made(event.run_id, _version_key(event.asset_materialization.metadata))
+
+
+def _version_key(metadata: Mapping[str, MetadataValue[Any]]) -> str | None:
+    """The version of the stream that metadata tells of (`version_metadata` wrote it), as `StreamVersion.key`."""
+    etag, last_modified = metadata.get("etag"), metadata.get("last_modified")
+    if etag is None or last_modified is None:
+        return None
+    return StreamVersion(str(etag.value), datetime.fromtimestamp(float(last_modified.value), UTC), 0).key
+
+
+def _runs(instance: DagsterInstance, job: str, raw: _Made | None) -> list[Run]:
+    records = instance.get_run_records(RunsFilter(job_name=job), limit=4 * TRIES)
+    runs = []
+    for record in records:
+        run = record.dagster_run
+        versions = {run.tags.get(VERSION_TAG)} | ({raw.version} if raw and raw.run_id == run.run_id else set())
+        ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else None
+        known = frozenset(version for version in versions if version)
+        runs.append(Run(run.run_id, job, run.status, known, ended))
+    return runs
+
+
+def gamestream_sensor(looking_seconds: float = LOOKING_SECONDS) -> SensorDefinition:
+    """The sensor. One evaluation goes on looking for `looking_seconds`, or until there is something to do."""
+
+    @sensor(
+        name="gamestream_sensor",
+        jobs=[live_boxscore, final_tables],
+        minimum_interval_seconds=1,
+        default_status=DefaultSensorStatus.RUNNING,
+        description="Watches the stream object's ETag: a new box score at each change, the final tables when it is over.",
+    )
+    def evaluate(context: SensorEvaluationContext, object_store: ObjectStore) -> SensorResult | SkipReason:
+        until = time.monotonic() + looking_seconds
+        while True:
+            try:
+                verdict = decide(_look(context.instance, object_store), datetime.now(UTC))
+            except StoreError as error:
+                return SkipReason(f"{error.description}; the next tick goes on from there")
+            if isinstance(verdict, Ask):
+                return _request(verdict)
+            if time.monotonic() >= until:
+                return SkipReason(verdict)
+            time.sleep(LOOK_EVERY_SECONDS)
+
+    return evaluate
+
+
+def _request(ask: Ask) -> SensorResult:
+    etag = ask.version.split()[0]
+    request = RunRequest(
+        job_name=ask.job,
+        tags={VERSION_TAG: ask.version, "lacrosse/try": str(ask.nth_try), "dagster/max_runtime": str(MAX_RUNTIME)},
+    )
+    seen = AssetObservation(GAMESTREAM, metadata={"etag": etag}, tags={"dagster/data_version": etag})
+    return SensorResult([request], asset_events=[seen] if ask.job == live_boxscore.name and ask.nth_try == 1 else [])
