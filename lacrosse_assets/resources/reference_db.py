@@ -169,7 +169,8 @@ def _reflected(connection: "Connection", name: str) -> "Table":
     table = Table(name, MetaData(), autoload_with=connection, resolve_fks=False)
     if connection.dialect.name == "sqlite":
         # SQLite keeps a type's name as it was written (`int` is not `INTEGER` to it), and SQLAlchemy does not.
-        declared = dict(connection.exec_driver_sql("SELECT name, type FROM pragma_table_info(?)", (name,)).tuples())
+        columns = connection.exec_driver_sql("SELECT name, type FROM pragma_table_info(?)", (name,))
+        declared = {column: type_name for column, type_name in columns}
 
         class Declared(UserDefinedType[Any]):
             cache_ok = True
