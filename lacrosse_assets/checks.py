@@ -29,10 +29,9 @@ def game_over(
 ) -> AssetCheckResult:
     final = current_final(documents, object_store)
     box = final.document
-    # A live run goes no further than the box score: 'not over yet' is what it expects. One that goes on to the final
-    # tables (an empty selection is the whole job) is stopped here, and says what it does not do.
-    selected = context.run.asset_selection
-    goes_on = not selected or not FINAL_TABLES.isdisjoint(selected)
+    # A live run goes no further than the box score, and 'not over yet' is what it expects. One that goes on to the
+    # final tables is stopped here, and says what it does not do.
+    goes_on = not FINAL_TABLES.isdisjoint(context.job_def.asset_layer.selected_asset_keys)
     if final.refusal and goes_on:
         context.log.error(f"teams2 and players2 are not written: {final.refusal}")
     return AssetCheckResult(

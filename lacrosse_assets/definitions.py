@@ -11,8 +11,7 @@ from lacrosse_assets.assets.final import final_tables
 from lacrosse_assets.assets.live import FRAMES, live_assets
 from lacrosse_assets.assets.sources import SOURCES
 from lacrosse_assets.checks import game_over
-from lacrosse_assets.jobs import final_tables as final_tables_job
-from lacrosse_assets.jobs import live_boxscore
+from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.frames import ParquetFramesFactory
 from lacrosse_assets.resources.mock import CannedObjectStore, InMemoryDocumentStore, InMemoryReferenceDatabase
@@ -56,7 +55,7 @@ def build_definitions(
     return Definitions(
         assets=[*SOURCES, *live_assets(settings.home_team_id, settings.away_team_id), final_tables],
         asset_checks=[game_over],
-        jobs=[live_boxscore, final_tables_job],
+        jobs=[live_boxscore, finish_game],
         sensors=[gamestream_sensor(looking_seconds)],
         resources={**build_resources(settings), **overrides},
         executor=in_process_executor,

@@ -14,8 +14,8 @@ live_boxscore = define_asset_job(
     description="The stream as it is now, to the box score document. Asked for by gamestream_sensor at each change.",
 )
 
-final_tables = define_asset_job(
-    "final_tables",
+finish_game = define_asset_job(
+    "finish_game",
     selection=AssetSelection.assets(*FINAL_TABLES),
     executor_def=in_process_executor,
     description="The final box score, to teams2 and players2. Asked for by gamestream_sensor when the game is over.",

@@ -33,7 +33,7 @@ from dagster import (
 from lacrosse_assets.assets.final import FINAL_TABLES
 from lacrosse_assets.assets.sources import GAMESTREAM
 from lacrosse_assets.checks import GAME_OVER
-from lacrosse_assets.jobs import final_tables, live_boxscore
+from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
 
@@ -109,7 +109,7 @@ def decide(world: World, now: datetime) -> Ask | str:
     if world.over != version:
         return f"the box score is that of ETag {world.version.etag}: waiting for the next event"
     if world.tables != {version}:
-        return _next_try(final_tables.name, version, world.final_runs, now)
+        return _next_try(finish_game.name, version, world.final_runs, now)
     return f"teams2 and players2 are those of ETag {world.version.etag}: waiting for a new game"
 
 
@@ -146,7 +146,7 @@ def _look(instance: DagsterInstance, object_store: ObjectStore) -> World:
         uri=object_store.uri,
         version=version,
         live_runs=_runs(instance, live_boxscore.name, raw),
-        final_runs=_runs(instance, final_tables.name, raw),
+        final_runs=_runs(instance, finish_game.name, raw),
         over=_version_key(evaluation.metadata) if isinstance(evaluation, AssetCheckEvaluation) and evaluation.passed else None,
         tables=frozenset(made.version if (made := _made_from(instance, key)) else None for key in FINAL_TABLES),
     )
@@ -189,7 +189,7 @@ def gamestream_sensor(looking_seconds: float = LOOKING_SECONDS) -> SensorDefinit
 
     @sensor(
         name="gamestream_sensor",
-        jobs=[live_boxscore, final_tables],
+        jobs=[live_boxscore, finish_game],
         minimum_interval_seconds=1,
         default_status=DefaultSensorStatus.RUNNING,
         description="Watches the stream object's ETag: a new box score at each change, the final tables when it is over.",
