@@ -1,0 +1,73 @@
+"""The tables `teams` and `players`, and their original rows."""
+
+import csv
+from importlib.resources import files
+from pathlib import Path
+
+from sqlalchemy import Column, Engine, ForeignKey, Integer, MetaData, String, Table, create_engine, make_url, text
+
+METADATA = MetaData()
+TEAMS = Table(
+    "teams",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(50), nullable=False),
+    Column("conference", String(50), nullable=False),
+    Column("wins", Integer, nullable=False),
+    Column("losses", Integer, nullable=False),
+)
+PLAYERS = Table(
+    "players",
+    METADATA,
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("name", String(50), nullable=False),
+    Column("number", String(3), nullable=False),  # text: 0 and 00 are two players
+    Column("shots", Integer, nullable=False),
+    Column("goals", Integer, nullable=False),
+    Column("teamid", Integer, ForeignKey("teams.id"), nullable=False),
+)
+
+
+def create_database(url: str) -> None:
+    """Create the database that `url` names where it is missing and its kind can be created from here."""
+    parsed = make_url(url)
+    name = parsed.database
+    if not name:
+        return
+    if parsed.get_backend_name() == "sqlite":
+        if name != ":memory:":
+            Path(name).parent.mkdir(parents=True, exist_ok=True)
+    elif parsed.get_backend_name() == "mssql":
+        # CREATE DATABASE is not allowed inside a transaction.
+        server = create_engine(parsed.set(database="master"), isolation_level="AUTOCOMMIT")
+        try:
+            with server.connect() as connection:
+                there = connection.execute(text("SELECT 1 FROM sys.databases WHERE name = :name"), {"name": name})
+                if there.first() is None:
+                    connection.execute(text(f"CREATE DATABASE {server.dialect.identifier_preparer.quote(name)}"))
+        finally:
+            server.dispose()
+
+
+def reset_tables(engine: Engine) -> None:
+    """Drop `teams` and `players`, and create them anew with their original rows; nothing else is touched.
+
+    In one transaction: a reader sees the tables of before or the original ones, never none.
+    """
+    with engine.begin() as connection:
+        if engine.dialect.name == "sqlite":
+            # Python's sqlite3 begins by itself only before INSERT and the like: the DROPs would stand alone.
+            connection.exec_driver_sql("BEGIN IMMEDIATE")
+        METADATA.drop_all(connection)
+        METADATA.create_all(connection)
+        for table in METADATA.sorted_tables:
+            connection.execute(table.insert(), original_rows(table))
+
+
+def original_rows(table: Table) -> list[dict[str, object]]:
+    """The rows of `teams` or `players` before any game, from the CSV file of that name."""
+    with (files(__package__) / f"{table.name}.csv").open(encoding="utf-8", newline="") as file:
+        return [
+            {column.name: column.type.python_type(row[column.name]) for column in table.columns}
+            for row in csv.DictReader(file)
+        ]

@@ -1,0 +1,171 @@
+"""Prepare the stores, and play the game."""
+
+import logging
+import time
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import TYPE_CHECKING
+
+import boto3
+from botocore.config import Config
+from botocore.exceptions import BotoCoreError, ClientError
+from click import ClickException
+from sqlalchemy import create_engine, make_url
+from sqlalchemy.exc import DBAPIError
+
+from lacrosse_assets.gamestream.reference_data import METADATA, create_database, reset_tables
+from lacrosse_assets.settings import Settings
+
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
+GAME_SECONDS = 60 * 60
+BOXSCORES_BUCKET = "boxscores"  # nothing here uses it; the seed's environment has it
+PATIENCE = 180  # seconds for a service to come up: SQL Server's first start takes a minute or two
+LONGEST_PAUSE = 5.0  # seconds between two tries
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the game, and when it happens: seconds of game time since its start."""
+
+    line: str
+    clock: str
+    at: int
+
+
+class NotUpYet(Exception):
+    """A service that may still be starting. The message says why it is thought so."""
+
+
+def read_game() -> list[Event]:
+    """The game that is played, in its order."""
+    events = []
+    for line in (files(__package__) / "game.txt").read_text("utf-8").splitlines():
+        clock = line.split()[1]
+        minutes, seconds = clock.split(":")
+        events.append(Event(line, clock, GAME_SECONDS - 60 * int(minutes) - int(seconds)))
+    return events
+
+
+def prepare(settings: Settings) -> "BaseClient":
+    """Create what is missing and reset the reference tables; the object store's client, for `play`.
+
+    Waits for services that are not up yet, and prints what the seed's environment prints.
+    """
+    store = _object_store(settings)
+    buckets = (settings.gamestream_bucket, BOXSCORES_BUCKET)
+    for number, bucket in enumerate(buckets):
+        _call_store(settings, lambda bucket=bucket: _create_bucket(store, bucket, settings.aws_region))
+        if number == 0:
+            print("Added `s3` successfully.", flush=True)
+        print(f"Bucket created successfully `s3/{bucket}`.", flush=True)
+    _reset_reference_data(settings)
+    for _ in METADATA.sorted_tables:
+        print("Commands completed successfully.", flush=True)
+    logging.info("Waiting for services...")
+    _call_store(settings, lambda: store.head_bucket(Bucket=settings.gamestream_bucket))
+    logging.info("Bucket exists...ok")
+    return store
+
+
+def play(store: "BaseClient", settings: Settings) -> None:
+    """Write the stream as it is after each event, when the event happens."""
+    bucket, key = settings.gamestream_bucket, settings.gamestream_key
+    logging.info("Starting Game Data Stream. Delay: 1 second == %g seconds.", settings.delay)
+    stream = ""
+    start = time.monotonic()
+    for event in read_game():
+        # Against the start, not the event before: what a write takes must not add up.
+        time.sleep(max(0.0, start + event.at * settings.delay - time.monotonic()))
+        stream += f"{event.line}\n"
+        body = stream.encode()
+        _call_store(settings, lambda body=body: store.put_object(Bucket=bucket, Key=key, Body=body))
+        logging.info("Wrote %s to bucket %s at %s", key, bucket, event.clock)
+
+
+def _object_store(settings: Settings) -> "BaseClient":
+    return boto3.client(
+        "s3",
+        endpoint_url=settings.s3_endpoint_url,
+        region_name=settings.aws_region,
+        config=Config(
+            connect_timeout=5,
+            read_timeout=20,
+            retries={"total_max_attempts": 1},  # `_patiently` tries again, and says so
+            s3={"addressing_style": "path"},  # a bucket of one's own server is no host name
+            request_checksum_calculation="when_required",  # not every S3 server knows the newer ones
+        ),
+    )
+
+
+def _create_bucket(store: "BaseClient", bucket: str, region: str) -> None:
+    try:
+        store.head_bucket(Bucket=bucket)
+    except ClientError as error:
+        if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
+            raise
+        # AWS wants the region for all regions but this one.
+        elsewhere = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        store.create_bucket(Bucket=bucket, **elsewhere)
+
+
+def _call_store(settings: Settings, call: Callable[[], object]) -> None:
+    what = f"the object store at {settings.s3_endpoint_url}"
+
+    def attempt() -> None:
+        try:
+            call()
+        except ClientError as error:
+            if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
+                raise NotUpYet(str(error)) from None
+            raise ClickException(f"{what} refuses: {error}") from None
+        except BotoCoreError as error:
+            raise NotUpYet(str(error)) from None
+
+    _patiently(what, attempt)
+
+
+def _reset_reference_data(settings: Settings) -> None:
+    url = settings.sidearmdb_url.get_secret_value()
+    shown = make_url(url).render_as_string(hide_password=True)
+    what = f"the reference database at {shown}"
+
+    def attempt() -> None:
+        try:
+            create_database(url)
+            engine = create_engine(url)
+            try:
+                reset_tables(engine)
+            finally:
+                engine.dispose()
+        except DBAPIError as error:
+            # Whatever it is: a server that is still starting refuses in many ways, wrong passwords among them.
+            raise NotUpYet(_first_line(error.orig)) from None
+        except ImportError as error:
+            raise ClickException(f"{what} cannot be used from here: {_first_line(error)}") from None
+
+    _patiently(what, attempt)
+
+
+def _patiently(what: str, attempt: Callable[[], None]) -> None:
+    """Make the attempt until it succeeds, a little less often each time; one line when waiting begins."""
+    give_up = time.monotonic() + PATIENCE
+    pause = 0.25
+    said = False
+    while True:
+        try:
+            return attempt()
+        except NotUpYet as problem:
+            if time.monotonic() + pause > give_up:
+                raise ClickException(f"{what} did not come up within {PATIENCE} s: {problem}") from None
+            if not said:
+                logging.info("Waiting for %s (%s)", what, problem)
+                said = True
+        time.sleep(pause)
+        pause = min(2 * pause, LONGEST_PAUSE)
+
+
+def _first_line(error: BaseException | None) -> str:
+    return next(iter(str(error).splitlines()), type(error).__name__)
