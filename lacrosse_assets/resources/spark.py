@@ -18,7 +18,6 @@ LOCAL = {
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    "spark.sql.warehouse.dir": "/tmp/lacrosse-warehouse",
 }
 
 
