@@ -1,4 +1,6 @@
-"""Everything wired: settings to resources, resources to assets, checks, jobs and the sensor. The only place where it is.
+"""Everything wired: settings to resources, resources to assets, checks, jobs and the sensor.
+
+The only place where it is, and what Dagster's commands load:
 
     dagster asset materialize -m lacrosse_assets.definitions --select '*'
 """
@@ -23,7 +25,10 @@ from lacrosse_assets.settings import Settings, load_settings
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
-    """The resources of a deployment. Addresses that may hold a password are given by name, so Dagster never stores them."""
+    """The resources of a deployment.
+
+    What is or may hold a secret is given by the name of its variable, so that Dagster never stores it.
+    """
     spark = spark_sessions(settings.spark_remote)
     stream = {"bucket": settings.gamestream_bucket, "key": settings.gamestream_key}
     engine = {"spark": spark, FRAMES: ParquetFramesFactory(spark=spark)}

@@ -13,10 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from dagster import (
-    AssetCheckEvaluation,
     AssetCheckKey,
     AssetKey,
     AssetObservation,
+    DagsterEventType,
     DagsterInstance,
     DagsterRunStatus,
     DefaultSensorStatus,
@@ -140,16 +140,23 @@ def _look(instance: DagsterInstance, object_store: ObjectStore) -> World:
     """The world as it is. The stream first: what is on record later can only make it look more done than it is now."""
     version = object_store.head()
     raw = _made_from(instance, AssetKey("raw_gamestream"))
-    over = instance.get_latest_asset_check_evaluation_record(AssetCheckKey(AssetKey("boxscore_doc"), GAME_OVER))
-    evaluation = over.event and over.event.dagster_event.event_specific_data if over else None
     return World(
         uri=object_store.uri,
         version=version,
         live_runs=_runs(instance, live_boxscore.name, raw),
         final_runs=_runs(instance, finish_game.name, raw),
-        over=_version_key(evaluation.metadata) if isinstance(evaluation, AssetCheckEvaluation) and evaluation.passed else None,
+        over=_over(instance),
         tables=frozenset(made.version if (made := _made_from(instance, key)) else None for key in FINAL_TABLES),
     )
+
+
+def _over(instance: DagsterInstance) -> str | None:
+    record = instance.get_latest_asset_check_evaluation_record(AssetCheckKey(AssetKey("boxscore_doc"), GAME_OVER))
+    event = record.event.dagster_event if record and record.event else None
+    if event is None or event.event_type != DagsterEventType.ASSET_CHECK_EVALUATION:
+        return None
+    evaluation = event.asset_check_evaluation_data
+    return _version_key(evaluation.metadata) if evaluation.passed else None
 
 
 class _Made(NamedTuple):
@@ -192,7 +199,7 @@ def gamestream_sensor(looking_seconds: float = LOOKING_SECONDS) -> SensorDefinit
         jobs=[live_boxscore, finish_game],
         minimum_interval_seconds=1,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Watches the stream object's ETag: a new box score at each change, the final tables when it is over.",
+        description="Watches the stream's ETag: a new box score at each change, final tables when the game is over.",
     )
     def evaluate(context: SensorEvaluationContext, object_store: ObjectStore) -> SensorResult | SkipReason:
         until = time.monotonic() + looking_seconds

@@ -1,4 +1,6 @@
-"""The assets. Each fetches through a resource, calls `game/`, stores, and says in its metadata what a person wants to see.
+"""The assets: thin.
+
+Each fetches through a resource, calls `game/`, stores, and says in its metadata what a person wants to see.
 
     sources.py     the stream and the reference tables, which others write
     live.py        raw_gamestream, roster, player_game_stats, boxscore_doc: while the game is on

@@ -15,7 +15,7 @@ SHOWN_ROWS = 100
 
 
 def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> MarkdownMetadataValue:
-    """Rows as a table that Dagit renders. Names are any text, so what Markdown or HTML would take for its own is escaped."""
+    """Rows as a table that Dagit renders. Names are any text, and are shown as that."""
     columns = list(columns)
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(row[column]) for column in columns) + " |" for row in rows[:SHOWN_ROWS]]
@@ -24,8 +24,9 @@ def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) ->
     return MetadataValue.md("\n".join(lines))
 
 
+# What Markdown or HTML takes for its own, as the entity that stands for it.
+_ESCAPED = str.maketrans({special: f"&#{ord(special)};" for special in "&<>|`*_[]\\~"})
+
+
 def _cell(value: Any) -> str:
-    text = "" if value is None else str(value)
-    for special, entity in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ("|", "&#124;"), ("`", "&#96;"), ("*", "&#42;")):
-        text = text.replace(special, entity)
-    return " ".join(text.split())
+    return "" if value is None else " ".join(str(value).split()).translate(_ESCAPED)

@@ -1,7 +1,7 @@
 """When the game is over: the reference tables with the game's result in them."""
 
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dagster import (
     AssetCheckResult,
@@ -104,14 +104,14 @@ def final_tables(
 
     reference_db.replace(tables, still_true)
     for name, rows in tables.items():
-        originals = reference.teams if name == "teams2" else reference.players
+        originals, schema = (reference.teams, finals.TEAMS) if name == "teams2" else (reference.players, finals.PLAYERS)
         yield MaterializeResult(
             asset_key=name,
             metadata={
                 "score": score_line(box),
                 **stream_metadata(box),
                 "dagster/row_count": len(rows),
-                "rows": markdown_table(rows, finals.TEAMS.fieldNames() if name == "teams2" else finals.PLAYERS.fieldNames()),
+                "rows": markdown_table(rows, schema.fieldNames()),
             },
             check_results=[_adds_the_game(name, originals, rows, box)],
         )
@@ -130,9 +130,7 @@ def _adds_the_game(name: str, before: list[Row], after: list[Row], box: Document
         game = {player["id"]: (player["shots"], player["goals"]) for side in sides for player in side["players"]}
     originals = {row["id"]: row for row in before}
     added = {row["id"]: tuple(row[column] - originals[row["id"]][column] for column in columns) for row in after}
-    wrong = {
-        key: difference for key, difference in added.items() if difference != game.get(key, (0, 0))
-    }
+    wrong = {key: difference for key, difference in added.items() if difference != game.get(key, (0, 0))}
     return AssetCheckResult(
         asset_key=name,
         check_name="adds_the_game",

@@ -169,8 +169,8 @@ def player_game_stats(
     strangers = [row for row in rows if row["player_id"] is None and row["number"] is not None]
     for row in strangers:
         context.log.warning(
-            f"{row['shots']} shots and {row['goals']} goals by jersey {row['number']!r} of {row['team_name']} count for the"
-            " team and for no player: no one player of the roster wears it"
+            f"{row['shots']} shots and {row['goals']} goals by jersey {row['number']!r} of {row['team_name']} count for"
+            " the team and for no player: no one player of the roster wears it"
         )
     columns = ["team_name", "number", "name", "shots", "goals", "pct"]
     return MaterializeResult(
@@ -195,7 +195,7 @@ def player_game_stats(
     kinds={"pyspark", "mongodb"},
     retry_policy=RETRIES,
     ins={"player_game_stats": AssetIn(input_manager_key=FRAMES)},
-    description="The box score of the latest event, in `sidearm.boxscores`: all that a web page needs, in one document.",
+    description="The box score of the latest event, in `sidearm.boxscores`: one document for a web page.",
 )
 def boxscore_doc(
     context: AssetExecutionContext, player_game_stats: DataFrame, documents: DocumentStore

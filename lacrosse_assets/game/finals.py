@@ -54,6 +54,6 @@ def players2(spark: SparkSession, players: DataFrame, document: Mapping[str, Any
 
 
 def _with_game(reference: DataFrame, result: DataFrame, added: Mapping[str, str]) -> DataFrame:
-    """`reference` by id, each column of `added` plus the column of `result` that it names (nothing where there is none)."""
+    """`reference` by id, to each column of `added` the column of `result` that it names, or nothing."""
     sums = {column: F.col(column) + F.coalesce(game, F.lit(0)) for column, game in added.items()}
     return reference.join(result, "id", "left").withColumns(sums).select(*reference.columns).orderBy("id")

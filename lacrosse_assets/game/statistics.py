@@ -26,7 +26,8 @@ _PLAYER = [
 ROSTER = StructType([*_TEAM, *_PLAYER])
 
 # A row a player of the roster (with zeros if need be), and one for each jersey that shot without being on the roster
-# (no `player_id`); beside each, where the game stands and which version of the stream says so. All that a box score takes.
+# (no `player_id`); beside each, where the game stands and which version of the stream says so: all that a box score
+# takes.
 PLAYER_GAME_STATS = StructType(
     [
         *_TEAM,
@@ -48,8 +49,8 @@ PLAYER_GAME_STATS = StructType(
 def player_game_stats(lines: DataFrame, roster: DataFrame) -> DataFrame:
     """The statistics of this game only. `lines` is a `LINES`, `roster` a `ROSTER`; the result a `PLAYER_GAME_STATS`.
 
-    `score` is the team's, counted from the lines, whoever shot. A player is known by (team, jersey). A shot by a jersey that nobody on the roster wears, or that two players of one
-    team wear, counts for the team and for no player.
+    `score` is the team's, counted from the lines, whoever shot. A player is known by (team, jersey). A shot by a jersey
+    that nobody on the roster wears, or that two players of one team wear, counts for the team and for no player.
     """
     shots = (
         lines.where(F.col("verdict") == Verdict.SHOT.value)
@@ -62,7 +63,9 @@ def player_game_stats(lines: DataFrame, roster: DataFrame) -> DataFrame:
     strangers = (
         shots.join(players, ["team_id", "jersey"], "left_anti")
         .join(teams, "team_id")
-        .withColumns({"player_id": F.lit(None).cast("int"), "name": F.lit(None).cast("string"), "number": F.col("jersey")})
+        .withColumns(
+            {"player_id": F.lit(None).cast("int"), "name": F.lit(None).cast("string"), "number": F.col("jersey")}
+        )
     )
     scores = shots.groupBy("team_id").agg(F.sum("goals").cast("int").alias("score"))
     counted = (

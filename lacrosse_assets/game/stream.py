@@ -2,8 +2,8 @@
 
     event_id clock team_id jersey_number goal          e.g.   2 56:13 205 8 1
 
-A line is never lost from sight: it is an event (a shot or a clock row), the terminator, a repetition of an earlier line,
-left out for a reason, or, at the very end of the stream, a write that is still in progress.
+A line is never lost from sight: it is an event (a shot or a clock row), the terminator, a repetition of an earlier
+line, left out for a reason, or, at the very end of the stream, a write that is still in progress.
 """
 
 import re

@@ -1,4 +1,4 @@
-"""The stores and the engine, one file each, behind what the assets ask of them; each with its real and its in-memory kind.
+"""The stores and the engine, one file each: what the assets ask of them, and the real kind that answers.
 
     object_store.py   the stream (S3)
     documents.py      the box scores (MongoDB)

@@ -1,8 +1,8 @@
-"""The document store: collection `boxscores` of database `sidearm`, one document an event (CONTRACT.md, sections 3 and 6).
+"""The document store: collection `boxscores` of database `sidearm`, one document an event (CONTRACT.md, 3 and 6).
 
-Two invariants are kept here, whoever writes and however late: the document with the highest `_id` is the current one, and
-what was made from a newer fetch of the stream is neither overwritten nor removed by an older one. `stream.fetched_at` of
-each document tells which is newer.
+Two invariants are kept here, whoever writes and however late: the document with the highest `_id` is the current one,
+and what was made from a newer fetch of the stream is neither overwritten nor removed by an older one.
+`stream.fetched_at` of each document tells which is newer.
 """
 
 from abc import ABC, abstractmethod
@@ -95,7 +95,9 @@ def _same(stored: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool
 class MongoDocumentStore(DocumentStore):
     """MongoDB, or another server of its protocol."""
 
-    uri: str = Field(description="Connection string; it may hold a password, so it is given by the name of its variable.")
+    uri: str = Field(
+        description="Connection string; it may hold a password, so it is given by the name of its variable."
+    )
 
     @cached_property
     def address(self) -> str:

@@ -14,7 +14,9 @@ class StoreError(Failure):
 
 
 @contextmanager
-def told_as_store_error(store: str, address: str, *errors: type[Exception], secret: str | None = None) -> Iterator[None]:
+def told_as_store_error(
+    store: str, address: str, *errors: type[Exception], secret: str | None = None
+) -> Iterator[None]:
     """Turn `errors` of a client library into a `StoreError` of one line, without `secret` should they quote it."""
     try:
         yield

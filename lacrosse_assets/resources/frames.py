@@ -6,12 +6,13 @@ asset downstream gets a Spark frame either way. So each asset can be materialize
 
 import os
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, cast
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dagster import (
     ConfigurableIOManagerFactory,
+    DagsterInstance,
     Failure,
     InitResourceContext,
     InputContext,
@@ -30,7 +31,7 @@ from lacrosse_assets.resources.spark import SparkSessions
 
 
 def arrow_table(rows: Iterable[Mapping[str, Any]], schema: StructType) -> pa.Table:
-    """Rows from outside as an Arrow table of the given Spark schema; a value that does not fit raises `ArrowInvalid`."""
+    """Rows from outside as an Arrow table of the given Spark schema; raises `ArrowInvalid` if one does not fit."""
     return pa.Table.from_pylist(list(rows), schema=to_arrow_schema(schema))
 
 
@@ -38,7 +39,9 @@ def table_schema(schema: StructType) -> TableSchema:
     """A Spark schema as Dagit shows it."""
     return TableSchema(
         [
-            TableColumn(field.name, field.dataType.simpleString(), constraints=TableColumnConstraints(nullable=field.nullable))
+            TableColumn(
+                field.name, field.dataType.simpleString(), constraints=TableColumnConstraints(nullable=field.nullable)
+            )
             for field in schema.fields
         ]
     )
@@ -80,5 +83,4 @@ class ParquetFramesFactory(ConfigurableIOManagerFactory[ParquetFrames]):
     spark: SparkSessions
 
     def create_io_manager(self, context: InitResourceContext) -> ParquetFrames:
-        assert context.instance is not None, "a run has an instance"
-        return ParquetFrames(UPath(context.instance.storage_directory()), self.spark)
+        return ParquetFrames(UPath(cast(DagsterInstance, context.instance).storage_directory()), self.spark)

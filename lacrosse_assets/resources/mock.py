@@ -77,18 +77,14 @@ def _mongomock() -> Any:
 
 @cache
 def _sqlite() -> "Engine":
-    from sqlalchemy import create_engine
+    from sqlalchemy import column, create_engine, insert, table
     from sqlalchemy.pool import StaticPool
 
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     with engine.begin() as connection:
         for statement in _SCHEMA:
             connection.exec_driver_sql(statement)
-        for table in ("teams", "players"):
-            with (_CANNED / f"{table}.csv").open(encoding="utf-8", newline="") as file:
-                columns, *rows = csv.reader(file)
-            places = ", ".join("?" * len(columns))
-            connection.exec_driver_sql(
-                f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({places})", [tuple(row) for row in rows]
-            )
+        for name in ("teams", "players"):
+            rows = list(csv.DictReader((_CANNED / f"{name}.csv").read_text("utf-8").splitlines()))
+            connection.execute(insert(table(name, *map(column, rows[0]))), rows)
     return engine

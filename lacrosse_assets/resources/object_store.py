@@ -15,7 +15,7 @@ STORE = "object store"
 
 
 class StreamVersion(NamedTuple):
-    """Which writing of the object it is. The ETag alone does not tell: a game that is played again has the same ones."""
+    """Which writing of the object it is. The ETag alone does not tell: a game played again has the same ones."""
 
     etag: str
     last_modified: datetime
@@ -91,12 +91,12 @@ class S3ObjectStore(ObjectStore):
 
     def head(self) -> StreamVersion | None:
         response = self._ask("head_object")
-        return response and _version(response)
+        return None if response is None else _version(response)
 
     def get(self) -> StreamObject | None:
         fetched_at = moment()
         response = self._ask("get_object")
-        return response and StreamObject(response["body"], _version(response), fetched_at)
+        return None if response is None else StreamObject(response["body"], _version(response), fetched_at)
 
     def _ask(self, operation: str) -> dict[str, Any] | None:
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError

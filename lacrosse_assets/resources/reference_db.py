@@ -1,7 +1,7 @@
 """The reference database `sidearmdb`: reads `teams` and `players`, replaces `teams2` and `players2`.
 
-Whatever SQLAlchemy speaks. What its dialects cannot hide is named where it is dealt with: SQLite's transactions and type
-names, SQL Server's locks. pyodbc is imported by SQLAlchemy alone, and only where the address says `+pyodbc`.
+Whatever SQLAlchemy speaks. What its dialects cannot hide is named where it is dealt with: SQLite's transactions and
+type names, SQL Server's locks. pyodbc is imported by SQLAlchemy alone, and only where the address says `+pyodbc`.
 """
 
 import re
@@ -96,9 +96,9 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
     def replace(self, tables: Mapping[str, Sequence[Row]], still_true: Callable[[], None]) -> None:
         """Replace final tables whole, all of them in one transaction: a reader sees the old rows or the new.
 
-        `tables` maps a final table's name (of `ORIGINALS`) to its rows. Each is created with the columns, types and primary
-        key of its original, without foreign keys: the simulator drops and recreates those. `still_true` is called
-        when no other writer can come in between any more; what it raises leaves everything as it was.
+        `tables` maps a final table's name (of `ORIGINALS`) to its rows. Each is created with the columns, types and
+        primary key of its original, without foreign keys: the simulator drops and recreates those. `still_true` is
+        called when no other writer can come in between any more; what it raises leaves everything as it was.
         """
         from sqlalchemy import delete, insert
 
@@ -124,7 +124,9 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
     @contextmanager
     def _begin(self) -> "Iterator[Connection]":
         with self._engine.connect() as connection:
-            if connection.dialect.name != "sqlite":  # where it is so anyway, and the option would change its driver's mode
+            if (
+                connection.dialect.name != "sqlite"
+            ):  # where it is so anyway, and the option would change its driver's mode
                 connection = connection.execution_options(isolation_level="SERIALIZABLE")
             with connection.begin():
                 yield connection
@@ -170,7 +172,7 @@ def _reflected(connection: "Connection", name: str) -> "Table":
     if connection.dialect.name == "sqlite":
         # SQLite keeps a type's name as it was written (`int` is not `INTEGER` to it), and SQLAlchemy does not.
         columns = connection.exec_driver_sql("SELECT name, type FROM pragma_table_info(?)", (name,))
-        declared = {column: type_name for column, type_name in columns}
+        declared = {column.name: column.type for column in columns}
 
         class Declared(UserDefinedType[Any]):
             cache_ok = True

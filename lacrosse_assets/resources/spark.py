@@ -34,8 +34,8 @@ class SparkSessions(LazyPySparkResource):
         super()._init_session()
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
-        # A session on a server stays there, with what it holds, until it is ended. A session of this process ends with it,
-        # and another run of the same process goes on with it.
+        # A session on a server stays there, with what it holds, until it is ended. One of this process ends with it,
+        # and the process's next run goes on with it.
         if self._spark_session is not None and "spark.remote" in self.spark_config:
             self._spark_session.stop()
             self._spark_session = None
