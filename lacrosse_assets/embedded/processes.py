@@ -83,6 +83,11 @@ class Server(SimpleExecutor):
         if self.process and not self.running():
             raise ServerError(f"{self.name} ended with exit code {self.process.returncode}{self._last_words()}")
 
+    def check_no_failure(self) -> None:
+        """Raise a `ServerError` if it has ended with an error: for a program that ends when its work is done."""
+        if self.process and self.process.poll():
+            self.check_alive()
+
     def end(self) -> None:
         """End it and all that it started: first asked, then killed. Does nothing twice."""
         if self.process and self.running():

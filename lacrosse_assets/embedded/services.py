@@ -139,7 +139,7 @@ def _object_store(state_dir: Path, port: int) -> Server:
         "admin.ui": "false",
         "webdav": "false",
     }
-    command = [_executable("weed"), "mini", *(f"-{name}={value}" for name, value in options.items())]
+    command = [executable("weed"), "mini", *(f"-{name}={value}" for name, value in options.items())]
     return Server("s3", command, state_dir, lambda: _http_ok(port, "/healthz"), environ=S3_KEYS)
 
 
@@ -158,7 +158,7 @@ def _admin_ports() -> tuple[int, int]:
 def _document_store(state_dir: Path, port: int) -> Server:
     # Under the GPL: only ever a process of its own, never imported.
     command = [
-        _executable("secantusd-py"),
+        executable("secantusd-py"),
         *("--host", LOOPBACK),
         *("--port", str(port)),
         *("--storage-path", _folder(state_dir, "mongodb")),
@@ -204,7 +204,7 @@ def _folder(state_dir: Path, name: str) -> Path:
     return folder
 
 
-def _executable(name: str) -> Path:
+def executable(name: str) -> Path:
     """A program of this virtual environment, not of whatever the PATH leads to."""
     program = Path(sys.executable).parent / name
     if not program.exists():

@@ -1,0 +1,69 @@
+# What this project can do; `make` alone lists it. Everything goes on in .venv and .lacrosse, both ignored by git.
+
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+
+VENV := .venv
+BIN := $(VENV)/bin
+STAMP := $(VENV)/.installed
+STATE := .lacrosse
+# The first Python that is new enough (and not too new for Spark); `make PYTHON=/path/to/python3.12` says which.
+PYTHON_OK := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
+PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
+	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(PYTHON_OK)' 2>/dev/null && echo $(name))))
+
+.PHONY: help install game dev services test lint clean python java
+
+help: ## List the commands
+	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+install: $(STAMP) ## Install everything into .venv
+
+game: java $(STAMP) ## Play one game, with the score live in the terminal, to the final tables
+	@$(BIN)/lacrosse game
+
+dev: java $(STAMP) ## Start the services and Dagster, with Dagit in the browser, until Ctrl-C
+	@$(BIN)/lacrosse dev
+
+services: java $(STAMP) ## Start the services alone, until Ctrl-C
+	@$(BIN)/lacrosse services
+
+test: java $(STAMP) ## Run the whole test suite
+	@$(BIN)/python -m pytest
+
+lint: $(STAMP) ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+clean: ## Remove all local state: .venv, .lacrosse and caches
+	@if [ -s $(STATE)/lock ] && kill -0 "$$(cat $(STATE)/lock)" 2>/dev/null; then \
+		echo "Error: the services are up: end them first (Ctrl-C there, or \`kill $$(cat $(STATE)/lock)\`)" >&2; exit 1; fi
+	@rm -rf $(VENV) $(STATE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .tmp_dagster_home_* *.egg-info build
+	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+# Bytecode is compiled once here, or each of Dagster's processes would compile its imports anew wherever
+# PYTHONDONTWRITEBYTECODE is set: 2 s more for each run.
+$(STAMP): setup.py constraints.txt | python
+	@echo "Installing into $(VENV); this takes a minute or so ..."
+	@"$(PYTHON)" -m venv --clear $(VENV) >$(VENV).log 2>&1 || { \
+		echo "Error: $(PYTHON) cannot make a virtual environment: on Debian and Ubuntu, \`apt-get install python3-venv\`" >&2; \
+		echo "       (what it said is in $(VENV).log)" >&2; rm -rf $(VENV); exit 1; }
+	@{ $(BIN)/python -m pip install --quiet -c constraints.txt uv \
+		&& $(BIN)/uv pip install --quiet --python $(BIN)/python --compile-bytecode -c constraints.txt -e '.[dev]'; } \
+		>$(VENV).log 2>&1 \
+	|| { $(BIN)/python -m pip install --quiet -c constraints.txt -e '.[dev]' && $(BIN)/python -m compileall -q $(VENV)/lib; } \
+		>>$(VENV).log 2>&1 \
+	|| { echo "Error: the packages could not be installed: is there a network? (what pip said: $$(grep -m1 -i error $(VENV).log); all of it is in $(VENV).log)" >&2; exit 1; }
+	@rm -f $(VENV).log
+	@touch $@
+
+python:
+	@[ -n "$(PYTHON)" ] || { \
+		echo "Error: Python 3.11, 3.12 or 3.13 is needed, and python3 is $$(python3 --version 2>/dev/null || echo 'not there'): install one, or name it with \`make PYTHON=...\`" >&2; exit 1; }
+	@"$(PYTHON)" -c '$(PYTHON_OK)' 2>/dev/null || { \
+		echo "Error: Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is $$("$(PYTHON)" --version 2>/dev/null || echo 'none')" >&2; exit 1; }
+
+java: | python
+	@"$(PYTHON)" lacrosse_assets/embedded/java.py

@@ -1,0 +1,100 @@
+"""The `lacrosse` command: what `make services`, `make dev` and `make game` run."""
+
+import os
+import shlex
+import sys
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+
+import click
+
+from lacrosse_assets.embedded.dagster_dev import Dagit
+from lacrosse_assets.embedded.processes import signals_end_the_process
+from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
+from lacrosse_assets.settings import embedded_settings
+
+GAME_DELAY = "0.01"  # `lacrosse game` plays an hour in 36 seconds unless DELAY is set
+WATCH_EVERY = 0.5  # seconds between two looks whether all servers still live
+
+
+@click.group(context_settings={"help_option_names": ["-h", "--help"]})
+def main() -> None:
+    """A lacrosse game on this machine: the embedded services, Dagster, and the simulator."""
+
+
+@main.command()
+def services() -> None:
+    """Start the services alone; they stay up until Ctrl-C."""
+    with _unwinding(), embedded_services(embedded_settings(), _say) as up:
+        _say("The services are up, until Ctrl-C. This project's commands find them by themselves; others by:")
+        for name, value in up.addresses.items():
+            _say(f"export {name}={shlex.quote(value)}")
+        _watch(up.check_alive)
+
+
+@main.command()
+def dev() -> None:
+    """Start the services and Dagster; they stay up until Ctrl-C."""
+    with _unwinding(), _environment() as (up, dagit):
+        for name, value in up.addresses.items():
+            _say(f"{name}={shlex.quote(value)}")
+        # Not sys.argv's words but what can be pasted: this Python, whichever environment it is in.
+        python = os.path.relpath(sys.executable)
+        state = os.environ.get("LACROSSE_STATE_DIR")
+        setting = f"LACROSSE_STATE_DIR={shlex.quote(state)} " if state else ""
+        _say(f"Logs are in {up.state_dir / 'logs'}")
+        _say(f"Dagit is at {dagit.url}")
+        _say("Up until Ctrl-C. To play a game, in another terminal:")
+        _say(f"  {setting}{shlex.quote(python)} -m lacrosse_assets.gamestream")
+
+        def check_alive() -> None:
+            up.check_alive()
+            dagit.check_alive()
+
+        _watch(check_alive)
+
+
+@main.command()
+def game() -> None:
+    """Play one game to the final tables, with the score live; DELAY sets its pace (0.01 here unless set)."""
+    # Imported here, as it brings Dagster: the other commands start sooner without.
+    from lacrosse_assets.embedded.game import play
+
+    os.environ["DELAY"] = os.environ.get("DELAY") or GAME_DELAY
+    with _unwinding(), _environment() as (up, dagit):
+        _say(f"Dagit is at {dagit.url} until the game is over")
+        play(up, dagit)
+
+
+@contextmanager
+def _environment() -> Iterator[tuple[EmbeddedServices, Dagit]]:
+    _say("Starting the services and Dagster ...")
+    with embedded_services(embedded_settings(), _say) as up:
+        dagit = Dagit(up.state_dir, _say)
+        try:
+            dagit.start()
+            dagit.wait_until_up()
+            yield up, dagit
+        finally:
+            dagit.end()
+
+
+@contextmanager
+def _unwinding() -> Iterator[None]:
+    with signals_end_the_process():
+        try:
+            yield
+        except KeyboardInterrupt:
+            raise SystemExit(130) from None  # as a shell has it, and without click's `Aborted!`
+
+
+def _watch(check_alive: Callable[[], None]) -> None:
+    while True:
+        check_alive()
+        time.sleep(WATCH_EVERY)
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+    sys.stdout.flush()  # for who reads it through a pipe

@@ -1,0 +1,66 @@
+"""Dagster itself, as `dagster dev` runs it: Dagit, the daemon with the sensor, and the code server."""
+
+import json
+import shutil
+import urllib.request
+from collections.abc import Callable
+from pathlib import Path
+
+from lacrosse_assets.embedded.processes import LOOPBACK, Server
+from lacrosse_assets.embedded.services import choose_port, executable
+from lacrosse_assets.settings import PROJECT_ROOT
+
+DAGIT_PORT = 3000
+STARTUP_TIMEOUT = 120  # seconds; the first start on a busy machine makes its databases
+
+
+def dagster_home(state_dir: Path) -> Path:
+    """Where Dagster keeps its runs and events in the embedded deployment."""
+    return state_dir / "dagster_home"
+
+
+class Dagit(Server):
+    """`dagster dev` on the embedded services, which have to be up. `url` is Dagit's."""
+
+    def __init__(self, state_dir: Path, say: Callable[[str], None]) -> None:
+        home = dagster_home(state_dir)
+        home.mkdir(parents=True, exist_ok=True)
+        shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+        port = choose_port("Dagit", DAGIT_PORT, say)
+        self.url = f"http://{LOOPBACK}:{port}"
+        workspace = PROJECT_ROOT / "workspace.yaml"
+        command = [executable("dagster"), "dev", "-h", LOOPBACK, "-p", str(port), "-w", workspace]
+        # It runs in the state folder: in the project's it would read Compose's `.env`, whose addresses are others.
+        environ = {
+            "DAGSTER_HOME": str(home),
+            "LACROSSE_DEPLOYMENT": "embedded",
+            "LACROSSE_STATE_DIR": str(state_dir),
+        }
+        super().__init__("dagster", command, state_dir, self._is_up, environ=environ, timeout=STARTUP_TIMEOUT)
+
+    def start(self) -> "Dagit":
+        _fail_orphaned_runs(Path(self._envvars["DAGSTER_HOME"]))
+        super().start()
+        return self
+
+    def _is_up(self) -> bool:
+        try:
+            with urllib.request.urlopen(f"{self.url}/server_info", timeout=5) as answer:  # noqa: S310: our own address
+                return "dagster_version" in json.load(answer)
+        except (OSError, ValueError):
+            return False
+
+
+def _fail_orphaned_runs(home: Path) -> None:
+    """Mark as failed what is on record as under way: with no Dagster up, nobody is left to finish it.
+
+    It was killed with its code server; the sensor would wait for its end, until run monitoring gives it up.
+    """
+    if not (home / "history").exists():
+        return  # the first start, with nothing on record yet
+    from dagster import DagsterInstance, RunsFilter
+    from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
+
+    with DagsterInstance.from_config(str(home)) as instance:
+        for run in instance.get_runs(RunsFilter(statuses=NOT_FINISHED_STATUSES)):
+            instance.report_run_failed(run, "Dagster was ended while this run was under way.")
