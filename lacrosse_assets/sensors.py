@@ -21,6 +21,7 @@ from dagster import (
     DagsterRunStatus,
     DefaultSensorStatus,
     MetadataValue,
+    RunRecord,
     RunRequest,
     RunsFilter,
     SensorDefinition,
@@ -37,12 +38,22 @@ from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
 
-FINISHED = (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
+# Not NOT_STARTED: a run that the daemon did not get to launch before it went down would be waited for for ever.
+UNDER_WAY = (
+    DagsterRunStatus.QUEUED,
+    DagsterRunStatus.STARTING,
+    DagsterRunStatus.STARTED,
+    DagsterRunStatus.CANCELING,
+)
 
 # On each run: the version of the stream that it was asked for.
 VERSION_TAG = "lacrosse/stream_version"
 # A run that takes longer than this many seconds is stopped by Dagster's run monitoring, and so tried again.
 MAX_RUNTIME = 300
+
+# A run that has said nothing for this long has lost its process, in a way that left nobody to notice: its code server
+# was killed with it, or the machine. Steps take seconds, and each says that it starts and ends.
+SILENCE = timedelta(seconds=60)
 
 # After a failed run the same version is tried again, at once, then after 5, 10, 20 seconds. After `TRIES` of them in a
 # row something is amiss that trying does not mend: from then on one try each `PAUSE`, so that an outage of any
@@ -64,7 +75,13 @@ class Run(NamedTuple):
     status: DagsterRunStatus
     # The versions that it stands for: the one that it was asked for, and the one that it really fetched.
     versions: frozenset[str]
-    ended: datetime | None
+    # When it ended, or was last heard of.
+    last_heard: datetime
+
+    def under_way(self, now: datetime) -> bool:
+        if self.status == DagsterRunStatus.QUEUED:
+            return True
+        return self.status in UNDER_WAY and now - self.last_heard < SILENCE
 
     @property
     def name(self) -> str:
@@ -99,7 +116,7 @@ def decide(world: World, now: datetime) -> Ask | str:
     if not world.version.size:
         return f"{world.uri} is empty: waiting for the first event"
     for run in (*world.live_runs, *world.final_runs):
-        if run.status not in FINISHED:
+        if run.under_way(now):
             return f"run {run.name} is under way: waiting for its end, then the newest stream is taken"
 
     version = world.version.key
@@ -122,7 +139,7 @@ def _next_try(job: str, version: str, runs: Sequence[Run], now: datetime) -> Ask
         if version in run.versions:
             failed.append(run)
     nth_try = len(failed) + 1
-    due = (failed[0].ended or now) + _wait(len(failed)) if failed else now
+    due = failed[0].last_heard + _wait(len(failed)) if failed else now
     if now >= due:
         return Ask(job, version, nth_try)
     seconds = (due - now).total_seconds()
@@ -185,10 +202,16 @@ def _runs(instance: DagsterInstance, job: str, raw: _Made | None) -> list[Run]:
     for record in records:
         run = record.dagster_run
         versions = {run.tags.get(VERSION_TAG)} | ({raw.version} if raw and raw.run_id == run.run_id else set())
-        ended = datetime.fromtimestamp(record.end_time, UTC) if record.end_time else None
         known = frozenset(version for version in versions if version)
-        runs.append(Run(run.run_id, job, run.status, known, ended))
+        runs.append(Run(run.run_id, job, run.status, known, _last_heard(instance, record)))
     return runs
+
+
+def _last_heard(instance: DagsterInstance, record: RunRecord) -> datetime:
+    if record.end_time:
+        return datetime.fromtimestamp(record.end_time, UTC)
+    events = instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
+    return datetime.fromtimestamp(events[0].timestamp, UTC) if events else record.create_timestamp
 
 
 def gamestream_sensor(looking_seconds: float = LOOKING_SECONDS) -> SensorDefinition:
