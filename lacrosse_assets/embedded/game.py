@@ -86,9 +86,7 @@ class _Record:
         self._instance = instance
         self._settings = settings
         self._began = began
-        self._object_store = boto3.client(
-            "s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region
-        )
+        self._object_store = boto3.client("s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region)
 
     def final_tables_written(self) -> bool:
         """Are both final tables those of the stream as it is now, written during this play?"""

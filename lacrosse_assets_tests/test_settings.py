@@ -1,0 +1,125 @@
+"""The environment, read and checked: one clear line for whatever is wrong with it, and no secret in any of them."""
+
+import os
+from pathlib import Path
+
+import pytest
+from dotenv import dotenv_values
+
+from lacrosse_assets.settings import (
+    PROJECT_ROOT,
+    SERVICE_ADDRESSES,
+    VARIABLES,
+    SettingsError,
+    embedded_addresses_file,
+    embedded_settings,
+    load_settings,
+)
+
+SECRET = "s3cr3t-0f-0urs"
+SERVICES = {
+    "LACROSSE_DEPLOYMENT": "services",
+    "AWS_ENDPOINT_URL_S3": "http://store:9000",
+    "AWS_ACCESS_KEY_ID": "somebody",
+    "AWS_SECRET_ACCESS_KEY": SECRET,
+    "MONGODB_URI": f"mongodb://somebody:{SECRET}@documents:27017",
+    "SIDEARMDB_URL": f"mssql+pyodbc://sa:{SECRET}@database/sidearmdb?driver=ODBC+Driver+18+for+SQL+Server",
+}
+
+
+def error_of(environ: dict[str, str]) -> str:
+    """The one line that the environment is refused with."""
+    with pytest.raises(SettingsError) as caught:
+        load_settings(environ)
+    message = caught.value.format_message()
+    assert "\n" not in message
+    assert SECRET not in message
+    return message
+
+
+def test_services_with_all_addresses() -> None:
+    settings = load_settings(SERVICES)
+    assert settings.s3_endpoint_url == "http://store:9000"
+    assert settings.mongodb_uri.get_secret_value() == SERVICES["MONGODB_URI"]
+    assert (settings.home_team_id, settings.away_team_id, settings.delay) == (101, 205, 0.25)
+    assert (settings.gamestream_bucket, settings.gamestream_key) == ("gamestreams", "gamestream.txt")
+    assert SECRET not in repr(settings)
+
+
+def test_mock_needs_nothing() -> None:
+    assert load_settings({"LACROSSE_DEPLOYMENT": "mock"}).deployment == "mock"
+
+
+def test_a_misspelt_deployment() -> None:
+    assert error_of({"LACROSSE_DEPLOYMENT": "sevices"}) == (
+        "LACROSSE_DEPLOYMENT='sevices' is none of embedded, services, mock"
+    )
+
+
+@pytest.mark.parametrize("name", SERVICE_ADDRESSES)
+@pytest.mark.parametrize("how", ["unset", "empty"])
+def test_a_missing_address(name: str, how: str) -> None:
+    environ = {key: value for key, value in SERVICES.items() if key != name}
+    if how == "empty":
+        environ[name] = ""
+    message = error_of(environ)
+    assert f"needs {name} (such as {SERVICE_ADDRESSES[name]})" in message
+    assert [other for other in SERVICE_ADDRESSES if other in message] == [name]
+
+
+@pytest.mark.parametrize(
+    ("name", "value", "says"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "store:9000", "AWS_ENDPOINT_URL_S3 is no address that begins with http:// or https://"),
+        ("MONGODB_URI", f"somebody:{SECRET}@documents", "MONGODB_URI is no address that begins with mongodb://"),
+        ("SPARK_REMOTE", "spark://host:15002", "SPARK_REMOTE is no address that begins with sc://"),
+        ("SIDEARMDB_URL", f"Server=database;Password={SECRET}", "SIDEARMDB_URL is no SQLAlchemy URL, such as"),
+        ("HOME_TEAM_ID", "orange", "HOME_TEAM_ID='orange' will not do: input should be a valid integer"),
+        ("AWAY_TEAM_ID", "0", "AWAY_TEAM_ID='0' will not do: input should be greater than 0"),
+        ("HOME_TEAM_ID", "205", "HOME_TEAM_ID and AWAY_TEAM_ID are both 205: a game has two teams"),
+        ("DELAY", "-1", "DELAY='-1' will not do: input should be greater than or equal to 0"),
+        ("DELAY", "inf", "DELAY='inf' will not do: input should be a finite number"),
+    ],
+)
+def test_a_value_that_will_not_do(name: str, value: str, says: str) -> None:
+    assert says in error_of({**SERVICES, name: value})
+
+
+def test_embedded_without_the_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    monkeypatch.delenv("LACROSSE_DEPLOYMENT", raising=False)
+    monkeypatch.setenv("LACROSSE_STATE_DIR", str(tmp_path))
+    with pytest.raises(SettingsError, match="the embedded services are not up .*`make dev`"):
+        load_settings()
+
+
+def test_embedded_takes_the_addresses_left_by_the_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    for name in VARIABLES:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("LACROSSE_STATE_DIR", str(tmp_path))
+    monkeypatch.setenv("MONGODB_URI", "mongodb://another:1")  # of a real service: not the embedded one's
+    addresses = {name: value for name, value in SERVICES.items() if name != "LACROSSE_DEPLOYMENT"}
+    embedded_addresses_file(tmp_path).write_text("".join(f"{name}='{value}'\n" for name, value in addresses.items()))
+    settings = load_settings()
+    assert settings.mongodb_uri.get_secret_value() == SERVICES["MONGODB_URI"]
+    assert os.environ["AWS_ENDPOINT_URL_S3"] == "http://store:9000"  # where boto3 looks
+
+
+def test_mock_takes_no_spark_server(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("LACROSSE_DEPLOYMENT", "mock")
+    monkeypatch.setenv("SPARK_REMOTE", "sc://nowhere:1")
+    assert load_settings().spark_remote == ""
+    assert "SPARK_REMOTE" not in os.environ
+
+
+@pytest.mark.parametrize("deployment", ["services", "mock"])
+def test_the_embedded_services_are_for_the_embedded_deployment(deployment: str) -> None:
+    with pytest.raises(SettingsError, match=f"LACROSSE_DEPLOYMENT={deployment} is set.*: unset it"):
+        embedded_settings({"LACROSSE_DEPLOYMENT": deployment})
+
+
+def test_the_example_lists_every_variable() -> None:
+    example = dotenv_values(PROJECT_ROOT / ".env.example")
+    assert sorted(example) == sorted(VARIABLES)
+    load_settings(
+        {name: value for name, value in example.items() if value and name != "LACROSSE_DEPLOYMENT"} | SERVICES
+    )
