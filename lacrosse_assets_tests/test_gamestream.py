@@ -154,7 +154,7 @@ class SlowStore:
         self.seconds = seconds
         self.writes: list[tuple[float, str]] = []
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803: boto3's names
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803 (the names that boto3 has)
         assert (Bucket, Key) == ("gamestreams", "gamestream.txt")
         self.writes.append((time.monotonic(), Body.decode()))
         time.sleep(self.seconds)

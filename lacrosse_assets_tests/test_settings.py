@@ -88,7 +88,7 @@ def test_a_value_that_will_not_do(name: str, value: str, says: str) -> None:
 def test_embedded_without_the_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("LACROSSE_DEPLOYMENT", raising=False)
     monkeypatch.setenv("LACROSSE_STATE_DIR", str(tmp_path))
-    with pytest.raises(SettingsError, match="the embedded services are not up .*`make dev`"):
+    with pytest.raises(SettingsError, match=r"the embedded services are not up .*`make dev`"):
         load_settings()
 
 

@@ -45,7 +45,7 @@ class Dagit(Server):
 
     def _is_up(self) -> bool:
         try:
-            with urllib.request.urlopen(f"{self.url}/server_info", timeout=5) as answer:  # noqa: S310: our own address
+            with urllib.request.urlopen(f"{self.url}/server_info", timeout=5) as answer:  # noqa: S310 (our own address)
                 return "dagster_version" in json.load(answer)
         except (OSError, ValueError):
             return False

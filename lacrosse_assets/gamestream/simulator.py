@@ -35,7 +35,7 @@ class Event:
     at: int
 
 
-class NotUpYet(Exception):
+class NotUpYet(Exception):  # noqa: N818 (waiting is no error)
     """A service that may still be starting. The message says why it is thought so."""
 
 
