@@ -1,4 +1,4 @@
-"""`lacrosse game`: one game played from the first shot to the final tables, and what to say when it does not get there."""
+"""`lacrosse game`: one game from the first shot to the final tables, and what to say when it does not get there."""
 
 import sys
 import time
@@ -104,7 +104,7 @@ class _Record:
         if event is None or event.asset_materialization is None or event.timestamp < self._began.timestamp():
             return None
         etag = event.asset_materialization.metadata.get("etag")
-        return etag and str(etag.value).strip('"')
+        return None if etag is None else str(etag.value).strip('"')
 
     def failed_for_good(self) -> str | None:
         """What is wrong, once so many runs have failed in a row that the sensor pauses."""

@@ -35,7 +35,7 @@ class Server(SimpleExecutor):
     def __init__(
         self,
         name: str,
-        command: Sequence[str | Path],
+        command: Sequence[object],
         state_dir: Path,
         answers: Callable[[], bool],
         environ: Mapping[str, str] | None = None,

@@ -229,6 +229,7 @@ def _mongodb_answers(port: int) -> bool:
     from pymongo import MongoClient
     from pymongo.errors import PyMongoError
 
+    client: MongoClient[dict[str, object]]
     with MongoClient(LOOPBACK, port, serverSelectionTimeoutMS=1000, directConnection=True) as client:
         try:
             client.admin.command("ping")

@@ -66,7 +66,7 @@ def reset_tables(engine: Engine) -> None:
 
 def original_rows(table: Table) -> list[dict[str, object]]:
     """The rows of `teams` or `players` before any game, from the CSV file of that name."""
-    with (files(__package__) / f"{table.name}.csv").open(encoding="utf-8", newline="") as file:
+    with (files(__package__) / f"{table.name}.csv").open(encoding="utf-8") as file:
         return [
             {column.name: column.type.python_type(row[column.name]) for column in table.columns}
             for row in csv.DictReader(file)
