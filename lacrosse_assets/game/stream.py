@@ -100,9 +100,10 @@ def read_lines(body: bytes, home: int, away: int) -> Iterator[Line]:
     """
     teams = frozenset({home, away, NO_TEAM})
     seen: dict[int, tuple[int, Event]] = {}
-    *ended, rest = body.split(b"\n")
-    pieces = [*ended, rest] if rest else ended
+    pieces = body.split(b"\n")
     for number, piece in enumerate(pieces, start=1):
+        # What follows the last line end is nothing, or a line without one.
+        is_unended = number == len(pieces)
         try:
             text = piece.removesuffix(b"\r").decode()
         except UnicodeDecodeError:
@@ -123,7 +124,7 @@ def read_lines(body: bytes, home: int, away: int) -> Iterator[Line]:
             else:
                 reason = f"event {event.event_id} again, with other content than line {first_line}"
                 yield Line(number, Verdict.LEFT_OUT, reason, _shown(text))
-        elif piece is rest:
+        elif is_unended:
             yield Line(number, Verdict.UNFINISHED, "a write in progress", _shown(text))
         else:
             yield Line(number, Verdict.LEFT_OUT, event, _shown(text))
@@ -160,7 +161,7 @@ def _integer(text: str) -> int | None:
     digits = text.lstrip("+-").lstrip("0")
     if len(digits) > len(str(LARGEST_ID)):
         return None
-    value = int(text)
+    value = int(text[0] + digits if text[0] in "+-" else digits) if digits else 0
     return value if abs(value) <= LARGEST_ID else None
 
 

@@ -4,6 +4,7 @@ import logging
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
+from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
@@ -57,7 +58,7 @@ def prepare(settings: Settings) -> "BaseClient":
     store = _object_store(settings)
     buckets = (settings.gamestream_bucket, BOXSCORES_BUCKET)
     for number, bucket in enumerate(buckets):
-        _call_store(settings, lambda bucket=bucket: _create_bucket(store, bucket, settings.aws_region))
+        _call_store(settings, partial(_create_bucket, store, bucket, settings.aws_region))
         if number == 0:
             print("Added `s3` successfully.", flush=True)
         print(f"Bucket created successfully `s3/{bucket}`.", flush=True)
@@ -81,7 +82,7 @@ def play(store: "BaseClient", settings: Settings) -> None:
         time.sleep(max(0.0, start + event.at * settings.delay - time.monotonic()))
         stream += f"{event.line}\n"
         body = stream.encode()
-        _call_store(settings, lambda body=body: store.put_object(Bucket=bucket, Key=key, Body=body))
+        _call_store(settings, partial(store.put_object, Bucket=bucket, Key=key, Body=body))
         logging.info("Wrote %s to bucket %s at %s", key, bucket, event.clock)
 
 
