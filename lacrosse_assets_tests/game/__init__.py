@@ -1,0 +1,1 @@
+"""Tests of `lacrosse_assets.game`: each rule by an example, and all of them at once held against `plain.py`."""

@@ -1,0 +1,67 @@
+"""Streams and reference tables as these tests write them down, and as frames."""
+
+from collections.abc import Sequence
+from typing import Any
+
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
+
+from lacrosse_assets.game.boxscore import Document, boxscore, document
+from lacrosse_assets.game.statistics import ROSTER, player_game_stats
+from lacrosse_assets.game.stream import LINES, Line, read_lines
+from lacrosse_assets.resources.frames import arrow_table
+
+HOME, AWAY = 101, 205
+VERSION = {
+    "etag": '"c0ffee"',
+    "last_modified": "2026-11-07T18:00:00+00:00",
+    "fetched_at": "2026-11-07T18:00:01.250000+00:00",
+}
+
+Row = dict[str, Any]
+
+SYRACUSE = {"id": HOME, "name": "syracuse", "conference": "acc", "wins": 11, "losses": 2}
+HOPKINS = {"id": AWAY, "name": "johns hopkins", "conference": "big10", "wins": 9, "losses": 4}
+TEAMS = [SYRACUSE, HOPKINS]
+
+
+def player(player_id: int, number: str, teamid: int = HOME, name: str = "sam", shots: int = 0, goals: int = 0) -> Row:
+    """A row of `players`."""
+    return {"id": player_id, "name": name, "number": number, "shots": shots, "goals": goals, "teamid": teamid}
+
+
+def stream(*lines: str) -> bytes:
+    """The body of a stream of these lines, each with its end."""
+    return "".join(f"{line}\n" for line in lines).encode()
+
+
+def read(body: bytes | str) -> list[Line]:
+    """What the product makes of a stream of 101 against 205."""
+    return list(read_lines(body.encode() if isinstance(body, str) else body, HOME, AWAY))
+
+
+def frame(spark: SparkSession, rows: Sequence[Row], schema: StructType) -> DataFrame:
+    return spark.createDataFrame(arrow_table(rows, schema), schema=schema)
+
+
+def statistics(spark: SparkSession, body: bytes, players: Sequence[Row], teams: Sequence[Row] = TEAMS) -> DataFrame:
+    """The product's `PLAYER_GAME_STATS` of a stream and reference tables, as the assets bring them together."""
+    lines = [{**line._asdict(), **VERSION} for line in read(body)]
+    roster = []
+    for side, team_id in (("home", HOME), ("away", AWAY)):
+        (team,) = (row for row in teams if row["id"] == team_id)
+        start = {"side": side, "team_id": team_id, "team_name": team["name"]}
+        start |= {column: team[column] for column in ("conference", "wins", "losses")}
+        members = [row for row in players if row["teamid"] == team_id]
+        roster += [
+            {**start, "player_id": member["id"], "name": member["name"], "number": member["number"]}
+            for member in members
+        ] or [start]
+    return player_game_stats(frame(spark, lines, LINES), frame(spark, roster, ROSTER))
+
+
+def box_score(
+    spark: SparkSession, body: bytes, players: Sequence[Row] = (), teams: Sequence[Row] = TEAMS
+) -> Document | None:
+    """The product's document of a stream and reference tables."""
+    return document(boxscore(statistics(spark, body, players, teams)))

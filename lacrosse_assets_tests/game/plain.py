@@ -1,0 +1,154 @@
+"""CONTRACT.md, sections 1 to 4, read once more: plain Python, a loop where the product has a join.
+
+The property tests hold the product against this reading. It is worth something only as long as it shares no code with
+the product, so nothing of `lacrosse_assets` is imported here. Where the contract leaves room, this is how it is taken:
+
+- blanks are the ASCII space and tab;
+- an integer is an optional sign and ASCII digits, and an id has to fit into 64 bits;
+- a clock is two digits, a colon and two digits, the last two less than 60;
+- a terminator is a well-formed row like any other;
+- a jersey that two players of one team wear counts for the team and for no player.
+"""
+
+from decimal import ROUND_HALF_UP, Decimal
+from typing import Any, NamedTuple
+
+Row = dict[str, Any]
+Fields = tuple[int, str, int, str, int]
+DIGITS = frozenset("0123456789")
+
+
+class Game(NamedTuple):
+    """All that the contract says of a stream and two reference tables."""
+
+    lines: list[tuple[int, str]]  # line number, what became of it
+    document: Row | None
+    strangers: dict[tuple[int, str], tuple[int, int]]  # team and jersey that no one player wears: shots, goals
+    teams2: list[Row]
+    players2: list[Row]
+
+
+def game(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]) -> Game:
+    lines, events, terminator = read_stream(body, home, away)
+
+    shots: dict[tuple[int, str], list[int]] = {}
+    for _, _, team, jersey, goal in events.values():
+        if team != 0:
+            shots.setdefault((team, jersey), []).append(goal)
+
+    scores = {team: sum(sum(goals) for (of, _), goals in shots.items() if of == team) for team in (home, away)}
+    counted: dict[int, list[int]] = {row["id"]: [] for row in players}
+    strangers = {}
+    for (team, jersey), goals in shots.items():
+        wearers = [row["id"] for row in players if (row["teamid"], row["number"]) == (team, jersey)]
+        if len(wearers) == 1:
+            counted[wearers[0]] = goals
+        else:
+            strangers[team, jersey] = (len(goals), sum(goals))
+
+    def side(team_id: int, other_id: int) -> Row:
+        (team,) = (row for row in teams if row["id"] == team_id)
+        own, other = scores[team_id], scores[other_id]
+        members = sorted((row for row in players if row["teamid"] == team_id), key=lambda row: row["id"])
+        return {
+            "teamid": team_id,
+            "name": team["name"],
+            "conference": team["conference"],
+            "wins": team["wins"],
+            "losses": team["losses"],
+            "score": own,
+            "status": "tied" if own == other else "winning" if own > other else "losing",
+            "players": [
+                {
+                    "id": row["id"],
+                    "name": row["name"],
+                    "number": row["number"],
+                    "shots": len(counted[row["id"]]),
+                    "goals": sum(counted[row["id"]]),
+                    "pct": percentage(sum(counted[row["id"]]), len(counted[row["id"]])),
+                }
+                for row in members
+            ],
+        }
+
+    document = None
+    if events:
+        latest = max(events)
+        clock = (terminator or events[latest])[1]
+        document = {
+            "_id": latest,
+            "timestamp": clock,
+            "home": side(home, away),
+            "away": side(away, home),
+            "final": terminator is not None or clock == "00:00",
+        }
+
+    won = {home: scores[home] > scores[away], away: scores[away] > scores[home]}
+    lost = {home: won[away], away: won[home]}
+    teams2 = [
+        {**row, "wins": row["wins"] + won.get(row["id"], 0), "losses": row["losses"] + lost.get(row["id"], 0)}
+        for row in teams
+    ]
+    players2 = [
+        {**row, "shots": row["shots"] + len(counted[row["id"]]), "goals": row["goals"] + sum(counted[row["id"]])}
+        for row in players
+    ]
+    return Game(lines, document, strangers, by_id(teams2), by_id(players2))
+
+
+def read_stream(body: bytes, home: int, away: int) -> tuple[list[tuple[int, str]], dict[int, Fields], Fields | None]:
+    """What became of each line that is not blank, the events by id, and the terminator."""
+    lines: list[tuple[int, str]] = []
+    first: dict[int, Fields] = {}
+    pieces = body.split(b"\n")
+    for i in range(len(pieces)):
+        text = pieces[i][:-1] if pieces[i].endswith(b"\r") else pieces[i]
+        if not text.replace(b" ", b"").replace(b"\t", b""):
+            continue
+        fields = read_fields(text, {home, away, 0})
+        if fields is None:
+            # What follows the last line end is still being written.
+            became = "unfinished" if i == len(pieces) - 1 else "left out"
+        elif fields[0] in first:
+            became = "repeated" if first[fields[0]] == fields else "left out"
+        else:
+            first[fields[0]] = fields
+            became = "terminator" if fields[0] == -1 else "clock" if fields[2] == 0 else "shot"
+        lines.append((i + 1, became))
+    terminator = first.pop(-1, None)
+    return lines, first, terminator
+
+
+def read_fields(line: bytes, teams: set[int]) -> Fields | None:
+    try:
+        fields = [field for field in line.decode("utf-8").replace("\t", " ").split(" ") if field]
+    except UnicodeDecodeError:
+        return None
+    if len(fields) != 5:
+        return None
+    event_id, clock, team, jersey, goal = integer(fields[0]), fields[1], integer(fields[2]), fields[3], fields[4]
+    if event_id is None or event_id < -1 or team not in teams or goal not in {"0", "1"}:
+        return None
+    minutes, colon, seconds = clock[:2], clock[2:3], clock[3:]
+    if colon != ":" or len(seconds) != 2 or not DIGITS.issuperset(minutes + seconds) or int(seconds) >= 60:
+        return None
+    return event_id, clock, team, jersey, int(goal)
+
+
+def integer(text: str) -> int | None:
+    digits = text[1:] if text[0] in "+-" else text
+    if not digits or not DIGITS.issuperset(digits):
+        return None
+    # A Decimal takes any number of digits and loses none; an int refuses thousands.
+    value = Decimal(text)
+    return int(value) if -(2**63) < value < 2**63 else None
+
+
+def percentage(goals: int, shots: int) -> float:
+    if not shots:
+        return 0.0
+    return float((Decimal(goals) / Decimal(shots)).quantize(Decimal("0.01"), ROUND_HALF_UP))
+
+
+def by_id(rows: list[Row]) -> list[Row]:
+    return sorted(rows, key=lambda row: row["id"])

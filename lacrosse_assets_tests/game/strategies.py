@@ -1,0 +1,105 @@
+"""Any stream and any reference tables, as hypothesis draws them."""
+
+from typing import Any
+
+from hypothesis import strategies as st
+
+from .builders import AWAY, HOME, HOPKINS, SYRACUSE, Row
+
+Text = st.SearchStrategy[str]
+
+ANY_TEXT: Text = st.text(st.characters(exclude_categories=["Cs"]), max_size=8)
+NAMES: Text = st.sampled_from(["sam", "sam ", "Sam", "o'neil; --", "<b>zoë</b>"]) | ANY_TEXT
+# Few, so that they meet: on one team, on both teams, and in the stream.
+JERSEYS: Text = st.sampled_from(["0", "00", "1", "8", "08", "é"])
+STRANGE_JERSEYS: Text = st.sampled_from(["99", "8a", "000", "\u00a08", "\x00"])
+CLOCKS: Text = st.builds("{:02}:{:02}".format, st.integers(0, 99), st.integers(0, 59)) | st.just("00:00")
+
+
+def rows(**fields: st.SearchStrategy[Any]) -> Text:
+    """Rows of the stream: shots, but for the fields given."""
+    shot = {
+        "event_id": st.integers(0, 40) | st.sampled_from([2**31, 2**63 - 1]),
+        "clock": CLOCKS,
+        "team": st.sampled_from([HOME, AWAY]),
+        "jersey": JERSEYS | STRANGE_JERSEYS,
+        "goal": st.sampled_from([0, 1]),
+    }
+    return st.builds("{event_id} {clock} {team} {jersey} {goal}".format, **{**shot, **fields})
+
+
+SHOTS = rows()
+CLOCK_ROWS = rows(team=st.just(0))
+TERMINATORS = rows(event_id=st.just(-1), team=st.sampled_from([0, HOME]))
+DIRT = st.one_of(
+    ANY_TEXT,
+    SHOTS.map(lambda row: row.rsplit(" ", 1)[0]),
+    SHOTS.map(lambda row: f"{row} 1"),
+    rows(event_id=st.sampled_from(["two", "2.0", "9" * 30, "-" + "9" * 30, "1_0", "-2", "٣", "7" * 5_000, "-"])),
+    rows(clock=st.sampled_from(["60:60", "5:13", "5613", "--:--", "000:00", "00:000"])),
+    rows(team=st.sampled_from([77, -101, 2**64 + HOME, "home", "101.0"])),
+    rows(goal=st.sampled_from([2, -1, "01", "yes", "1\r"])),
+).map(str.encode) | st.sampled_from([b"\xff", b"2 56:13 205 \xe9 1", b"x", b"\x00"])
+
+
+def spaced(lines: Text) -> st.SearchStrategy[bytes]:
+    """The same rows, with other blanks between and around their fields."""
+    blanks = st.sampled_from([" ", " ", " ", "  ", "\t", " \t "])
+    return st.builds(
+        lambda line, blank, margin: (margin + line.replace(" ", blank) + margin).encode(),
+        lines,
+        blanks,
+        st.sampled_from(["", "", "", " ", "\t"]),
+    )
+
+
+@st.composite
+def streams(draw: st.DrawFn) -> bytes:
+    """A mixture of all that a stream may hold, in any order, cut off anywhere in its last line."""
+    shots = draw(st.lists(spaced(SHOTS), max_size=25))
+    others = draw(st.lists(spaced(CLOCK_ROWS) | DIRT | st.sampled_from([b"", b" \t"]), max_size=8))
+    ending = draw(st.lists(spaced(TERMINATORS), max_size=2))
+    lines = shots + others + ending
+    if lines:
+        lines += draw(st.lists(st.sampled_from(lines), max_size=3))
+    lines = draw(st.permutations(lines))
+    end = draw(st.sampled_from([b"\n", b"\n", b"\r\n"]))
+    body = b"".join(line + end for line in lines)
+    last = len(lines[-1] + end) if lines else 0
+    return body[: len(body) - draw(st.just(0) | st.integers(0, last))]
+
+
+# Bytes that come apart into fields and lines more often than any bytes do.
+SOUP = st.lists(
+    st.sampled_from(
+        [
+            *(b"\n", b"\n", b"\r\n", b"\r", b" ", b" ", b"\t", b"0", b"1", b"-1", b"x", b"\xff", b"\x00", b"00:00"),
+            *(b"2 56:13 205 8 1", b"2 56:13 205 8 0", b"-1 00:00 0 0 0", b"3 00:00 0 0 0\n"),
+            *(b"0" * 5_000, b"9" * 5_000),
+        ]
+    ),
+    max_size=30,
+).map(b"".join)
+
+
+@st.composite
+def reference_tables(draw: st.DrawFn) -> tuple[list[Row], list[Row]]:
+    """`teams` and `players`: both teams of the game and another, any of them without players, jerseys on several."""
+    records = st.integers(0, 30)
+    duke = {"id": 77, "name": "duke", "conference": "acc"}
+    teams = [
+        team | {"name": draw(NAMES), "conference": draw(NAMES), "wins": draw(records), "losses": draw(records)}
+        for team in draw(st.permutations([SYRACUSE, HOPKINS, duke]))
+    ]
+    players = [
+        {
+            "id": player_id,
+            "name": draw(NAMES),
+            "number": draw(JERSEYS),
+            "shots": draw(records),
+            "goals": draw(records),
+            "teamid": draw(st.sampled_from([HOME, HOME, AWAY, AWAY, 77])),
+        }
+        for player_id in draw(st.lists(st.integers(1, 2**31 - 1), unique=True, max_size=10))
+    ]
+    return teams, players
