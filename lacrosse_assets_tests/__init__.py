@@ -1,0 +1,1 @@
+"""The tests. Those that need stores take them from the fixture `embedded` (real servers, real protocols)."""

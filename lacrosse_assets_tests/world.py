@@ -1,0 +1,304 @@
+"""A game of its own for one test: its own bucket, reference database and Dagster instance, on the embedded stores.
+
+    world = pytest.fixture(new_world)
+
+    def test_a_goal_counts(world: World) -> None:
+        world.put("0 59:30 101 6 1")
+        world.materialize("raw_gamestream", "roster", "player_game_stats", "boxscore_doc")
+        assert world.document()["home"]["score"] == 1
+
+Everything goes over the real protocols and through real Dagster runs; what a run left behind is read back with clients
+of this file's own, not with the code under test.
+"""
+
+import logging
+import socket
+import sqlite3
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import closing, contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import boto3
+import pytest
+from dagster import (
+    AssetCheckEvaluation,
+    AssetKey,
+    DagsterInstance,
+    Definitions,
+    ExecuteInProcessResult,
+    RunRequest,
+    build_sensor_context,
+)
+from pymongo import MongoClient
+
+from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.resources.documents import MongoDocumentStore
+from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
+from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+
+LIVE = ("raw_gamestream", "roster", "player_game_stats", "boxscore_doc")
+FINAL = ("teams2", "players2")
+
+# The seed's tables, with names that are any text, a jersey `0` beside a `00`, equal names, and a team that is not on.
+SCHEMA = """
+CREATE TABLE teams (
+    id int primary key NOT NULL, name VARCHAR(50) NOT NULL, conference VARCHAR(50) NOT NULL, wins INT NOT NULL,
+    losses INT NOT NULL);
+CREATE TABLE players (
+    id int primary key NOT NULL, name VARCHAR(50) NOT NULL, number varchar(3) NOT NULL, shots INT NOT NULL,
+    goals INT NOT NULL, teamid INT NOT NULL, foreign key (teamid) references teams(id));
+"""
+TEAMS = [
+    {"id": 101, "name": "syracuse", "conference": "acc", "wins": 11, "losses": 2},
+    {"id": 205, "name": "johns hopkins", "conference": "big ten", "wins": 9, "losses": 4},
+    {"id": 300, "name": "saint étienne; <b>", "conference": "none", "wins": 1, "losses": 1},
+]
+PLAYERS = [
+    {"id": 1, "name": "sam", "number": "6", "shots": 56, "goals": 23, "teamid": 101},
+    {"id": 2, "name": "o'neil; DROP TABLE teams", "number": "0", "shots": 10, "goals": 3, "teamid": 101},
+    {"id": 3, "name": 'renée <b>|"x"', "number": "00", "shots": 1, "goals": 1, "teamid": 101},
+    {"id": 11, "name": "sam", "number": "6", "shots": 5, "goals": 5, "teamid": 205},
+    {"id": 12, "name": "kim", "number": "8", "shots": 40, "goals": 20, "teamid": 205},
+    {"id": 99, "name": "lee", "number": "6", "shots": 7, "goals": 7, "teamid": 300},
+]
+
+# A game in three looks: one goal; one more for the guests; over, 2 : 1.
+OPENING = ("0 59:30 101 6 1",)
+MIDDLE = (*OPENING, "1 40:00 205 8 1", "2 31:10 205 6 0")
+ENDED = (*MIDDLE, "3 02:15 101 0 1", "4 00:00 0 0 0", "-1 00:00 0 0 0")
+
+
+@dataclass(frozen=True)
+class Run:
+    """What a person finds about a run in Dagit."""
+
+    run_id: str
+    success: bool
+    # By asset: what the materialization told, and its data version.
+    metadata: Mapping[str, Mapping[str, Any]]
+    data_versions: Mapping[str, str]
+    # By `asset.check`.
+    checks: Mapping[str, AssetCheckEvaluation]
+    # By step: the words of its failure, and how often it was tried again before.
+    failures: Mapping[str, str]
+    retries: Mapping[str, int]
+    # The lines of the log that are not Dagster's own events, from INFO upwards.
+    log: Sequence[str]
+
+    @property
+    def failure(self) -> str:
+        """The words of the one failed step."""
+        assert len(self.failures) == 1, self.failures
+        return next(iter(self.failures.values()))
+
+
+class World:
+    """The stores of one game, the Dagster instance that plays it, and what a person would do with both."""
+
+    def __init__(self, environ: Mapping[str, str], folder: Path, instance: DagsterInstance):
+        self.environ = dict(environ)
+        self.database = folder / "sidearmdb.db"
+        self.instance = instance
+
+    # What others write.
+
+    def clear(self) -> None:
+        """An empty bucket of this game's own, no box score, and the reference tables."""
+        self._s3.create_bucket(Bucket=self.environ["GAMESTREAM_BUCKET"])
+        with self.boxscores() as boxscores:
+            boxscores.drop()
+        self.reset_tables()
+
+    def put(self, *lines: str, body: bytes | None = None) -> str:
+        """Write the whole stream, as the simulator does at each event; its ETag."""
+        content = "".join(f"{line}\n" for line in lines).encode() if body is None else body
+        return str(self._s3.put_object(**self._object, Body=content)["ETag"]).strip('"')
+
+    def replay(self, *lines: str) -> str:
+        """Write the same content as an object of another second, as a game that is played again does; its ETag."""
+        before = self._s3.head_object(**self._object)["LastModified"]
+        while True:
+            etag = self.put(*lines)
+            if self._s3.head_object(**self._object)["LastModified"] > before:
+                return etag
+
+    def remove_stream(self) -> None:
+        self._s3.delete_object(**self._object)
+
+    def reset_tables(self) -> None:
+        """The reference tables in their original state, and nothing else, as the simulator's start leaves it."""
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            connection.executescript("DROP TABLE IF EXISTS players; DROP TABLE IF EXISTS teams;" + SCHEMA)
+            for table, rows in (("teams", TEAMS), ("players", PLAYERS)):
+                places = ", ".join(f":{column}" for column in rows[0])
+                connection.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
+
+    def sql(self, statement: str) -> list[tuple[Any, ...]]:
+        """Run a statement on the reference database; the rows that it yields."""
+        with closing(sqlite3.connect(self.database)) as connection, connection:
+            return connection.execute(statement).fetchall()
+
+    # What there is now.
+
+    def documents(self) -> list[dict[str, Any]]:
+        """All box scores, by `_id`."""
+        with self.boxscores() as boxscores:
+            return list(boxscores.find(sort=[("_id", 1)]))
+
+    def document(self) -> dict[str, Any]:
+        """The current box score: the one with the highest `_id`."""
+        return self.documents()[-1]
+
+    def table(self, name: str) -> list[dict[str, Any]] | None:
+        """The rows of a table, by id; None if there is no such table."""
+        with closing(sqlite3.connect(self.database)) as connection:
+            connection.row_factory = sqlite3.Row
+            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone():
+                return None
+            return [dict(row) for row in connection.execute(f"SELECT * FROM {name} ORDER BY id")]
+
+    @contextmanager
+    def boxscores(self) -> Iterator[Any]:
+        """The collection itself, for a test that lays something into it."""
+        with MongoClient[dict[str, Any]](self.environ["MONGODB_URI"], tz_aware=True) as client:
+            yield client["sidearm"]["boxscores"]
+
+    # The real resources, for a test that works on one store alone, or derives a stub from it.
+
+    @property
+    def s3(self) -> dict[str, Any]:
+        """What a `LiveS3` needs."""
+        return {
+            "endpoint_url": self.environ["AWS_ENDPOINT_URL_S3"],
+            "region_name": self.environ["AWS_REGION"],
+            "aws_access_key_id": self.environ["AWS_ACCESS_KEY_ID"],
+            "aws_secret_access_key": self.environ["AWS_SECRET_ACCESS_KEY"],
+        }
+
+    def object_store(self, kind: type[S3ObjectStore] = S3ObjectStore, s3: type[LiveS3] = LiveS3) -> S3ObjectStore:
+        return kind(s3=s3(**self.s3), bucket=self.environ["GAMESTREAM_BUCKET"], key=self.environ["GAMESTREAM_KEY"])
+
+    def document_store(self, kind: type[MongoDocumentStore] = MongoDocumentStore) -> MongoDocumentStore:
+        return kind(uri=self.environ["MONGODB_URI"])
+
+    def reference_db(self) -> SqlReferenceDatabase:
+        return SqlReferenceDatabase(url=self.environ["SIDEARMDB_URL"])
+
+    # What a person, or the daemon, does.
+
+    def definitions(self, **overrides: object) -> Definitions:
+        """The definitions for these stores, with resources of the test's own in the place of some."""
+        from lacrosse_assets.definitions import build_definitions
+        from lacrosse_assets.settings import load_settings
+
+        return build_definitions(load_settings(), looking_seconds=0, **overrides)
+
+    def materialize(self, *assets: str, checks: bool = True, **overrides: object) -> Run:
+        """'Materialize selected' in Dagit, 'materialize all' without a name.
+
+        `checks=False`: without every check that Dagster lets one leave out, `game_over` before all. (Those that come
+        out of one step with their asset stay.)
+        """
+        definitions = self.definitions(**overrides)
+        everything = definitions.resolve_implicit_global_asset_job_def()
+        keys = [AssetKey(name) for name in assets or (*LIVE, *FINAL)]
+        if not checks:
+            made_by = [definitions.resolve_assets_def(key) for key in keys]
+            inseparable = {check for made in made_by if not made.can_subset for check in made.check_keys}
+            unchecked = everything.get_subset(asset_selection=set(keys), asset_check_selection=inseparable)
+            return self._told(unchecked.execute_in_process(instance=self.instance, raise_on_error=False))
+        return self._told(
+            everything.execute_in_process(instance=self.instance, asset_selection=keys, raise_on_error=False)
+        )
+
+    def launch(self, request: RunRequest, **overrides: object) -> Run:
+        """The run that the sensor asked for, as the daemon launches it."""
+        assert request.job_name
+        job = self.definitions(**overrides).resolve_job_def(request.job_name)
+        return self._told(job.execute_in_process(instance=self.instance, tags=request.tags, raise_on_error=False))
+
+    def tick(self, **overrides: object) -> RunRequest | str:
+        """One evaluation of the sensor, made anew: the one run it asks for, or the reason why it asks for none."""
+        definitions = self.definitions(**overrides)
+        sensor = definitions.resolve_sensor_def("gamestream_sensor")
+        with build_sensor_context(self.instance, definitions=definitions, resources=definitions.resources) as context:
+            verdict = sensor.evaluate_tick(context)
+        if not verdict.run_requests:
+            assert verdict.skip_message, "a tick that asks for nothing has to say why"
+            return verdict.skip_message
+        (request,) = verdict.run_requests
+        return request
+
+    def tick_and_run(self, **overrides: object) -> Run:
+        """A tick that has to ask for a run, and that run."""
+        request = self.tick(**overrides)
+        assert isinstance(request, RunRequest), request
+        return self.launch(request, **overrides)
+
+    def _told(self, result: ExecuteInProcessResult) -> Run:
+        failures, retries = {}, Counter[str]()
+        for event in result.all_events:
+            if event.is_step_failure:
+                told, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
+                failures[str(event.step_key)] = (told and told.description) or (error.to_string() if error else "")
+            elif event.is_step_up_for_retry:
+                retries[str(event.step_key)] += 1
+        made = {
+            event.materialization.asset_key.to_user_string(): event.materialization
+            for event in result.all_events
+            if event.is_step_materialization
+        }
+        return Run(
+            run_id=result.run_id,
+            success=result.success,
+            metadata={key: {name: value.value for name, value in each.metadata.items()} for key, each in made.items()},
+            data_versions={key: (each.tags or {})["dagster/data_version"] for key, each in made.items()},
+            checks={
+                f"{check.asset_key.to_user_string()}.{check.check_name}": check
+                for check in result.get_asset_check_evaluations()
+            },
+            failures=failures,
+            retries=retries,
+            log=[
+                entry.user_message
+                for entry in self.instance.all_logs(result.run_id)
+                if not entry.is_dagster_event and int(entry.level) >= logging.INFO
+            ],
+        )
+
+    @property
+    def _object(self) -> dict[str, str]:
+        return {"Bucket": self.environ["GAMESTREAM_BUCKET"], "Key": self.environ["GAMESTREAM_KEY"]}
+
+    @property
+    def _s3(self) -> Any:
+        return boto3.client("s3", **self.s3)
+
+
+def new_world(embedded: EmbeddedServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The fixture: `world = pytest.fixture(new_world)`."""
+    environ = {
+        **embedded.addresses,
+        "LACROSSE_DEPLOYMENT": "services",
+        "GAMESTREAM_BUCKET": f"test-{uuid.uuid4().hex[:12]}",
+        "GAMESTREAM_KEY": "gamestream.txt",
+        "SIDEARMDB_URL": f"sqlite:///{tmp_path / 'sidearmdb.db'}",
+    }
+    for name, value in environ.items():
+        monkeypatch.setenv(name, value)
+    # Its records are kept in memory, which is what most of a run's time would go into otherwise.
+    with DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        world = World(environ, tmp_path, instance)
+        world.clear()
+        yield world
+
+
+def closed_port() -> int:
+    """A port of loopback where nobody listens."""
+    with closing(socket.socket()) as taken:
+        taken.bind(("127.0.0.1", 0))
+        return int(taken.getsockname()[1])
