@@ -1,0 +1,413 @@
+"""What must hold under fire (CONTRACT.md, section 6): replays, late runs, crashes, readers at any moment."""
+
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from datetime import UTC, datetime, timedelta
+from itertools import product
+from typing import Any
+
+import pytest
+from dagster import Failure
+from pymongo import MongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from sqlalchemy import create_engine, event, text
+
+from lacrosse_assets.resources.documents import MongoDocumentStore
+from lacrosse_assets.resources.errors import StoreError
+from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject
+from lacrosse_assets_tests.world import ENDED, FINAL, LIVE, MIDDLE, OPENING, PLAYERS, TEAMS, World, new_world
+
+world = pytest.fixture(new_world)
+
+Document = dict[str, Any]
+START = datetime(2026, 3, 7, 20, tzinfo=UTC)
+
+
+# The document store.
+
+
+def box(event_id: int, fetched: int, *, etag: str | None = None) -> Document:
+    """A box score of a stream that was fetched `fetched` seconds after the start."""
+    etag = etag or f"etag {fetched}"
+    moment = START + timedelta(seconds=fetched)
+    return {"_id": event_id, "final": False, "stream": {"etag": etag, "last_modified": START, "fetched_at": moment}}
+
+
+class Killed(BaseException):
+    """The process is no more."""
+
+
+class Watched:
+    """The real store; `before` is called ahead of each command of a write, with the command's number from 0."""
+
+    def __init__(self, world: World):
+        self._number = 0
+        self._before: Callable[[int], None] = lambda _: None
+        client: MongoClient[Document] = MongoClient(
+            world.environ["MONGODB_URI"], tz_aware=True, event_listeners=[_Commands(self._command)]
+        )
+
+        class WatchedStore(MongoDocumentStore):
+            def connect(self) -> Any:
+                return client
+
+        self._store = world.document_store(WatchedStore)
+        self.close = client.close
+
+    def write(self, document: Document, before: Callable[[int], None]) -> bool:
+        self._number, self._before = 0, before
+        return self._store.write(document)
+
+    def commands_of(self, document: Document) -> int:
+        """How many commands a write takes when nobody is in its way."""
+        numbers: list[int] = []
+        self.write(document, numbers.append)
+        assert len(numbers) >= 3, "the steps are not seen"
+        return len(numbers)
+
+    def _command(self) -> None:
+        self._number += 1
+        self._before(self._number - 1)
+
+
+class _Commands(CommandListener):
+    def __init__(self, before: Callable[[], None]):
+        self._before = before
+
+    def started(self, command: CommandStartedEvent) -> None:
+        if command.command_name in ("find", "update", "delete"):
+            self._before()
+
+    def succeeded(self, command: CommandSucceededEvent) -> None: ...
+
+    def failed(self, command: CommandFailedEvent) -> None: ...
+
+
+@pytest.fixture
+def watched(world: World) -> Iterator[tuple[Watched, Watched]]:
+    """Two of them, for two writers."""
+    pair = Watched(world), Watched(world)
+    yield pair
+    for each in pair:
+        each.close()
+
+
+def lay(world: World, *documents: Document) -> None:
+    """These documents and no other."""
+    with world.boxscores() as boxscores:
+        boxscores.delete_many({})
+        if documents:
+            boxscores.insert_many([{**document} for document in documents])
+
+
+def test_a_replay_removes_what_the_earlier_play_left_above_it(world: World) -> None:
+    lay(world, box(0, 1), box(30, 2), box(70, 3))
+
+    assert world.document_store().write(box(0, 4))
+
+    assert world.documents() == [box(0, 4)]
+
+
+def test_a_box_score_of_the_same_play_removes_nothing(world: World) -> None:
+    store = world.document_store()
+    for event_id, fetched in ((0, 1), (5, 2), (9, 3)):
+        assert store.write(box(event_id, fetched))
+
+    assert [document["_id"] for document in world.documents()] == [0, 5, 9]
+    assert store.current() == box(9, 3)
+
+
+# Ids of an older and a newer box score: the same event, a game that went on, a game that began anew.
+IDS = [(5, 5), (3, 5), (5, 3)]
+
+
+@pytest.mark.parametrize(("older_id", "newer_id"), IDS)
+def test_whichever_is_written_last_the_newer_box_score_is_the_current_one(
+    world: World, older_id: int, newer_id: int
+) -> None:
+    older, newer = box(older_id, 1), box(newer_id, 2)
+    store = world.document_store()
+
+    lay(world)
+    assert [store.write(older), store.write(newer)] == [True, True]
+    assert world.document() == newer
+
+    lay(world)
+    assert [store.write(newer), store.write(older)] == [True, False]
+    assert world.documents() == [newer]
+
+
+class Writer(threading.Thread):
+    """A write that stops ahead of its command number `stop`, until it is told to go on."""
+
+    def __init__(self, store: Watched, document: Document, stop: int):
+        super().__init__()
+        self._store, self._document, self._stop_ahead_of = store, document, stop
+        self._stopped_or_done, self._go_on = threading.Event(), threading.Event()
+
+    def run(self) -> None:
+        try:
+            self._store.write(self._document, self._before)
+        finally:
+            self._stopped_or_done.set()
+
+    def _before(self, number: int) -> None:
+        if number == self._stop_ahead_of:
+            self._stopped_or_done.set()
+            self._go_on.wait()
+
+    def up_to_the_stop(self) -> None:
+        self.start()
+        self._stopped_or_done.wait()
+
+    def to_the_end(self) -> None:
+        self._go_on.set()
+        self.join()
+
+
+@pytest.mark.parametrize("older_first", [True, False], ids=["older first", "newer first"])
+@pytest.mark.parametrize(("older_id", "newer_id"), IDS)
+def test_two_writers_interleaved_at_every_step_leave_the_newer_box_score(
+    world: World, watched: tuple[Watched, Watched], older_id: int, newer_id: int, older_first: bool
+) -> None:
+    older, newer = box(older_id, 2), box(newer_id, 3)
+    stale = box(9, 1)  # of an earlier play
+    lay(world, stale)
+    commands = watched[0].commands_of(newer)
+    documents = (older, newer) if older_first else (newer, older)
+
+    for stops in product(range(commands + 1), repeat=2):
+        lay(world, stale)
+        first, second = map(Writer, watched, documents, stops)
+        first.up_to_the_stop()
+        second.up_to_the_stop()
+        first.to_the_end()
+        second.to_the_end()
+
+        assert world.document() == newer, f"stops {stops}"
+
+
+def test_a_write_killed_at_any_step_is_true_before_and_repaired_after(
+    world: World, watched: tuple[Watched, Watched]
+) -> None:
+    before, document = [box(0, 1), box(46, 2)], box(0, 3)
+    lay(world, *before)
+    store = watched[0]
+
+    for killed_at in range(store.commands_of(document)):
+        lay(world, *before)
+
+        def kill(number: int, at: int = killed_at) -> None:
+            if number == at:
+                raise Killed
+
+        with pytest.raises(Killed):
+            store.write(document, kill)
+        assert world.document() in (before[-1], document), f"killed ahead of command {killed_at}"
+
+        # The next run has fetched the same stream anew.
+        assert world.document_store().write(box(0, 4, etag="etag 3"))
+        assert [each["_id"] for each in world.documents()] == [0]
+        assert world.document()["stream"]["etag"] == "etag 3"
+
+
+# Whole runs.
+
+
+def without_times(document: Document) -> Document:
+    """What a replay has in common with the game."""
+    return {**document, "stream": document["stream"]["etag"]}
+
+
+def test_a_run_repeated_writes_the_same_document(world: World) -> None:
+    world.put(*MIDDLE)
+    assert world.materialize(*LIVE).success
+    first = world.documents()
+
+    assert world.materialize(*LIVE).success
+
+    assert world.documents() == first
+
+
+def test_a_replay_from_the_first_box_score_to_the_final_tables(world: World) -> None:
+    world.put(*ENDED)
+    assert world.materialize().success
+    finals, document = [world.table(name) for name in FINAL], world.document()
+
+    world.reset_tables()
+    world.put(*OPENING)
+    assert world.tick_and_run().success
+    assert [each["_id"] for each in world.documents()] == [0]
+    assert [world.table(name) for name in FINAL] == finals, "the last result stays until the new game is over"
+
+    world.put(*MIDDLE)
+    assert world.tick_and_run().success
+    assert [each["_id"] for each in world.documents()] == [0, 2]
+    assert [world.table(name) for name in FINAL] == finals
+
+    world.put(*ENDED)
+    assert world.tick_and_run().success
+    assert world.tick_and_run().success
+    assert without_times(world.document()) == without_times(document)
+    assert [world.table(name) for name in FINAL] == finals, "a game counts once, however often it is played"
+
+
+@pytest.mark.parametrize(
+    ("late", "now"), [(OPENING, MIDDLE), (ENDED, OPENING)], ids=["a state between", "of the game before"]
+)
+def test_a_run_that_ends_late_changes_nothing(world: World, late: tuple[str, ...], now: tuple[str, ...]) -> None:
+    world.put(*late)
+    fetched = world.object_store().get()
+
+    class SlowStore(S3ObjectStore):
+        """Its GET was answered before the stream went on."""
+
+        def get(self) -> StreamObject | None:
+            return fetched
+
+    world.put(*now)
+    assert world.materialize(*LIVE).success
+    documents = world.documents()
+
+    run = world.materialize(*LIVE, object_store=world.object_store(SlowStore))
+
+    assert run.success
+    assert world.documents() == documents
+    assert run.metadata["boxscore_doc"]["document"] == "not written: a newer one is there already"
+    assert [line for line in run.log if line.startswith("a newer box score is there already")]
+    assert not run.checks["boxscore_doc.game_over"].passed, "the check is about the current box score"
+
+
+# The final tables.
+
+
+def generation(number: int) -> dict[str, list[dict[str, Any]]]:
+    """Rows of both tables that can be told from those of another generation, each of them."""
+    return {
+        "teams2": [{**row, "wins": number} for row in TEAMS],
+        "players2": [{**row, "shots": number} for row in PLAYERS],
+    }
+
+
+def nothing_to_object() -> None: ...
+
+
+def test_a_reader_at_any_moment_sees_both_tables_whole(world: World) -> None:
+    database = world.reference_db()
+    database.replace(generation(0), nothing_to_object)
+    # Another shape than the original's, so that the first replacement has to drop and create it.
+    world.sql("ALTER TABLE players2 ADD COLUMN nickname VARCHAR(5)")
+    whole = sum(len(rows) for rows in generation(0).values())
+    seen: list[tuple[int, frozenset[int]]] = []
+    enough = threading.Event()
+
+    def read_on() -> None:
+        engine = create_engine(world.environ["SIDEARMDB_URL"], connect_args={"timeout": 60})
+        event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        try:
+            while len({generations for _, generations in seen}) < 15:
+                with engine.begin() as connection:
+                    rows = connection.execute(
+                        text("SELECT wins FROM teams2 UNION ALL SELECT shots FROM players2")
+                    ).scalars()
+                    numbers = list(rows)
+                seen.append((len(numbers), frozenset(numbers)))
+        finally:
+            enough.set()
+            engine.dispose()
+
+    reader = threading.Thread(target=read_on)
+    reader.start()
+    number = 0
+    while not enough.is_set():
+        number += 1
+        database.replace(generation(number), nothing_to_object)
+    reader.join()
+
+    assert {count for count, _ in seen} == {whole}
+    assert {len(generations) for _, generations in seen} == {1}, "rows of two generations at once"
+    assert len(set(seen)) == 15
+
+
+@pytest.fixture(params=["no table yet", "tables of the last game", "tables of another shape"])
+def tables_before(request: pytest.FixtureRequest, world: World) -> list[Any]:
+    if request.param != "no table yet":
+        world.reference_db().replace(generation(1), nothing_to_object)
+    if request.param == "tables of another shape":
+        world.sql("ALTER TABLE teams2 ADD COLUMN motto VARCHAR(5)")
+    return [world.table(name) for name in FINAL]
+
+
+def test_an_objection_at_the_last_moment_leaves_all_as_it_was(world: World, tables_before: list[Any]) -> None:
+    def objection() -> None:
+        raise Failure("a newer box score came")
+
+    with pytest.raises(Failure, match="a newer box score came"):
+        world.reference_db().replace(generation(2), objection)
+
+    assert [world.table(name) for name in FINAL] == tables_before
+
+
+def test_a_kill_at_the_last_moment_leaves_all_as_it_was(world: World, tables_before: list[Any]) -> None:
+    def kill() -> None:
+        raise Killed
+
+    with suppress(Killed):
+        world.reference_db().replace(generation(2), kill)
+    assert [world.table(name) for name in FINAL] == tables_before
+
+    world.reference_db().replace(generation(3), nothing_to_object)
+    assert [world.table(name) for name in FINAL] == list(generation(3).values()), "the next one repairs it"
+
+
+def test_a_row_that_will_not_do_leaves_both_tables_as_they_were(world: World, tables_before: list[Any]) -> None:
+    rows = generation(2)
+    rows["players2"][-1]["name"] = None
+
+    with pytest.raises(StoreError, match="reference database"):
+        world.reference_db().replace(rows, nothing_to_object)
+
+    assert [world.table(name) for name in FINAL] == tables_before
+
+
+def schema(world: World, table: str) -> list[Any]:
+    """Columns with declared types, nullability and the primary key."""
+    return world.sql(f"SELECT name, type, \"notnull\", pk FROM pragma_table_info('{table}')")
+
+
+def test_the_final_tables_are_shaped_like_their_originals_and_hang_on_nothing(world: World) -> None:
+    for _ in range(2):
+        world.reference_db().replace(generation(1), nothing_to_object)
+
+        for name, original in (("teams2", "teams"), ("players2", "players")):
+            assert schema(world, name) == schema(world, original)
+            assert world.sql(f"SELECT * FROM pragma_foreign_key_list('{name}')") == []
+        world.reset_tables()  # the simulator drops and recreates the originals meanwhile
+
+    assert ("number", "varchar(3)", 1, 0) in schema(world, "players2")
+
+
+@pytest.fixture
+def guarded_tables(world: World) -> None:
+    """The reference tables refuse every write."""
+    for table, act in product(("teams", "players"), ("INSERT", "UPDATE", "DELETE")):
+        world.sql(
+            f"CREATE TRIGGER no_{act}_{table} BEFORE {act} ON {table}"
+            f" BEGIN SELECT RAISE(ABORT, 'somebody writes to {table}'); END"
+        )
+
+
+@pytest.mark.usefixtures("guarded_tables")
+def test_the_reference_tables_are_never_written(world: World) -> None:
+    with pytest.raises(Exception, match="somebody writes to teams"):
+        world.sql("UPDATE teams SET wins = 0")
+    made = "SELECT name, sql FROM sqlite_master WHERE tbl_name IN ('teams', 'players') ORDER BY name"
+    before = world.sql(made)
+    world.put(*ENDED)
+
+    assert world.materialize().success
+    assert world.materialize().success
+
+    assert world.sql(made) == before
+    assert (world.table("teams"), world.table("players")) == (TEAMS, PLAYERS)
