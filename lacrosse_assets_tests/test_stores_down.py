@@ -1,0 +1,127 @@
+"""A store that cannot be worked with (CONTRACT.md, section 6).
+
+The run fails after a few tries, with the store's name and address in its words, and no secret in what it leaves.
+"""
+
+from pathlib import Path
+
+import pytest
+
+from lacrosse_assets.assets.common import RETRIES
+from lacrosse_assets_tests.world import LIVE, MIDDLE, Run, World, closed_port, new_world
+
+world = pytest.fixture(new_world)
+
+# As they stand in an address (percent-encoded), and as the server gets to see them.
+PASSWORD, DECODED = "pa55%40w0rd-0f-no-one", "pa55@w0rd-0f-no-one"
+
+
+def assert_failed_well(world: World, run: Run, step: str, told: str) -> None:
+    """After a few tries, with `told` as its words' beginning, in one line, and no secret in any stored event."""
+    assert not run.success
+    assert run.failures[step].startswith(told), run.failures[step]
+    assert "\n" not in run.failures[step]
+    assert run.retries[step] == RETRIES.max_retries
+    stored = "\n".join(str(entry) for entry in world.instance.all_logs(run.run_id))
+    assert told in stored
+    for secret in (PASSWORD, DECODED):
+        assert secret not in stored
+
+
+def test_the_object_store_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    address = f"http://127.0.0.1:{closed_port()}"
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", DECODED)
+
+    run = world.materialize("raw_gamestream")
+
+    assert_failed_well(world, run, "raw_gamestream", f"object store at {address} (s3://")
+
+
+def test_an_object_store_whose_address_holds_a_password(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    port = closed_port()
+    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://somebody:{PASSWORD}@127.0.0.1:{port}")
+
+    run = world.materialize("raw_gamestream")
+
+    assert_failed_well(world, run, "raw_gamestream", f"object store at http://127.0.0.1:{port} (s3://")
+
+
+def test_the_document_store_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.put(*MIDDLE)
+    port = closed_port()
+    monkeypatch.setenv("MONGODB_URI", f"mongodb://somebody:{PASSWORD}@127.0.0.1:{port}/?authSource=admin")
+
+    run = world.materialize(*LIVE)
+
+    assert_failed_well(world, run, "boxscore_doc", f"document store at 127.0.0.1:{port}: ")
+    assert sorted(run.metadata) == ["player_game_stats", "raw_gamestream", "roster"], "the rest is stored"
+
+    monkeypatch.setenv("MONGODB_URI", world.environ["MONGODB_URI"])
+    assert world.tick_and_run().success, "the next tick goes on from there"
+    assert world.document()["_id"] == 2
+
+
+def test_a_document_store_that_refuses_the_password(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.put(*MIDDLE)
+    assert world.materialize(*LIVE).success
+    address = world.environ["MONGODB_URI"].removeprefix("mongodb://")
+    monkeypatch.setenv("MONGODB_URI", f"mongodb://nobody:{PASSWORD}@{address}")
+
+    run = world.materialize("boxscore_doc", checks=False)
+
+    assert_failed_well(world, run, "boxscore_doc", f"document store at {address}: ")
+
+
+@pytest.mark.parametrize(
+    "query", ["driver=ODBC+Driver+18+for+SQL+Server", f"driver=FreeTDS&PWD={PASSWORD}"], ids=["user", "query"]
+)
+def test_the_reference_database_is_down(world: World, monkeypatch: pytest.MonkeyPatch, query: str) -> None:
+    """Be it that nobody listens, or that this machine has no ODBC driver in the first place."""
+    port = closed_port()
+    monkeypatch.setenv("SIDEARMDB_URL", f"mssql+pyodbc://sa:{PASSWORD}@127.0.0.1:{port}/sidearmdb?{query}")
+
+    run = world.materialize("roster")
+
+    assert_failed_well(world, run, "roster", f"reference database at mssql://127.0.0.1:{port}/sidearmdb: ")
+
+
+@pytest.mark.parametrize("table", ["teams", "players"])
+def test_a_table_is_missing(world: World, table: str) -> None:
+    world.sql(f"DROP TABLE {table}")
+
+    run = world.materialize("roster")
+
+    assert_failed_well(world, run, "roster", f"reference database at sqlite:///{world.database}: ")
+    assert f"no such table: {table}" in run.failure
+
+
+def test_a_database_that_is_none(world: World) -> None:
+    world.database.write_text("This is a letter.\n" * 100)
+
+    run = world.materialize("roster")
+
+    assert_failed_well(world, run, "roster", f"reference database at sqlite:///{world.database}: ")
+    assert "file is not a database" in run.failure
+
+
+def test_a_database_in_a_folder_that_is_not_there(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SIDEARMDB_URL", f"sqlite:///{tmp_path}/nowhere/sidearmdb.db")
+
+    run = world.materialize("roster")
+
+    assert_failed_well(world, run, "roster", f"reference database at sqlite:///{tmp_path}/nowhere/sidearmdb.db: ")
+
+
+@pytest.mark.parametrize("secret", ["", f"/;use_ssl=true;token={DECODED}"], ids=["address alone", "with a token"])
+def test_the_spark_connect_server_is_down(world: World, monkeypatch: pytest.MonkeyPatch, secret: str) -> None:
+    world.put(*MIDDLE)
+    assert world.materialize("raw_gamestream", "roster").success, "neither takes Spark"
+    port = closed_port()
+    monkeypatch.setenv("SPARK_REMOTE", f"sc://127.0.0.1:{port}{secret}")
+
+    run = world.materialize("player_game_stats")
+
+    assert_failed_well(world, run, "player_game_stats", f"Spark Connect server at sc://127.0.0.1:{port}")
