@@ -86,7 +86,7 @@ def test_the_services_answer(embedded: EmbeddedServices) -> None:
     store.create_bucket(Bucket="test-embedded")
     store.put_object(Bucket="test-embedded", Key="a", Body=b"hello")
     assert store.head_object(Bucket="test-embedded", Key="a")["ETag"] == '"5d41402abc4b2a76b9719d911017c592"'
-    with MongoClient(embedded.addresses["MONGODB_URI"]) as client:
+    with MongoClient[dict[str, object]](embedded.addresses["MONGODB_URI"]) as client:
         client["test"]["embedded"].replace_one({"_id": 1}, {"a": 2}, upsert=True)
         assert client["test"]["embedded"].find_one() == {"_id": 1, "a": 2}
     host, port = embedded.addresses["SPARK_REMOTE"].removeprefix("sc://").split(":")
@@ -116,7 +116,7 @@ def test_state_is_kept_other_ports_are_taken_and_nothing_is_left(state_dir: Path
         addresses = {k: str(v) for k, v in dotenv_values(embedded_addresses_file(state_dir)).items()}
         s3(addresses).create_bucket(Bucket="kept")
         s3(addresses).put_object(Bucket="kept", Key="a", Body=b"hello")
-        with MongoClient(addresses["MONGODB_URI"]) as client:
+        with MongoClient[dict[str, object]](addresses["MONGODB_URI"]) as client:
             client["test"]["kept"].insert_one({"_id": 1})
 
         second = start(state_dir)
@@ -133,7 +133,7 @@ def test_state_is_kept_other_ports_are_taken_and_nothing_is_left(state_dir: Path
         assert any("that an earlier start had left running" in line for line in said)
         addresses = {k: str(v) for k, v in dotenv_values(embedded_addresses_file(state_dir)).items()}
         assert s3(addresses).get_object(Bucket="kept", Key="a")["Body"].read() == b"hello"
-        with MongoClient(addresses["MONGODB_URI"]) as client:
+        with MongoClient[dict[str, object]](addresses["MONGODB_URI"]) as client:
             assert client["test"]["kept"].count_documents({}) == 1
         process.send_signal(signal.SIGHUP)
         assert process.wait(60) == 128 + signal.SIGHUP

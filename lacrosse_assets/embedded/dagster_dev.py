@@ -2,15 +2,18 @@
 
 import json
 import shutil
+import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
-from lacrosse_assets.embedded.processes import LOOPBACK, Server
+from lacrosse_assets.embedded.processes import LOOPBACK, Server, ServerError
 from lacrosse_assets.embedded.services import choose_port, executable
 from lacrosse_assets.settings import PROJECT_ROOT
 
 DAGIT_PORT = 3000
+WHETHER_LOADED = """{ workspaceOrError { ... on Workspace { locationEntries {
+    loadStatus locationOrLoadError { ... on PythonError { message causes { message } } } } } } }"""
 STARTUP_TIMEOUT = 120  # seconds; the first start on a busy machine makes its databases
 
 
@@ -44,11 +47,19 @@ class Dagit(Server):
         return self
 
     def _is_up(self) -> bool:
+        """Whether Dagit answers with the definitions loaded; a `ServerError` if they cannot be."""
+        url = f"{self.url}/graphql?{urllib.parse.urlencode({'query': WHETHER_LOADED})}"
         try:
-            with urllib.request.urlopen(f"{self.url}/server_info", timeout=5) as answer:  # noqa: S310 (our own address)
-                return "dagster_version" in json.load(answer)
+            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 (our own address)
+                (location,) = json.load(answer)["data"]["workspaceOrError"]["locationEntries"]
         except (OSError, ValueError):
             return False
+        problem = location["locationOrLoadError"] or {}
+        if "message" in problem:
+            # The last cause is what was raised; the others wrap it.
+            said = (problem["causes"] or [problem])[-1]["message"].strip()
+            raise ServerError(f"Dagster cannot load the definitions: {said} (all of its log: {self.log_file})")
+        return bool(location["loadStatus"] == "LOADED")
 
 
 def _fail_orphaned_runs(home: Path) -> None:

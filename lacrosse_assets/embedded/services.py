@@ -27,6 +27,7 @@ from lacrosse_assets.embedded.processes import (
 from lacrosse_assets.settings import Settings, embedded_addresses_file
 
 S3_PORT, MONGODB_PORT, SPARK_PORT = 8333, 27017, 15002  # the ones that people know
+ANY_PORT = 0
 SPARK_TIMEOUT = 120  # seconds; a cold JVM on a busy machine
 
 # Not secrets: the servers listen on loopback, and S3 clients cannot do without a pair.
@@ -114,10 +115,8 @@ def _published(file: Path, addresses: dict[str, str]) -> Iterator[None]:
 
 def _object_store(state_dir: Path, port: int) -> Server:
     folder = _folder(state_dir, "s3")
-    # Every port that it opens has to be named, or it takes fixed ones. Two servers at once (tests) need different ones.
-    grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = free_ports(
-        18333, 9333, 19333, 9340, 19340, 8888, 18888
-    )
+    # Every port that it opens has to be named, or it takes fixed ones, and two servers at once need different ones.
+    grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = free_ports(*[ANY_PORT] * 7)
     admin, admin_grpc = _admin_ports()
     options = {
         "dir": folder,

@@ -104,16 +104,15 @@ def read_lines(body: bytes, home: int, away: int) -> Iterator[Line]:
     for number, piece in enumerate(pieces, start=1):
         # What follows the last line end is nothing, or a line without one.
         is_unended = number == len(pieces)
+        stripped = piece.removesuffix(b"\r").strip(b" \t")
+        if not stripped:
+            continue
         try:
-            text = piece.removesuffix(b"\r").decode()
+            text = stripped.decode()
+            event: Event | str = _read_event(text, teams)
         except UnicodeDecodeError:
-            text = piece.decode(errors="backslashreplace")
-            event: Event | str = "bytes that are not UTF-8"
-        else:
-            text = text.strip(" \t")
-            if not text:
-                continue
-            event = _read_event(text, teams)
+            text = stripped.decode(errors="backslashreplace")
+            event = "bytes that are not UTF-8"
 
         if isinstance(event, Event):
             first_line, first = seen.setdefault(event.event_id, (number, event))
