@@ -29,7 +29,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 
     What is or may hold a secret is given by the name of its variable, so that Dagster never stores it.
     """
-    spark = spark_sessions(settings.spark_remote)
+    spark = spark_sessions(connect=bool(settings.spark_remote.get_secret_value()))
     stream = {"bucket": settings.gamestream_bucket, "key": settings.gamestream_key}
     engine = {"spark": spark, FRAMES: ParquetFramesFactory(spark=spark)}
     if settings.deployment == "mock":

@@ -7,6 +7,7 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal, Self
+from urllib.parse import urlsplit
 
 from click import ClickException
 from dotenv import dotenv_values
@@ -54,7 +55,7 @@ class Settings(BaseModel):
     gamestream_key: str = Field("gamestream.txt", validation_alias="GAMESTREAM_KEY")
     mongodb_uri: SecretStr = Field(SecretStr(""), validation_alias="MONGODB_URI")
     sidearmdb_url: SecretStr = Field(SecretStr(""), validation_alias="SIDEARMDB_URL")
-    spark_remote: str = Field("", validation_alias="SPARK_REMOTE")
+    spark_remote: SecretStr = Field(SecretStr(""), validation_alias="SPARK_REMOTE")
 
     home_team_id: int = Field(101, gt=0, validation_alias="HOME_TEAM_ID")
     away_team_id: int = Field(205, gt=0, validation_alias="AWAY_TEAM_ID")
@@ -86,7 +87,9 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     if environ is None:
         deployment = os.environ.get("LACROSSE_DEPLOYMENT") or "embedded"
         if deployment == "mock":
-            os.environ.pop("SPARK_REMOTE", None)
+            # The second one is PySpark's own, left in the environment by a process that was attached to a server.
+            for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"):
+                os.environ.pop(name, None)
         elif deployment == "embedded":
             os.environ.update(_embedded_addresses(_parse(os.environ).state_dir))
         environ = os.environ
@@ -143,6 +146,10 @@ def _check_addresses(environ: Mapping[str, str]) -> None:
         if value and not value.startswith(schemes):
             # Not the value itself: an address with a slip in it may still hold a password.
             raise SettingsError(f"{name} is no address that begins with {' or '.join(schemes)}")
+    if "@" in urlsplit(environ["AWS_ENDPOINT_URL_S3"]).netloc:
+        raise SettingsError(
+            "AWS_ENDPOINT_URL_S3 holds a user or a password: those are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+        )
     _check_database_url(environ["SIDEARMDB_URL"])
 
 

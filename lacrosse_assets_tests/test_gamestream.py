@@ -11,6 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.request import Request, urlopen
 
 import boto3
 import pytest
@@ -41,6 +42,8 @@ def port() -> int:
 def store(port: int) -> Iterator[ThreadedMotoServer]:
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
+    # moto's servers of one process share what is in them.
+    urlopen(Request(f"http://127.0.0.1:{port}/moto-api/reset", method="POST")).close()
     yield server
     server.stop()
 

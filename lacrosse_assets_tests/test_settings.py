@@ -71,6 +71,7 @@ def test_a_missing_address(name: str, how: str) -> None:
     ("name", "value", "says"),
     [
         ("AWS_ENDPOINT_URL_S3", "store:9000", "AWS_ENDPOINT_URL_S3 is no address that begins with http:// or https://"),
+        ("AWS_ENDPOINT_URL_S3", f"http://somebody:{SECRET}@store", "AWS_ENDPOINT_URL_S3 holds a user or a password"),
         ("MONGODB_URI", f"somebody:{SECRET}@documents", "MONGODB_URI is no address that begins with mongodb://"),
         ("SPARK_REMOTE", "spark://host:15002", "SPARK_REMOTE is no address that begins with sc://"),
         ("SIDEARMDB_URL", f"Server=database;Password={SECRET}", "SIDEARMDB_URL is no SQLAlchemy URL, such as"),
@@ -107,8 +108,10 @@ def test_embedded_takes_the_addresses_left_by_the_services(monkeypatch: pytest.M
 def test_mock_takes_no_spark_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LACROSSE_DEPLOYMENT", "mock")
     monkeypatch.setenv("SPARK_REMOTE", "sc://nowhere:1")
-    assert load_settings().spark_remote == ""
+    monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
+    assert not load_settings().spark_remote
     assert "SPARK_REMOTE" not in os.environ
+    assert "SPARK_CONNECT_MODE_ENABLED" not in os.environ
 
 
 @pytest.mark.parametrize("deployment", ["services", "mock"])

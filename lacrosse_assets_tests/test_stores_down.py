@@ -38,15 +38,6 @@ def test_the_object_store_is_down(world: World, monkeypatch: pytest.MonkeyPatch)
     assert_failed_well(world, run, "raw_gamestream", f"object store at {address} (s3://")
 
 
-def test_an_object_store_whose_address_holds_a_password(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    port = closed_port()
-    monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://somebody:{PASSWORD}@127.0.0.1:{port}")
-
-    run = world.materialize("raw_gamestream")
-
-    assert_failed_well(world, run, "raw_gamestream", f"object store at http://127.0.0.1:{port} (s3://")
-
-
 def test_the_document_store_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put(*MIDDLE)
     port = closed_port()

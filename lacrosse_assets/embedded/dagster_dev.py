@@ -39,7 +39,9 @@ class Dagit(Server):
             "LACROSSE_DEPLOYMENT": "embedded",
             "LACROSSE_STATE_DIR": str(state_dir),
         }
-        super().__init__("dagster", command, state_dir, self._is_up, environ=environ, timeout=STARTUP_TIMEOUT)
+        super().__init__(
+            "dagster", command, state_dir, self._is_up, environ=environ, timeout=STARTUP_TIMEOUT, port=port
+        )
 
     def start(self) -> "Dagit":
         _fail_orphaned_runs(Path(self._envvars["DAGSTER_HOME"]))

@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
+import psutil
 from click import ClickException
 from mirakuru import SimpleExecutor, TimeoutExpired
 from mirakuru.base_env import processes_with_env
@@ -40,11 +41,16 @@ class Server(SimpleExecutor):
         answers: Callable[[], bool],
         environ: Mapping[str, str] | None = None,
         timeout: float = 60,
+        port: int | None = None,
     ) -> None:
-        """`environ` is laid over this process's own environment; an empty value there takes a variable out."""
+        """It is up when it listens on `port` (where one is given) and `answers`.
+
+        `environ` is laid over this process's own environment; an empty value there takes a variable out.
+        """
         self.name = name
         self.log_file = state_dir / "logs" / f"{name}.log"
         self._answers = answers
+        self._port = port
         self._mark = f"{name}{_mark(state_dir)}"
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(
@@ -71,12 +77,23 @@ class Server(SimpleExecutor):
 
         def up() -> bool:
             self.check_alive()
-            return self._answers()
+            return self._listens() and self._answers()
 
         try:
             self.wait_for(up)
         except TimeoutExpired as error:
             raise ServerError(f"{self.name} gave no answer within {error.timeout:.0f} s{self._last_words()}") from None
+
+    def _listens(self) -> bool:
+        """Whether it is this server that listens: another's answer on the same port would be taken for its own."""
+        if self._port is None:
+            return True
+        for pid in _marked(self._mark):
+            with suppress(psutil.Error):
+                connections = psutil.Process(pid).net_connections("tcp")
+                if any(held.status == psutil.CONN_LISTEN and held.laddr.port == self._port for held in connections):
+                    return True
+        return False
 
     def check_alive(self) -> None:
         """Raise a `ServerError` with its last words if the server has ended."""

@@ -5,7 +5,6 @@ The fourth, the reference database, is a SQLite file and needs no process. State
 
 import importlib.util
 import os
-import socket
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -139,7 +138,7 @@ def _object_store(state_dir: Path, port: int) -> Server:
         "webdav": "false",
     }
     command = [executable("weed"), "mini", *(f"-{name}={value}" for name, value in options.items())]
-    return Server("s3", command, state_dir, lambda: _http_ok(port, "/healthz"), environ=S3_KEYS)
+    return Server("s3", command, state_dir, lambda: _http_ok(port, "/healthz"), environ=S3_KEYS, port=port)
 
 
 def _admin_ports() -> tuple[int, int]:
@@ -163,7 +162,7 @@ def _document_store(state_dir: Path, port: int) -> Server:
         *("--storage-path", _folder(state_dir, "mongodb")),
         *("--cache-size", "128M"),
     ]
-    return Server("mongodb", command, state_dir, lambda: _mongodb_answers(port))
+    return Server("mongodb", command, state_dir, lambda: _mongodb_answers(port), port=port)
 
 
 def _spark_connect(state_dir: Path, port: int) -> Server:
@@ -192,9 +191,7 @@ def _spark_connect(state_dir: Path, port: int) -> Server:
     ]
     # Somebody's own Spark settings are not for this server; an address of another would make it a client.
     environ = {"SPARK_HOME": str(spark_home), "SPARK_REMOTE": "", "SPARK_CONF_DIR": "", "PYSPARK_SUBMIT_ARGS": ""}
-    return Server(
-        "spark", command, state_dir, lambda: _accepts_connections(port), environ=environ, timeout=SPARK_TIMEOUT
-    )
+    return Server("spark", command, state_dir, answers=lambda: True, environ=environ, timeout=SPARK_TIMEOUT, port=port)
 
 
 def _folder(state_dir: Path, name: str) -> Path:
@@ -234,12 +231,4 @@ def _mongodb_answers(port: int) -> bool:
             client.admin.command("ping")
         except PyMongoError:
             return False
-    return True
-
-
-def _accepts_connections(port: int) -> bool:
-    try:
-        socket.create_connection((LOOPBACK, port), timeout=5).close()
-    except OSError:
-        return False
     return True

@@ -3,17 +3,22 @@
 import socket
 from urllib.parse import urlsplit
 
-from dagster import InitResourceContext
+from dagster import EnvVar, InitResourceContext
 from dagster_pyspark import LazyPySparkResource
+from dagster_pyspark.resources import spark_session_from_config
+from pydantic import Field
 
 from lacrosse_assets.resources.errors import told_as_store_error
 
-# Frames of a game are small: one partition, and nothing that pays off only for large ones.
+STORE = "Spark Connect server"
+DEFAULT_PORT = 15002
+
+# Frames of a game are small: one partition.
 SMALL_FRAMES = {
     "spark.sql.shuffle.partitions": "1",
     "spark.sql.session.timeZone": "UTC",
 }
-LOCAL = {
+IN_THE_PROCESS = {
     "spark.master": "local[2]",
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
@@ -22,26 +27,37 @@ LOCAL = {
 
 
 class SparkSessions(LazyPySparkResource):
-    """A Spark session, made at the first use."""
+    """A Spark session in the process, made at the first use and ended with the process."""
+
+
+class ConnectSessions(SparkSessions):
+    """A session of a Spark Connect server, made at the first use and ended with the run."""
+
+    remote: str = Field(description="sc://host:port; it may hold a token, so it is given by the name of its variable.")
+
+    @property
+    def address(self) -> str:
+        """Where the server is, without the parameters, which may hold a token."""
+        url = urlsplit(self.remote)
+        return f"sc://{url.hostname}:{url.port or DEFAULT_PORT}"
 
     def _init_session(self) -> None:
-        remote = self.spark_config.get("spark.remote")
-        if self._spark_session is None and remote:
+        if self._spark_session is None:
             # PySpark's client tries a server that is down for ten minutes before it says so.
-            with told_as_store_error("Spark Connect server", remote, OSError):
-                address = urlsplit(remote)
-                socket.create_connection((address.hostname, address.port or 15002), timeout=5).close()
-        super()._init_session()
+            with told_as_store_error(STORE, self.address, OSError, ValueError):
+                url = urlsplit(self.remote)
+                socket.create_connection((url.hostname, url.port or DEFAULT_PORT), timeout=5).close()
+            self._spark_session = spark_session_from_config({**self.spark_config, "spark.remote": self.remote})
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
-        # A session on a server stays there, with what it holds, until it is ended. One of this process ends with it,
-        # and the process's next run goes on with it.
-        if self._spark_session is not None and "spark.remote" in self.spark_config:
+        # Otherwise it stays on the server, with what it holds, for an hour.
+        if self._spark_session is not None:
             self._spark_session.stop()
             self._spark_session = None
 
 
-def spark_sessions(remote: str) -> SparkSessions:
-    """Sessions of the Spark Connect server at `remote` (`sc://host:port`), or of this process where it is empty."""
-    place = {"spark.remote": remote} if remote else LOCAL
-    return SparkSessions(spark_config={**place, **SMALL_FRAMES})
+def spark_sessions(connect: bool) -> SparkSessions:
+    """Sessions of the Spark Connect server that `SPARK_REMOTE` names, or of the process."""
+    if connect:
+        return ConnectSessions(spark_config=SMALL_FRAMES, remote=EnvVar("SPARK_REMOTE"))
+    return SparkSessions(spark_config={**IN_THE_PROCESS, **SMALL_FRAMES})
