@@ -18,6 +18,7 @@ from dotenv import dotenv_values
 from mirakuru.base_env import processes_with_env
 from pymongo import MongoClient
 
+from lacrosse_assets.embedded.dagster_dev import Dagit
 from lacrosse_assets.embedded.java import JavaError, check_java
 from lacrosse_assets.embedded.processes import MARK, Server, ServerError, free_ports, locked
 from lacrosse_assets.embedded.services import EmbeddedServices
@@ -238,3 +239,15 @@ def test_the_command_without_java(tmp_path: Path) -> None:
     assert process.returncode == 1
     assert output.startswith("Error: ")
     assert output.count("\n") == 1
+
+
+def test_definitions_that_do_not_load_are_told_at_once(
+    embedded: EmbeddedServices, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("HOME_TEAM_ID", "205")
+    dagit = Dagit(embedded.state_dir, print)
+    try:
+        with pytest.raises(ServerError, match="HOME_TEAM_ID and AWAY_TEAM_ID are both 205: a game has two teams"):
+            dagit.start().wait_until_up()
+    finally:
+        dagit.end()
