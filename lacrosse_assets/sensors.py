@@ -161,7 +161,7 @@ def _look(instance: DagsterInstance, object_store: ObjectStore) -> World:
         uri=object_store.uri,
         version=version,
         live_runs=_runs(instance, live_boxscore.name, raw),
-        final_runs=_runs(instance, finish_game.name, raw),
+        final_runs=_runs(instance, finish_game.name, None),
         over=_over(instance),
         tables=frozenset(made.version if (made := _made_from(instance, key)) else None for key in FINAL_TABLES),
     )

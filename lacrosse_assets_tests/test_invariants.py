@@ -109,6 +109,15 @@ def test_a_replay_removes_what_the_earlier_play_left_above_it(world: World) -> N
     assert world.documents() == [box(0, 4)]
 
 
+def test_a_document_of_a_clock_that_is_wrong_does_not_stop_the_score(world: World) -> None:
+    ahead = int((datetime.now(UTC) - START + timedelta(hours=1)).total_seconds())
+    lay(world, box(30, ahead), box(70, ahead))
+
+    assert world.document_store().write(box(30, 4))
+
+    assert world.documents() == [box(30, 4)]
+
+
 def test_a_box_score_of_the_same_play_removes_nothing(world: World) -> None:
     store = world.document_store()
     for event_id, fetched in ((0, 1), (5, 2), (9, 3)):

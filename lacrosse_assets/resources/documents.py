@@ -7,6 +7,7 @@ and what was made from a newer fetch of the stream is neither overwritten nor re
 
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
+from datetime import timedelta
 from functools import cached_property
 from typing import Any
 
@@ -14,10 +15,15 @@ from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
 
 from lacrosse_assets.resources.errors import told_as_store_error
+from lacrosse_assets.resources.object_store import moment
 
 STORE = "document store"
 DATABASE = "sidearm"
 COLLECTION = "boxscores"
+
+# Which of two fetches is the newer one is told by the clocks of those who fetched. They may differ by this much; a
+# document from further ahead was written by a clock that is wrong, and must not stop the score until then.
+CLOCK_TOLERANCE = timedelta(seconds=5)
 
 Document = dict[str, Any]
 
@@ -58,8 +64,9 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         from pymongo.errors import DuplicateKeyError
 
         event_id, fetched_at = document["_id"], document["stream"]["fetched_at"]
-        newer = {"stream.fetched_at": {"$gt": fetched_at}}
-        not_newer = {"stream.fetched_at": {"$not": {"$gt": fetched_at}}}
+        is_newer = {"$gt": fetched_at, "$lte": moment() + CLOCK_TOLERANCE}
+        newer = {"stream.fetched_at": is_newer}
+        not_newer = {"stream.fetched_at": {"$not": is_newer}}
         with self._errors():
             if self._boxscores.find_one(newer):
                 return False
