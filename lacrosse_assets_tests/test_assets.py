@@ -10,9 +10,19 @@ from pyspark.sql import DataFrame
 from lacrosse_assets.assets import live
 from lacrosse_assets.game import finals
 from lacrosse_assets.game.statistics import player_game_stats
-from lacrosse_assets.resources.object_store import LiveS3
 from lacrosse_assets.settings import load_settings
-from lacrosse_assets_tests.world import ENDED, FINAL, LIVE, MIDDLE, OPENING, PLAYERS, TEAMS, World, new_world
+from lacrosse_assets_tests.world import (
+    ENDED,
+    FINAL,
+    LIVE,
+    MIDDLE,
+    OPENING,
+    PLAYERS,
+    TEAMS,
+    World,
+    new_world,
+    recording_s3,
+)
 
 world = pytest.fixture(new_world)
 
@@ -98,15 +108,8 @@ def test_what_comes_in_stands_in_the_graph_as_external_assets(definitions: Defin
 
 def test_body_and_etag_come_from_one_get(world: World) -> None:
     asked: list[str] = []
-
-    class RecordingS3(LiveS3):
-        def get_client(self) -> Any:
-            client = super().get_client()
-            client.meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
-            return client
-
     etag = world.put(*OPENING)
-    run = world.materialize("raw_gamestream", object_store=world.object_store(s3=RecordingS3))
+    run = world.materialize("raw_gamestream", object_store=world.object_store(s3=recording_s3(asked)))
 
     assert asked == ["GetObject"]
     assert run.metadata["raw_gamestream"]["etag"] == etag

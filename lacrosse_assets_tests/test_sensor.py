@@ -2,16 +2,15 @@
 
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
-from typing import Any
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, RunRequest
 
 from lacrosse_assets import sensors
 from lacrosse_assets.resources.errors import StoreError
-from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore, StreamObject, StreamVersion
+from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets.sensors import PAUSE, TRIES, VERSION_TAG, Ask, Run, decide
-from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, OPENING, World, closed_port, new_world
+from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, OPENING, World, closed_port, new_world, recording_s3
 
 world = pytest.fixture(new_world)
 
@@ -218,16 +217,9 @@ def test_a_store_that_is_down_is_a_skip_that_names_it(world: World, monkeypatch:
 
 def test_it_looks_by_a_head_and_never_downloads(world: World) -> None:
     asked: list[str] = []
-
-    class RecordingS3(LiveS3):
-        def get_client(self) -> Any:
-            client = super().get_client()
-            client.meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
-            return client
-
     world.put(*OPENING)
 
-    assert isinstance(world.tick(object_store=world.object_store(s3=RecordingS3)), RunRequest)
+    assert isinstance(world.tick(object_store=world.object_store(s3=recording_s3(asked))), RunRequest)
     assert asked == ["HeadObject"]
 
 

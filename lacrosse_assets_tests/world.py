@@ -279,6 +279,18 @@ class World:
         return boto3.client("s3", **self.s3)
 
 
+def recording_s3(asked: list[str]) -> type[LiveS3]:
+    """The real client; the name of each call that it makes goes into `asked`."""
+
+    class RecordingS3(LiveS3):
+        def get_client(self) -> Any:
+            client = super().get_client()
+            client.meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
+            return client
+
+    return RecordingS3
+
+
 def new_world(embedded: EmbeddedServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     """The fixture: `world = pytest.fixture(new_world)`."""
     environ = {

@@ -144,10 +144,7 @@ def _object_store(state_dir: Path, port: int) -> Server:
 def _admin_ports() -> tuple[int, int]:
     # Its worker looks for the admin server's gRPC port 10000 above the other one, whatever that is set to.
     for _ in range(100):
-        (port,) = free_ports(23646)
-        if port + 10000 <= 65535 and free_ports(port + 10000) == [port + 10000]:
-            return port, port + 10000
-        (port,) = free_ports(0)
+        (port,) = free_ports(ANY_PORT)
         if port + 10000 <= 65535 and free_ports(port + 10000) == [port + 10000]:
             return port, port + 10000
     raise ServerError("no two free ports for the S3 server's own use were found on loopback")

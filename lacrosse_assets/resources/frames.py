@@ -1,7 +1,7 @@
 """Where the frames between the assets are kept: Parquet files in Dagster's own storage folder.
 
-What came from outside is stored as the Arrow table that it was read into, what Spark computed as it was collected; an
-asset downstream gets a Spark frame either way. So each asset can be materialized by itself.
+An asset gives the Arrow table that it read from outside or collected from Spark; one downstream gets a Spark frame. So
+each asset can be materialized by itself.
 """
 
 import os
@@ -56,15 +56,14 @@ class ParquetFrames(UPathIOManager):
         super().__init__(base_path)
         self._spark = spark
 
-    def dump_to_path(self, context: OutputContext, obj: pa.Table | DataFrame, path: UPath) -> None:
-        table = obj.toArrow() if isinstance(obj, DataFrame) else obj
+    def dump_to_path(self, context: OutputContext, obj: pa.Table, path: UPath) -> None:
         unfinished = path.with_name(f".{path.name}.{context.run_id}")
         try:
-            pq.write_table(table, str(unfinished))
+            pq.write_table(obj, str(unfinished))
             os.replace(str(unfinished), str(path))
         finally:
             unfinished.unlink(missing_ok=True)
-        context.add_output_metadata({"dagster/row_count": table.num_rows})
+        context.add_output_metadata({"dagster/row_count": obj.num_rows})
 
     def load_from_path(self, context: InputContext, path: UPath) -> DataFrame:
         try:
