@@ -13,10 +13,10 @@ PYTHON_OK := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(PYTHON_OK)' 2>/dev/null && echo $(name))))
 
-.PHONY: help install game dev services test lint clean python java
+.PHONY: help install game dev services test test-services lint clean python java
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "  make %-9s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Install everything into .venv
 
@@ -31,6 +31,9 @@ services: java $(STAMP) ## Start the services alone, until Ctrl-C
 
 test: java $(STAMP) ## Run the whole test suite
 	@$(BIN)/python -m pytest
+
+test-services: java $(STAMP) ## Run the tests of the stores against those that the environment names
+	@$(BIN)/python -m pytest -m services
 
 lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check .

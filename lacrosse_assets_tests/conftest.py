@@ -1,11 +1,51 @@
-"""Fixtures that several test files share."""
+"""Fixtures that several test files share, and which stores they are about.
 
+Tests that use `world` or `stores` can be pointed anywhere: `make test-services` runs them against whichever stores
+`LACROSSE_DEPLOYMENT=services` and the addresses name. Everything that they need, they create under names of their own.
+"""
+
+import os
+import uuid
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from sqlalchemy import create_engine, make_url, text
 
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
-from lacrosse_assets.settings import embedded_settings
+from lacrosse_assets.gamestream.reference_data import create_database
+from lacrosse_assets.resources.documents import MongoDocumentStore
+from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+from lacrosse_assets.settings import VARIABLES, SettingsError, embedded_settings, load_settings
+from lacrosse_assets_tests.world import Stores, World, new_world
+
+ELSEWHERE = os.environ.get("LACROSSE_DEPLOYMENT") == "services"
+# What the tests set themselves.
+OF_A_TEST = ("LACROSSE_DEPLOYMENT", "LACROSSE_STATE_DIR", "GAMESTREAM_BUCKET", "GAMESTREAM_KEY", "DELAY")
+
+
+def pytest_configure() -> None:
+    if ELSEWHERE:
+        try:
+            load_settings()
+        except SettingsError as error:
+            raise pytest.UsageError(error.message) from None
+
+
+def pytest_report_header() -> list[str]:
+    if not ELSEWHERE:
+        return ["stores: the embedded ones"]
+    return [
+        f"object store: {os.environ['AWS_ENDPOINT_URL_S3']}",
+        f"document store: {MongoDocumentStore(uri=os.environ['MONGODB_URI']).address}",
+        f"reference database: {SqlReferenceDatabase(url=os.environ['SIDEARMDB_URL']).address}",
+    ]
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    for item in items:
+        if isinstance(item, pytest.Function) and "stores" in item.fixturenames and "embedded" not in item.fixturenames:
+            item.add_marker("services")
 
 
 @pytest.fixture(scope="session")
@@ -14,3 +54,35 @@ def embedded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedServi
     settings = embedded_settings({"LACROSSE_STATE_DIR": str(tmp_path_factory.mktemp("lacrosse"))})
     with embedded_services(settings) as services:
         yield services
+
+
+@pytest.fixture(scope="session")
+def stores(request: pytest.FixtureRequest) -> Iterator[Stores]:
+    """The stores that are tested."""
+    if not ELSEWHERE:
+        yield Stores(request.getfixturevalue("embedded").addresses)
+        return
+    addresses = {name: os.environ[name] for name in VARIABLES if name not in OF_A_TEST and os.environ.get(name)}
+    given = make_url(addresses["SIDEARMDB_URL"])
+    if given.get_backend_name() == "sqlite":
+        yield Stores(addresses)
+        return
+    # Through `master` and by host and database: a URL with `odbc_connect` names neither.
+    own = given.set(database=f"sidearmdb_test_{uuid.uuid4().hex[:12]}")
+    create_database(own.render_as_string(hide_password=False))
+    try:
+        yield Stores({**addresses, "SIDEARMDB_URL": own.render_as_string(hide_password=False)})
+    finally:
+        server = create_engine(given.set(database="master"), isolation_level="AUTOCOMMIT")
+        with server.connect() as connection:
+            # Whatever a failed test has left open.
+            connection.execute(text(f"ALTER DATABASE {own.database} SET SINGLE_USER WITH ROLLBACK IMMEDIATE"))
+            connection.execute(text(f"DROP DATABASE {own.database}"))
+        server.dispose()
+
+
+@pytest.fixture
+def world(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """A game of the test's own."""
+    with new_world(stores, tmp_path, monkeypatch) as world:
+        yield world

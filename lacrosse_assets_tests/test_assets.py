@@ -20,11 +20,8 @@ from lacrosse_assets_tests.world import (
     PLAYERS,
     TEAMS,
     World,
-    new_world,
     recording_s3,
 )
-
-world = pytest.fixture(new_world)
 
 STREAM = AssetKey(["minio", "gamestream"])
 TEAMS_TABLE, PLAYERS_TABLE = AssetKey(["sidearmdb", "teams"]), AssetKey(["sidearmdb", "players"])

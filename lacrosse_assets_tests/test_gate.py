@@ -3,9 +3,7 @@
 import pytest
 from dagster import AssetCheckSeverity, RunRequest
 
-from lacrosse_assets_tests.world import ENDED, FINAL, LIVE, MIDDLE, OPENING, World, new_world
-
-world = pytest.fixture(new_world)
+from lacrosse_assets_tests.world import ENDED, FINAL, LIVE, MIDDLE, OPENING, World
 
 SCORE = "syracuse 1 : 1 johns hopkins, 31:10, event 2"
 NOT_OVER = f"the game is not over yet ({SCORE})"

@@ -10,9 +10,7 @@ from lacrosse_assets import sensors
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets.sensors import PAUSE, TRIES, VERSION_TAG, Ask, Run, decide
-from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, OPENING, World, closed_port, new_world, recording_s3
-
-world = pytest.fixture(new_world)
+from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, OPENING, World, closed_port, recording_s3
 
 # The decision.
 

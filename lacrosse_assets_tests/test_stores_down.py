@@ -3,14 +3,13 @@
 The run fails after a few tries, with the store's name and address in its words, and no secret in what it leaves.
 """
 
+import re
 from pathlib import Path
 
 import pytest
 
 from lacrosse_assets.assets.common import RETRIES
-from lacrosse_assets_tests.world import LIVE, MIDDLE, Run, World, closed_port, new_world
-
-world = pytest.fixture(new_world)
+from lacrosse_assets_tests.world import LIVE, MIDDLE, SCHEMA, Run, World, closed_port
 
 # As they stand in an address (percent-encoded), and as the server gets to see them.
 PASSWORD, DECODED = "pa55%40w0rd-0f-no-one", "pa55@w0rd-0f-no-one"
@@ -53,15 +52,24 @@ def test_the_document_store_is_down(world: World, monkeypatch: pytest.MonkeyPatc
     assert world.document()["_id"] == 2
 
 
+def test_an_object_store_that_refuses_the_key(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.put(*MIDDLE)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", DECODED)
+
+    run = world.materialize("raw_gamestream")
+
+    assert_failed_well(world, run, "raw_gamestream", f"object store at {world.environ['AWS_ENDPOINT_URL_S3']} (s3://")
+
+
 def test_a_document_store_that_refuses_the_password(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put(*MIDDLE)
     assert world.materialize(*LIVE).success
-    address = world.environ["MONGODB_URI"].removeprefix("mongodb://")
-    monkeypatch.setenv("MONGODB_URI", f"mongodb://nobody:{PASSWORD}@{address}")
+    uri = re.sub("//([^@/]*@)?", f"//nobody:{PASSWORD}@", world.environ["MONGODB_URI"], count=1)
+    monkeypatch.setenv("MONGODB_URI", uri)
 
     run = world.materialize("boxscore_doc", checks=False)
 
-    assert_failed_well(world, run, "boxscore_doc", f"document store at {address}: ")
+    assert_failed_well(world, run, "boxscore_doc", f"document store at {world.document_store().address}: ")
 
 
 @pytest.mark.parametrize(
@@ -79,31 +87,31 @@ def test_the_reference_database_is_down(world: World, monkeypatch: pytest.Monkey
 
 @pytest.mark.parametrize("table", ["teams", "players"])
 def test_a_table_is_missing(world: World, table: str) -> None:
-    world.sql(f"DROP TABLE {table}")
+    other = SCHEMA[0] if table == "players" else SCHEMA[1].replace(", foreign key (teamid) references teams(id)", "")
+    world.sql("DROP TABLE players")
+    world.sql("DROP TABLE teams")
+    world.sql(other)
 
     run = world.materialize("roster")
 
-    assert_failed_well(world, run, "roster", f"reference database at sqlite:///{world.database}: ")
-    assert f"no such table: {table}" in run.failure
+    told = f"reference database at {world.reference_db().address}: there is no table {table}"
+    assert_failed_well(world, run, "roster", told)
 
 
-def test_a_database_that_is_none(world: World) -> None:
-    world.database.write_text("This is a letter.\n" * 100)
-
-    run = world.materialize("roster")
-
-    assert_failed_well(world, run, "roster", f"reference database at sqlite:///{world.database}: ")
-    assert "file is not a database" in run.failure
-
-
-def test_a_database_in_a_folder_that_is_not_there(
-    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+@pytest.mark.parametrize("content", ["This is a letter.\n" * 100, None], ids=["no database", "no such folder"])
+def test_a_file_that_is_no_database(
+    world: World, monkeypatch: pytest.MonkeyPatch, tmp_path: Path, content: str | None
 ) -> None:
-    monkeypatch.setenv("SIDEARMDB_URL", f"sqlite:///{tmp_path}/nowhere/sidearmdb.db")
+    file = tmp_path / "somewhere" / "letter.db"
+    if content:
+        file.parent.mkdir()
+        file.write_text(content)
+    monkeypatch.setenv("SIDEARMDB_URL", f"sqlite:///{file}")
 
     run = world.materialize("roster")
 
-    assert_failed_well(world, run, "roster", f"reference database at sqlite:///{tmp_path}/nowhere/sidearmdb.db: ")
+    assert_failed_well(world, run, "roster", f"reference database at sqlite:///{file}: ")
+    assert ("file is not a database" if content else "unable to open") in run.failure
 
 
 @pytest.mark.parametrize("secret", ["", f"/;use_ssl=true;token={DECODED}"], ids=["address alone", "with a token"])

@@ -1,6 +1,6 @@
-"""A game of its own for one test: its own bucket, reference database and Dagster instance, on the embedded stores.
+"""A game of its own for one test: its own bucket, databases and Dagster instance, on the stores that are tested.
 
-    world = pytest.fixture(new_world)
+Which these are, `Stores` says: the embedded ones, or those that `LACROSSE_DEPLOYMENT=services` names.
 
     def test_a_goal_counts(world: World) -> None:
         world.put("0 59:30 101 6 1")
@@ -13,7 +13,6 @@ of this file's own, not with the code under test.
 
 import logging
 import socket
-import sqlite3
 import uuid
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
@@ -29,13 +28,14 @@ from dagster import (
     AssetKey,
     DagsterInstance,
     Definitions,
+    EnvVar,
     ExecuteInProcessResult,
     RunRequest,
     build_sensor_context,
 )
 from pymongo import MongoClient
+from sqlalchemy import MetaData, NullPool, Table, create_engine, inspect, make_url, text
 
-from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
@@ -44,14 +44,18 @@ LIVE = ("raw_gamestream", "roster", "player_game_stats", "boxscore_doc")
 FINAL = ("teams2", "players2")
 
 # The seed's tables, with names that are any text, a jersey `0` beside a `00`, equal names, and a team that is not on.
-SCHEMA = """
-CREATE TABLE teams (
-    id int primary key NOT NULL, name VARCHAR(50) NOT NULL, conference VARCHAR(50) NOT NULL, wins INT NOT NULL,
-    losses INT NOT NULL);
-CREATE TABLE players (
-    id int primary key NOT NULL, name VARCHAR(50) NOT NULL, number varchar(3) NOT NULL, shots INT NOT NULL,
-    goals INT NOT NULL, teamid INT NOT NULL, foreign key (teamid) references teams(id));
-"""
+SCHEMA = (
+    """
+    CREATE TABLE teams (
+        id int primary key NOT NULL, name VARCHAR(50) NOT NULL, conference VARCHAR(50) NOT NULL, wins INT NOT NULL,
+        losses INT NOT NULL)
+    """,
+    """
+    CREATE TABLE players (
+        id int primary key NOT NULL, name VARCHAR(50) NOT NULL, number varchar(3) NOT NULL, shots INT NOT NULL,
+        goals INT NOT NULL, teamid INT NOT NULL, foreign key (teamid) references teams(id))
+    """,
+)
 TEAMS = [
     {"id": 101, "name": "syracuse", "conference": "acc", "wins": 11, "losses": 2},
     {"id": 205, "name": "johns hopkins", "conference": "big ten", "wins": 9, "losses": 4},
@@ -70,6 +74,21 @@ PLAYERS = [
 OPENING = ("0 59:30 101 6 1",)
 MIDDLE = (*OPENING, "1 40:00 205 8 1", "2 31:10 205 6 0")
 ENDED = (*MIDDLE, "3 02:15 101 0 1", "4 00:00 0 0 0", "-1 00:00 0 0 0")
+
+
+@dataclass(frozen=True)
+class Stores:
+    """The stores that are tested, by the variables that name them; the reference database is the tests' own."""
+
+    addresses: Mapping[str, str]
+
+    @property
+    def sql_is_a_server(self) -> bool:
+        return make_url(self.addresses["SIDEARMDB_URL"]).get_backend_name() != "sqlite"
+
+    def database_url(self, folder: Path) -> str:
+        """The reference database for one test: where it is a file, a new one in `folder`."""
+        return self.addresses["SIDEARMDB_URL"] if self.sql_is_a_server else f"sqlite:///{folder / 'sidearmdb.db'}"
 
 
 @dataclass(frozen=True)
@@ -99,19 +118,28 @@ class Run:
 class World:
     """The stores of one game, the Dagster instance that plays it, and what a person would do with both."""
 
-    def __init__(self, environ: Mapping[str, str], folder: Path, instance: DagsterInstance):
+    def __init__(self, environ: Mapping[str, str], mongo_database: str, instance: DagsterInstance):
         self.environ = dict(environ)
-        self.database = folder / "sidearmdb.db"
         self.instance = instance
+        self._mongo_database = mongo_database
+        self._engine = create_engine(environ["SIDEARMDB_URL"], poolclass=NullPool)
 
     # What others write.
 
     def clear(self) -> None:
         """An empty bucket of this game's own, no box score, and the reference tables."""
         self._s3.create_bucket(Bucket=self.environ["GAMESTREAM_BUCKET"])
-        with self.boxscores() as boxscores:
-            boxscores.drop()
+        for table in FINAL:
+            self.sql(f"DROP TABLE IF EXISTS {table}")
         self.reset_tables()
+
+    def remove(self) -> None:
+        """Nothing of this game is left in the stores."""
+        for entry in self._s3.list_objects_v2(Bucket=self.environ["GAMESTREAM_BUCKET"]).get("Contents", []):
+            self._s3.delete_object(Bucket=self.environ["GAMESTREAM_BUCKET"], Key=entry["Key"])
+        self._s3.delete_bucket(Bucket=self.environ["GAMESTREAM_BUCKET"])
+        with MongoClient[dict[str, Any]](self.environ["MONGODB_URI"]) as client:
+            client.drop_database(self._mongo_database)
 
     def put(self, *lines: str, body: bytes | None = None) -> str:
         """Write the whole stream, as the simulator does at each event; its ETag."""
@@ -131,16 +159,20 @@ class World:
 
     def reset_tables(self) -> None:
         """The reference tables in their original state, and nothing else, as the simulator's start leaves it."""
-        with closing(sqlite3.connect(self.database)) as connection, connection:
-            connection.executescript("DROP TABLE IF EXISTS players; DROP TABLE IF EXISTS teams;" + SCHEMA)
+        with self._engine.begin() as connection:
+            if connection.dialect.name == "sqlite":
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
+            for statement in ("DROP TABLE IF EXISTS players", "DROP TABLE IF EXISTS teams", *SCHEMA):
+                connection.exec_driver_sql(statement)
             for table, rows in (("teams", TEAMS), ("players", PLAYERS)):
                 places = ", ".join(f":{column}" for column in rows[0])
-                connection.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
+                connection.execute(text(f"INSERT INTO {table} VALUES ({places})"), rows)
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement on the reference database; the rows that it yields."""
-        with closing(sqlite3.connect(self.database)) as connection, connection:
-            return connection.execute(statement).fetchall()
+        with self._engine.begin() as connection:
+            result = connection.exec_driver_sql(statement)
+            return [tuple(row) for row in result] if result.returns_rows else []
 
     # What there is now.
 
@@ -155,17 +187,29 @@ class World:
 
     def table(self, name: str) -> list[dict[str, Any]] | None:
         """The rows of a table, by id; None if there is no such table."""
-        with closing(sqlite3.connect(self.database)) as connection:
-            connection.row_factory = sqlite3.Row
-            if not connection.execute("SELECT 1 FROM sqlite_master WHERE name = ?", (name,)).fetchone():
+        with self._engine.connect() as connection:
+            if not inspect(connection).has_table(name):
                 return None
-            return [dict(row) for row in connection.execute(f"SELECT * FROM {name} ORDER BY id")]
+            return [dict(row) for row in connection.execute(text(f"SELECT * FROM {name} ORDER BY id")).mappings()]
+
+    def schema(self, table: str) -> list[tuple[Any, ...]]:
+        """Its columns in their order: name, declared type, whether it may be NULL, whether it is the primary key."""
+        if self._engine.dialect.name == "sqlite":  # as declared, which SQLAlchemy does not tell
+            return self.sql(f"SELECT name, type, NOT \"notnull\", pk FROM pragma_table_info('{table}')")
+        return [
+            (column.name, str(column.type), bool(column.nullable), column.primary_key)
+            for column in Table(table, MetaData(), autoload_with=self._engine, resolve_fks=False).columns
+        ]
+
+    def foreign_keys(self, table: str) -> list[str]:
+        """The tables that it hangs on."""
+        return [key["referred_table"] for key in inspect(self._engine).get_foreign_keys(table)]
 
     @contextmanager
     def boxscores(self) -> Iterator[Any]:
         """The collection itself, for a test that lays something into it."""
         with MongoClient[dict[str, Any]](self.environ["MONGODB_URI"], tz_aware=True) as client:
-            yield client["sidearm"]["boxscores"]
+            yield client[self._mongo_database]["boxscores"]
 
     # The real resources, for a test that works on one store alone, or derives a stub from it.
 
@@ -183,7 +227,7 @@ class World:
         return kind(s3=s3(**self.s3), bucket=self.environ["GAMESTREAM_BUCKET"], key=self.environ["GAMESTREAM_KEY"])
 
     def document_store(self, kind: type[MongoDocumentStore] = MongoDocumentStore) -> MongoDocumentStore:
-        return kind(uri=self.environ["MONGODB_URI"])
+        return kind(uri=self.environ["MONGODB_URI"], database=self._mongo_database)
 
     def reference_db(self) -> SqlReferenceDatabase:
         return SqlReferenceDatabase(url=self.environ["SIDEARMDB_URL"])
@@ -195,7 +239,8 @@ class World:
         from lacrosse_assets.definitions import build_definitions
         from lacrosse_assets.settings import load_settings
 
-        return build_definitions(load_settings(), looking_seconds=0, **overrides)
+        documents = MongoDocumentStore(uri=EnvVar("MONGODB_URI"), database=self._mongo_database)
+        return build_definitions(load_settings(), looking_seconds=0, **{"documents": documents, **overrides})
 
     def materialize(self, *assets: str, checks: bool = True, **overrides: object) -> Run:
         """'Materialize selected' in Dagit, 'materialize all' without a name.
@@ -291,22 +336,29 @@ def recording_s3(asked: list[str]) -> type[LiveS3]:
     return RecordingS3
 
 
-def new_world(embedded: EmbeddedServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """The fixture: `world = pytest.fixture(new_world)`."""
+@contextmanager
+def new_world(
+    stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongo_database: str | None = None
+) -> Iterator[World]:
+    """A world, and its variables in the environment. In MongoDB it has a database of its own, if none is named."""
+    name = f"test-{uuid.uuid4().hex[:12]}"
     environ = {
-        **embedded.addresses,
+        **stores.addresses,
         "LACROSSE_DEPLOYMENT": "services",
-        "GAMESTREAM_BUCKET": f"test-{uuid.uuid4().hex[:12]}",
+        "GAMESTREAM_BUCKET": name,
         "GAMESTREAM_KEY": "gamestream.txt",
-        "SIDEARMDB_URL": f"sqlite:///{tmp_path / 'sidearmdb.db'}",
+        "SIDEARMDB_URL": stores.database_url(tmp_path),
     }
-    for name, value in environ.items():
-        monkeypatch.setenv(name, value)
+    for variable, value in environ.items():
+        monkeypatch.setenv(variable, value)
     # Its records are kept in memory, which is what most of a run's time would go into otherwise.
     with DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
-        world = World(environ, tmp_path, instance)
-        world.clear()
-        yield world
+        world = World(environ, mongo_database or name, instance)
+        try:
+            world.clear()
+            yield world
+        finally:
+            world.remove()
 
 
 def closed_port() -> int:

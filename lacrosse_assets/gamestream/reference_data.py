@@ -1,10 +1,26 @@
 """The tables `teams` and `players`, and their original rows."""
 
 import csv
+from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
 
-from sqlalchemy import Column, Engine, ForeignKey, Integer, MetaData, String, Table, create_engine, make_url, text
+from sqlalchemy import (
+    Column,
+    Connection,
+    Engine,
+    ForeignKey,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    create_engine,
+    make_url,
+    text,
+)
+from sqlalchemy.exc import DBAPIError
+
+UTF8_COLLATION = "Latin1_General_100_CI_AS_SC_UTF8"
 
 METADATA = MetaData()
 TEAMS = Table(
@@ -44,9 +60,20 @@ def create_database(url: str) -> None:
             with server.connect() as connection:
                 there = connection.execute(text("SELECT 1 FROM sys.databases WHERE name = :name"), {"name": name})
                 if there.first() is None:
-                    connection.execute(text(f"CREATE DATABASE {server.dialect.identifier_preparer.quote(name)}"))
+                    _create_on_sql_server(connection, server.dialect.identifier_preparer.quote(name))
         finally:
             server.dispose()
+
+
+def _create_on_sql_server(connection: Connection, quoted_name: str) -> None:
+    try:
+        # Names are any text, and the seed's columns are VARCHAR: in the default collation those hold one alphabet.
+        connection.execute(text(f"CREATE DATABASE {quoted_name} COLLATE {UTF8_COLLATION}"))
+    except DBAPIError:  # SQL Server before 2019 has no such collation
+        connection.execute(text(f"CREATE DATABASE {quoted_name}"))
+    with suppress(DBAPIError):  # a server without it has readers wait instead
+        # While the final tables are replaced, readers see the rows of before.
+        connection.execute(text(f"ALTER DATABASE {quoted_name} SET READ_COMMITTED_SNAPSHOT ON"))
 
 
 def reset_tables(engine: Engine) -> None:

@@ -31,6 +31,8 @@ Document = dict[str, Any]
 class DocumentStore(ConfigurableResource[Any], ABC):
     """The box scores, in any server of MongoDB's protocol."""
 
+    database: str = Field(default=DATABASE, description="Database of the collection `boxscores`.")
+
     @property
     @abstractmethod
     def address(self) -> str:
@@ -83,7 +85,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
 
     @property
     def _boxscores(self) -> Any:
-        return self._client[DATABASE][COLLECTION]
+        return self._client[self.database][COLLECTION]
 
     def _errors(self) -> Any:
         from pymongo.errors import PyMongoError

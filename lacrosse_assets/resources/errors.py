@@ -1,6 +1,6 @@
 """What a store says when it cannot be worked with."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 from dagster import Failure
@@ -15,13 +15,20 @@ class StoreError(Failure):
 
 @contextmanager
 def told_as_store_error(
-    store: str, address: str, *errors: type[Exception], secret: str | None = None
+    store: str,
+    address: str,
+    *errors: type[Exception],
+    words: Callable[[Exception], str] = str,
+    secret: str | None = None,
 ) -> Iterator[None]:
-    """Turn `errors` of a client library into a `StoreError` of one line, without `secret` should they quote it."""
+    """Turn `errors` of a client library into a `StoreError` of one line, without `secret` should they quote it.
+
+    `words` says what an error means where the library's own words would not do.
+    """
     try:
         yield
     except errors as error:
-        problem = " ".join(str(error).split()) or type(error).__name__
+        problem = " ".join(words(error).split()) or type(error).__name__
         if secret:
             problem = problem.replace(secret, "***")
         # Not `from error`: Dagster stores the whole chain, and with it whatever the library put into its message.

@@ -1,7 +1,8 @@
 """The reference database `sidearmdb`: reads `teams` and `players`, replaces `teams2` and `players2`.
 
 Whatever SQLAlchemy speaks. What its dialects cannot hide is named where it is dealt with: SQLite's transactions and
-type names, SQL Server's locks. pyodbc is imported by SQLAlchemy alone, and only where the address says `+pyodbc`.
+type names, SQL Server's locks and time-outs. pyodbc is imported by SQLAlchemy alone, and only where the address says
+`+pyodbc`.
 """
 
 import re
@@ -14,13 +15,25 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
 
-from lacrosse_assets.resources.errors import StoreError, told_as_store_error
+from lacrosse_assets.resources.errors import told_as_store_error
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, Connection, Engine, Table
 
 STORE = "reference database"
 DATABASE = "sidearmdb"
+
+# How long to wait, in seconds: for a server to answer a login, for another writer, and for any one statement.
+LOGIN_TIMEOUT, LOCK_TIMEOUT, STATEMENT_TIMEOUT = 5, 15, 30
+
+# What a driver says when the fault is in the address or on this machine, and the way out.
+NAME_A_DRIVER = "driver= in SIDEARMDB_URL has to name a driver that is installed: `odbcinst -q -d` lists them"
+WAYS_OUT = {
+    "libodbc": "pyodbc needs unixODBC: `apt-get install unixodbc`",
+    "Can't open lib": NAME_A_DRIVER,
+    "no default driver": NAME_A_DRIVER,
+    "certificate verify failed": "TrustServerCertificate=yes in SIDEARMDB_URL takes a certificate of the server's own",
+}
 
 Row = dict[str, Any]
 # The final tables, by the reference table that each is a copy of.
@@ -47,7 +60,8 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
     def _engine(self) -> "Engine":
         from sqlalchemy import event
 
-        with told_as_store_error(STORE, self.address, Exception):  # a driver that cannot be loaded raises anything
+        # A driver that cannot be loaded raises anything.
+        with told_as_store_error(STORE, self.address, Exception, words=_words):
             engine = self.create_engine()
         if engine.dialect.name == "sqlite":
             # Its driver begins a transaction before INSERT, but neither before SELECT nor before CREATE and DROP.
@@ -77,21 +91,24 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
 
     def read(self) -> Reference:
         """All rows of `teams` and `players`, as of one moment, also while the simulator resets them."""
-        from sqlalchemy import column, select, table
+        from sqlalchemy import column, inspect, select, table
+        from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
         from lacrosse_assets.game.finals import PLAYERS, TEAMS
 
+        rows: dict[str, list[Row]] = {}
         with self._errors(), self._begin() as connection:
-            rows = [
-                [
-                    dict(row)
-                    for row in connection.execute(
-                        select(*map(column, schema.fieldNames())).select_from(table(name)).order_by(column("id"))
-                    ).mappings()
-                ]
-                for name, schema in (("teams", TEAMS), ("players", PLAYERS))
-            ]
-        return Reference(*rows)
+            # In the order in which the simulator drops them: two that lock in the same order never wait for each other.
+            for name, schema in (("players", PLAYERS), ("teams", TEAMS)):
+                columns = [column(field) for field in schema.fieldNames()]
+                try:
+                    found = connection.execute(select(*columns).select_from(table(name)).order_by(column("id")))
+                    rows[name] = [dict(row) for row in found.mappings()]
+                except DBAPIError:
+                    if inspect(connection).has_table(name):
+                        raise
+                    raise NoSuchTableError(name) from None
+        return Reference(**rows)
 
     def replace(self, tables: Mapping[str, Sequence[Row]], still_true: Callable[[], None]) -> None:
         """Replace final tables whole, all of them in one transaction: a reader sees the old rows or the new.
@@ -124,31 +141,31 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
     @contextmanager
     def _begin(self) -> "Iterator[Connection]":
         with self._engine.connect() as connection:
-            if (
-                connection.dialect.name != "sqlite"
-            ):  # where it is so anyway, and the option would change its driver's mode
+            # SQLite is so anyway, and the option would change its driver's mode.
+            if connection.dialect.name != "sqlite":
                 connection = connection.execution_options(isolation_level="SERIALIZABLE")
             with connection.begin():
                 yield connection
 
-    @contextmanager
-    def _errors(self) -> Iterator[None]:
-        from sqlalchemy.exc import DBAPIError, NoSuchTableError, SQLAlchemyError
+    def _errors(self) -> Any:
+        from sqlalchemy.exc import SQLAlchemyError
 
         password = self._url.password
-        with told_as_store_error(STORE, self.address, SQLAlchemyError, secret=str(password) if password else None):
-            try:
-                yield
-            except NoSuchTableError as error:
-                problem = f"there is no table {error}: the simulator creates it"
-                raise StoreError(STORE, self.address, problem) from None
-            except DBAPIError as error:
-                if error.orig is None:
-                    raise
-                # The driver's words: SQLAlchemy's own add the statement and a link.
-                problem = " ".join(str(part) for part in error.orig.args) or type(error.orig).__name__
-                problem = problem.replace(str(password), "***") if password else problem
-                raise StoreError(STORE, self.address, " ".join(problem.split())) from None
+        secret = str(password) if password else None
+        return told_as_store_error(STORE, self.address, SQLAlchemyError, words=_words, secret=secret)
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, in the driver's words: SQLAlchemy's own add the statement and a link."""
+    from sqlalchemy.exc import DBAPIError, NoSuchTableError
+
+    if isinstance(error, NoSuchTableError):
+        return f"there is no table {error}: the simulator creates it"
+    driver_error = error.orig if isinstance(error, DBAPIError) else None
+    # pyodbc's first word is the SQLSTATE, which its second begins with as well.
+    problem = str(driver_error.args[-1] if driver_error and driver_error.args else error)
+    way_out = next((way_out for said, way_out in WAYS_OUT.items() if said in problem), None)
+    return f"{problem} ({way_out})" if way_out else problem
 
 
 def _copy_of(connection: "Connection", original: str, name: str) -> "tuple[Table, Table | None]":
@@ -188,16 +205,28 @@ def _reflected(connection: "Connection", name: str) -> "Table":
     return table
 
 
-def _shape(table: "Table") -> list[tuple[Any, ...]]:
-    return [(column.name, str(column.type).upper(), column.nullable, column.primary_key) for column in table.columns]
+def _shape(table: "Table") -> tuple[Any, ...]:
+    columns = [(column.name, str(column.type).upper(), column.nullable, column.primary_key) for column in table.columns]
+    return columns, len(table.foreign_key_constraints)
 
 
 class SqlReferenceDatabase(ReferenceDatabase):
     """The database at an address."""
 
     def create_engine(self) -> "Engine":
-        from sqlalchemy import create_engine
+        from sqlalchemy import create_engine, event
 
-        # How long to wait for another writer: SQLite's own default is five seconds, the others have theirs.
-        options = {"connect_args": {"timeout": 15}} if self._url.get_backend_name() == "sqlite" else {}
-        return create_engine(self._url, **options)
+        if self._url.get_backend_name() == "sqlite":
+            return create_engine(self._url, connect_args={"timeout": LOCK_TIMEOUT})
+        if self._url.drivername != "mssql+pyodbc":
+            return create_engine(self._url)
+
+        # All three are endless by default.
+        engine = create_engine(self._url, connect_args={"timeout": LOGIN_TIMEOUT})
+
+        @event.listens_for(engine, "connect")
+        def limit(connection: Any, _: object) -> None:
+            connection.timeout = STATEMENT_TIMEOUT
+            connection.execute(f"SET LOCK_TIMEOUT {1000 * LOCK_TIMEOUT}").close()
+
+        return engine
