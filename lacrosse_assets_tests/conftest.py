@@ -42,10 +42,14 @@ def pytest_report_header() -> list[str]:
     ]
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "stores" in item.fixturenames and "embedded" not in item.fixturenames:
             item.add_marker("services")
+    if not (ELSEWHERE and make_url(os.environ["SIDEARMDB_URL"]).get_backend_name() == "mssql"):
+        there_is_none = [item for item in items if item.get_closest_marker("sql_server")]
+        config.hook.pytest_deselected(items=there_is_none)
+        items[:] = [item for item in items if item not in there_is_none]
 
 
 @pytest.fixture(scope="session")

@@ -311,12 +311,18 @@ def generation(number: int) -> dict[str, list[dict[str, Any]]]:
 def nothing_to_object() -> None: ...
 
 
-def test_a_reader_at_any_moment_sees_both_tables_whole(world: World) -> None:
+READERS = {
+    "both tables in one transaction": ("SERIALIZABLE", "SELECT wins FROM teams2 UNION ALL SELECT shots FROM players2"),
+    "one table, as anybody would": (None, "SELECT shots FROM players2"),
+}
+
+
+@pytest.mark.parametrize(("isolation", "query"), READERS.values(), ids=READERS)
+def test_a_reader_at_any_moment_sees_the_old_rows_or_the_new(world: World, isolation: str | None, query: str) -> None:
     database = world.reference_db()
     database.replace(generation(0), nothing_to_object)
     # Another shape than the original's, so that the first replacement has to drop and create it.
     world.sql("ALTER TABLE players2 ADD nickname VARCHAR(5)")
-    whole = sum(len(rows) for rows in generation(0).values())
     seen: list[tuple[int, frozenset[int]]] = []
     enough = threading.Event()
 
@@ -324,13 +330,12 @@ def test_a_reader_at_any_moment_sees_both_tables_whole(world: World) -> None:
         engine = create_engine(world.environ["SIDEARMDB_URL"], connect_args={"timeout": 60})
         if engine.dialect.name == "sqlite":
             event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        elif isolation:
+            engine = engine.execution_options(isolation_level=isolation)
         try:
             while len({generations for _, generations in seen}) < 15:
                 with engine.begin() as connection:
-                    rows = connection.execute(
-                        text("SELECT wins FROM teams2 UNION ALL SELECT shots FROM players2")
-                    ).scalars()
-                    numbers = list(rows)
+                    numbers = list(connection.execute(text(query)).scalars())
                 seen.append((len(numbers), frozenset(numbers)))
         finally:
             enough.set()
@@ -344,6 +349,7 @@ def test_a_reader_at_any_moment_sees_both_tables_whole(world: World) -> None:
         database.replace(generation(number), nothing_to_object)
     reader.join()
 
+    whole = len(PLAYERS) + (len(TEAMS) if isolation else 0)
     assert {count for count, _ in seen} == {whole}
     assert {len(generations) for _, generations in seen} == {1}, "rows of two generations at once"
     assert len(set(seen)) == 15

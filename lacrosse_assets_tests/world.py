@@ -56,6 +56,7 @@ SCHEMA = (
         goals INT NOT NULL, teamid INT NOT NULL, foreign key (teamid) references teams(id))
     """,
 )
+Rows = Sequence[Mapping[str, Any]]
 TEAMS = [
     {"id": 101, "name": "syracuse", "conference": "acc", "wins": 11, "losses": 2},
     {"id": 205, "name": "johns hopkins", "conference": "big ten", "wins": 9, "losses": 4},
@@ -121,7 +122,7 @@ class World:
     def __init__(self, environ: Mapping[str, str], mongo_database: str, instance: DagsterInstance):
         self.environ = dict(environ)
         self.instance = instance
-        self._mongo_database = mongo_database
+        self.mongo_database = mongo_database
         self._engine = create_engine(environ["SIDEARMDB_URL"], poolclass=NullPool)
 
     # What others write.
@@ -139,7 +140,7 @@ class World:
             self._s3.delete_object(Bucket=self.environ["GAMESTREAM_BUCKET"], Key=entry["Key"])
         self._s3.delete_bucket(Bucket=self.environ["GAMESTREAM_BUCKET"])
         with MongoClient[dict[str, Any]](self.environ["MONGODB_URI"]) as client:
-            client.drop_database(self._mongo_database)
+            client.drop_database(self.mongo_database)
 
     def put(self, *lines: str, body: bytes | None = None) -> str:
         """Write the whole stream, as the simulator does at each event; its ETag."""
@@ -157,16 +158,18 @@ class World:
     def remove_stream(self) -> None:
         self._s3.delete_object(**self._object)
 
-    def reset_tables(self) -> None:
-        """The reference tables in their original state, and nothing else, as the simulator's start leaves it."""
+    def reset_tables(self, teams: Rows = TEAMS, players: Rows = PLAYERS) -> None:
+        """The reference tables dropped and made anew, and nothing else, as the simulator does at its start."""
         with self._engine.begin() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             for statement in ("DROP TABLE IF EXISTS players", "DROP TABLE IF EXISTS teams", *SCHEMA):
                 connection.exec_driver_sql(statement)
-            for table, rows in (("teams", TEAMS), ("players", PLAYERS)):
+            for table, rows in (("teams", teams), ("players", players)):
+                if not rows:
+                    continue
                 places = ", ".join(f":{column}" for column in rows[0])
-                connection.execute(text(f"INSERT INTO {table} VALUES ({places})"), rows)
+                connection.execute(text(f"INSERT INTO {table} VALUES ({places})"), [dict(row) for row in rows])
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
         """Run a statement on the reference database; the rows that it yields."""
@@ -209,7 +212,7 @@ class World:
     def boxscores(self) -> Iterator[Any]:
         """The collection itself, for a test that lays something into it."""
         with MongoClient[dict[str, Any]](self.environ["MONGODB_URI"], tz_aware=True) as client:
-            yield client[self._mongo_database]["boxscores"]
+            yield client[self.mongo_database]["boxscores"]
 
     # The real resources, for a test that works on one store alone, or derives a stub from it.
 
@@ -227,7 +230,7 @@ class World:
         return kind(s3=s3(**self.s3), bucket=self.environ["GAMESTREAM_BUCKET"], key=self.environ["GAMESTREAM_KEY"])
 
     def document_store(self, kind: type[MongoDocumentStore] = MongoDocumentStore) -> MongoDocumentStore:
-        return kind(uri=self.environ["MONGODB_URI"], database=self._mongo_database)
+        return kind(uri=self.environ["MONGODB_URI"], database=self.mongo_database)
 
     def reference_db(self) -> SqlReferenceDatabase:
         return SqlReferenceDatabase(url=self.environ["SIDEARMDB_URL"])
@@ -239,7 +242,7 @@ class World:
         from lacrosse_assets.definitions import build_definitions
         from lacrosse_assets.settings import load_settings
 
-        documents = MongoDocumentStore(uri=EnvVar("MONGODB_URI"), database=self._mongo_database)
+        documents = MongoDocumentStore(uri=EnvVar("MONGODB_URI"), database=self.mongo_database)
         return build_definitions(load_settings(), looking_seconds=0, **{"documents": documents, **overrides})
 
     def materialize(self, *assets: str, checks: bool = True, **overrides: object) -> Run:

@@ -18,7 +18,7 @@ from pydantic import Field
 from lacrosse_assets.resources.errors import told_as_store_error
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, Engine, Table
+    from sqlalchemy import URL, ColumnClause, Connection, Engine, Table
 
 STORE = "reference database"
 DATABASE = "sidearmdb"
@@ -100,7 +100,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         with self._errors(), self._begin() as connection:
             # In the order in which the simulator drops them: two that lock in the same order never wait for each other.
             for name, schema in (("players", PLAYERS), ("teams", TEAMS)):
-                columns = [column(field) for field in schema.fieldNames()]
+                columns: list[ColumnClause[Any]] = [column(field) for field in schema.fieldNames()]
                 try:
                     found = connection.execute(select(*columns).select_from(table(name)).order_by(column("id")))
                     rows[name] = [dict(row) for row in found.mappings()]

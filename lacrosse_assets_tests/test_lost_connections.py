@@ -1,0 +1,159 @@
+"""A line that breaks in mid-write: a clear error, nothing half done, and the next write makes it right."""
+
+import os
+from collections.abc import Callable, Iterator
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+from pymongo import MongoClient
+from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from pymongo.uri_parser import parse_uri
+from sqlalchemy import make_url
+
+from lacrosse_assets.resources.documents import MongoDocumentStore
+from lacrosse_assets.resources.errors import StoreError
+from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
+from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+from lacrosse_assets_tests.proxy import Proxy, proxy_to
+from lacrosse_assets_tests.world import FINAL, LIVE, MIDDLE, OPENING, PLAYERS, TEAMS, World
+
+Document = dict[str, Any]
+
+
+# The object store.
+
+
+@pytest.fixture
+def line_to_s3(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+    endpoint = urlsplit(world.environ["AWS_ENDPOINT_URL_S3"])
+    if endpoint.scheme == "https":
+        pytest.fail("the certificate is not that of a proxy: name the object store by http://")
+    with proxy_to(str(endpoint.hostname), endpoint.port or 80) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{proxy.port}")
+        yield proxy
+
+
+def test_the_stream_breaks_off_in_mid_body(world: World, line_to_s3: Proxy) -> None:
+    body = "".join(f"{number} 59:30 101 6 1\n" for number in range(200_000)).encode()
+    world.put(body=body)
+    store = S3ObjectStore(
+        s3=LiveS3(**{**world.s3, "endpoint_url": os.environ["AWS_ENDPOINT_URL_S3"]}),
+        bucket=world.environ["GAMESTREAM_BUCKET"],
+        key=world.environ["GAMESTREAM_KEY"],
+    )
+    line_to_s3.cut_after(len(body) // 2)
+
+    with pytest.raises(StoreError, match=rf"object store at http://127.0.0.1:{line_to_s3.port} \(s3://"):
+        store.get()
+
+    line_to_s3.restore()
+    found = store.get()
+    assert found is not None
+    assert found.body == body
+
+
+def test_the_store_is_gone_and_comes_back_in_a_run(world: World, line_to_s3: Proxy) -> None:
+    world.put(*MIDDLE)
+    line_to_s3.cut()
+
+    assert "object store at" in world.materialize("raw_gamestream").failure
+
+    line_to_s3.restore()
+    assert world.materialize(*LIVE).success
+    assert world.document()["_id"] == 2
+
+
+# The document store.
+
+
+class CutAt(CommandListener):
+    """Calls `cut` when the client is about to send the command of this name."""
+
+    def __init__(self, name: str, cut: Callable[[], None]):
+        self._name, self._cut = name, cut
+
+    def started(self, event: CommandStartedEvent) -> None:
+        if event.command_name == self._name:
+            self._cut()
+
+    def succeeded(self, event: CommandSucceededEvent) -> None: ...
+
+    def failed(self, event: CommandFailedEvent) -> None: ...
+
+
+def through(uri: str, port: int) -> str:
+    """The same server, user and options, on another port of loopback."""
+    parts = urlsplit(uri)
+    user, at, _ = parts.netloc.rpartition("@")
+    options = "&".join(filter(None, [parts.query, "directConnection=true"]))
+    return f"mongodb://{user}{at}127.0.0.1:{port}{parts.path or '/'}?{options}"
+
+
+@pytest.mark.parametrize("command", ["find", "update", "delete"])
+def test_the_line_to_mongodb_breaks_at_any_command_of_a_write(world: World, command: str) -> None:
+    world.put(*OPENING)
+    assert world.materialize(*LIVE).success
+    first = world.document()
+    world.put(*MIDDLE)
+    assert world.materialize("raw_gamestream", "roster", "player_game_stats").success
+    (host, port), *_ = parse_uri(world.environ["MONGODB_URI"])["nodelist"]
+
+    with proxy_to(host, port or 27017) as proxy:
+
+        class Store(MongoDocumentStore):
+            def connect(self) -> Any:
+                return MongoClient(
+                    self.uri,
+                    tz_aware=True,
+                    serverSelectionTimeoutMS=500,
+                    event_listeners=[CutAt(command, proxy.cut)],
+                )
+
+        store = Store(uri=through(world.environ["MONGODB_URI"], proxy.port), database=world.mongo_database)
+        run = world.materialize("boxscore_doc", documents=store, checks=False)
+
+    assert run.failure.startswith(f"document store at 127.0.0.1:{proxy.port}: ")
+    whole = [first] if command != "delete" else [first, world.document()]
+    assert world.documents() == whole, "a document is there whole or not at all"
+    assert world.tick_and_run().success
+    assert [document["_id"] for document in world.documents()] == [0, 2]
+
+
+# The reference database, where it is a server: `test_sql_server.py` has one for the others.
+
+
+@pytest.fixture
+def database_line(world: World) -> Iterator[tuple[SqlReferenceDatabase, Proxy]]:
+    url = make_url(world.environ["SIDEARMDB_URL"])
+    with proxy_to(str(url.host), url.port or 1433) as proxy:
+        proxied = url.set(host="127.0.0.1", port=proxy.port)
+        yield SqlReferenceDatabase(url=proxied.render_as_string(hide_password=False)), proxy
+
+
+@pytest.mark.sql_server
+def test_the_line_to_the_database_breaks_in_mid_transaction(
+    world: World, database_line: tuple[SqlReferenceDatabase, Proxy]
+) -> None:
+    database, proxy = database_line
+    world.reference_db().replace({"teams2": TEAMS, "players2": PLAYERS}, lambda: None)
+    new = {"teams2": [{**row, "wins": 99} for row in TEAMS], "players2": [{**row, "shots": 99} for row in PLAYERS]}
+
+    with pytest.raises(StoreError, match=rf"reference database at mssql://127.0.0.1:{proxy.port}/"):
+        database.replace(new, proxy.cut)
+
+    assert [world.table(name) for name in FINAL] == [TEAMS, PLAYERS]
+    proxy.restore()
+    database.replace(new, lambda: None)
+    assert [world.table(name) for name in FINAL] == list(new.values())
+
+
+@pytest.mark.sql_server
+def test_the_database_refuses_the_password(world: World) -> None:
+    url = make_url(world.environ["SIDEARMDB_URL"]).set(password="pa55;w}0rd-0f-no-one")
+
+    with pytest.raises(StoreError, match="reference database at mssql://") as refused:
+        SqlReferenceDatabase(url=url.render_as_string(hide_password=False)).read()
+
+    assert "Login failed" in str(refused.value)
+    assert "0f-no-one" not in str(refused.value)
