@@ -13,7 +13,7 @@ PYTHON_OK := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(PYTHON_OK)' 2>/dev/null && echo $(name))))
 
-.PHONY: help install game dev services test test-services lint clean python java
+.PHONY: help install game dev services env test test-services lint clean python java
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -28,6 +28,13 @@ dev: java $(STAMP) ## Start the services and Dagster, with Dagit in the browser,
 
 services: java $(STAMP) ## Start the services alone, until Ctrl-C
 	@$(BIN)/lacrosse services
+
+env: ## Write .env for Docker Compose, with new passwords
+	@[ ! -e .env ] || { echo "Error: .env is there already: to start over, \`docker compose down -v\` and remove it" >&2; exit 1; }
+	@umask 077; while IFS= read -r line; do \
+		case $$line in *_PASSWORD=|*_TOKEN=|*_SECRET_ACCESS_KEY=) \
+			line="$${line}Aa1$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')" ;; esac; \
+		printf '%s\n' "$$line"; done <.env.example >.env
 
 test: java $(STAMP) ## Run the whole test suite
 	@$(BIN)/python -m pytest
