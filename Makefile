@@ -13,7 +13,7 @@ PYTHON_OK := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(PYTHON_OK)' 2>/dev/null && echo $(name))))
 
-.PHONY: help install game dev services env test test-services lint clean python java
+.PHONY: help install game dev services env test test-services lint clean python odbc java
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -36,10 +36,10 @@ env: ## Write .env for Docker Compose, with new passwords
 			line="$${line}Aa1$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')" ;; esac; \
 		printf '%s\n' "$$line"; done <.env.example >.env
 
-test: java $(STAMP) ## Run the whole test suite
+test: java odbc ## Run the whole test suite
 	@$(BIN)/python -m pytest
 
-test-services: java $(STAMP) ## Run the tests of the stores against those that the environment names
+test-services: java odbc ## Run the tests of the stores against those that the environment names
 	@$(BIN)/python -m pytest -m services
 
 lint: $(STAMP) ## Check style and types
@@ -74,6 +74,12 @@ python:
 		echo "Error: Python 3.11, 3.12 or 3.13 is needed, and python3 is $$(python3 --version 2>/dev/null || echo 'not there'): install one, or name it with \`make PYTHON=...\`" >&2; exit 1; }
 	@"$(PYTHON)" -c '$(PYTHON_OK)' 2>/dev/null || { \
 		echo "Error: Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is $$("$(PYTHON)" --version 2>/dev/null || echo 'none')" >&2; exit 1; }
+
+# What pyodbc cannot be imported without, and no package of PyPI brings; as root on Debian and Ubuntu it is installed here.
+odbc: $(STAMP)
+	@$(BIN)/python -c 'import pyodbc' 2>/dev/null || { [ "$$(id -u)" = 0 ] && echo "Installing unixODBC ..." \
+		&& { apt-get update && apt-get install -y unixodbc libgssapi-krb5-2; } >$(VENV)/odbc.log 2>&1; } || { \
+		echo "Error: the tests of SQL Server need unixODBC: \`apt-get install unixodbc libgssapi-krb5-2\` as root" >&2; exit 1; }
 
 java: | python
 	@"$(PYTHON)" lacrosse_assets/embedded/java.py

@@ -4,6 +4,7 @@ import csv
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
+from typing import Any
 
 from sqlalchemy import (
     Column,
@@ -91,7 +92,7 @@ def reset_tables(engine: Engine) -> None:
             connection.execute(table.insert(), original_rows(table))
 
 
-def original_rows(table: Table) -> list[dict[str, object]]:
+def original_rows(table: Table) -> list[dict[str, Any]]:
     """The rows of `teams` or `players` before any game, from the CSV file of that name."""
     with (files(__package__) / f"{table.name}.csv").open(encoding="utf-8") as file:
         return [
