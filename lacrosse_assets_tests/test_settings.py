@@ -1,6 +1,8 @@
 """The environment, read and checked: one clear line for whatever is wrong with it, and no secret in any of them."""
 
 import os
+import re
+from io import StringIO
 from pathlib import Path
 
 import pytest
@@ -121,8 +123,18 @@ def test_the_embedded_services_are_for_the_embedded_deployment(deployment: str) 
 
 
 def test_the_example_lists_every_variable() -> None:
-    example = dotenv_values(PROJECT_ROOT / ".env.example")
-    assert sorted(example) == sorted(VARIABLES)
-    load_settings(
-        {name: value for name, value in example.items() if value and name != "LACROSSE_DEPLOYMENT"} | SERVICES
-    )
+    example = (PROJECT_ROOT / ".env.example").read_text()
+    sections = re.split(r"^# --- (.+?) -+$", example, flags=re.MULTILINE)[1:]
+    names = {
+        title: re.findall(r"^(?:# )?([A-Z_0-9]+)=", text, re.MULTILINE)
+        for title, text in zip(sections[::2], sections[1::2], strict=True)
+    }
+    assert names.pop("Docker Compose alone")
+    assert sorted(name for section in names.values() for name in section) == sorted(VARIABLES)
+    values = dotenv_values(stream=StringIO(example))
+    load_settings({name: value for name, value in values.items() if value} | SERVICES)
+
+
+def test_the_example_leaves_the_deployment_to_the_shell() -> None:
+    """Dagster puts a `.env` before the shell: the documented `LACROSSE_DEPLOYMENT=mock dagster …` would do nothing."""
+    assert "LACROSSE_DEPLOYMENT" not in dotenv_values(PROJECT_ROOT / ".env.example")
