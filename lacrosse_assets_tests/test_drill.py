@@ -232,6 +232,10 @@ def spark() -> Iterator[SparkSession]:
         .config("spark.driver.host", "127.0.0.1")
         .config("spark.driver.bindAddress", "127.0.0.1")
         .config("spark.sql.shuffle.partitions", "1")
+        # A few rows, asked once: compiling the plans would take most of the time.
+        .config("spark.sql.adaptive.enabled", "false")
+        .config("spark.sql.codegen.wholeStage", "false")
+        .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
         .config("spark.sql.ansi.enabled", "false")  # in Drill too, an element beyond an array's end is null
         .getOrCreate()
     )
@@ -256,7 +260,8 @@ def ask(spark: SparkSession) -> Ask:
         "boxscores": reduce(DataFrame.union, boxscores),
     }
     for name, table in tables.items():
-        table.createOrReplaceTempView(name)
+        # Collected, or each query would compute the game anew.
+        spark.createDataFrame(table.collect(), table.schema).createOrReplaceTempView(name)
     show(spark, GAME)
     return lambda name: answer(spark, name)
 
