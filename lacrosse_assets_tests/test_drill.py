@@ -102,18 +102,18 @@ def test_text_is_read_as_the_stream_is_written() -> None:
 
 
 @pytest.mark.parametrize(
-    ("address", "service"),
+    ("address", "setting"),
     [
-        (PLUGINS["minio"]["config"]["fs.s3a.endpoint"], "minio"),
-        (PLUGINS["mongo"]["connection"], "mongodb"),
-        (PLUGINS["mssql"]["url"].removeprefix("jdbc:").partition(";")[0], "mssql"),
+        (PLUGINS["minio"]["config"]["fs.s3a.endpoint"], "AWS_ENDPOINT_URL_S3"),
+        (PLUGINS["mongo"]["connection"], "MONGODB_URI"),
+        (PLUGINS["mssql"]["url"].removeprefix("jdbc:").partition(";")[0], "SIDEARMDB_URL"),
     ],
 )
-def test_a_plugin_is_where_compose_has_the_service_and_tells_no_password(address: str, service: str) -> None:
-    at = urlsplit(address)
+def test_a_plugin_is_where_the_platform_writes_and_tells_no_password(address: str, setting: str) -> None:
+    at, platform = urlsplit(address), urlsplit(SERVICES["gamestream"]["environment"][setting])
+    assert (at.hostname, at.port) == (platform.hostname, platform.port)
+    assert at.hostname in SERVICES
     assert (at.username, at.password) == (None, None)
-    assert at.hostname == service
-    assert str(at.port) in {ports.rpartition(":")[2] for ports in SERVICES[service]["ports"]}
 
 
 def test_the_plugins_are_on_what_the_platform_writes() -> None:
