@@ -97,8 +97,9 @@ def opened(environ: Mapping[str, str], folder: Path) -> Iterator[Notebook]:
 
 
 def first_half(plot: Any, colour: str) -> int:
-    """How many pixels of its left half have a colour, all but a little."""
-    return int((np.abs(plot[:, : plot.shape[1] // 2, :3] - to_rgb(colour)).max(axis=-1) < 0.02).sum())
+    """How many pixels of its left half, below the legend, have a colour (all but a little)."""
+    height, width, _ = plot.shape
+    return int((np.abs(plot[height // 6 :, : width // 2, :3] - to_rgb(colour)).max(axis=-1) < 0.02).sum())
 
 
 def second_half(plot: Any, colour: str) -> int:
