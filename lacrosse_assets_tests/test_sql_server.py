@@ -1,0 +1,491 @@
+"""What goes over the wire to SQL Server and what is made of its answers: Microsoft's driver against a stand-in."""
+
+import os
+import re
+import socket
+import ssl
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime, timedelta
+from importlib.resources import files
+from pathlib import Path
+from platform import machine
+from time import monotonic
+from typing import Any
+from urllib.parse import quote_plus
+
+import pytest
+import sqlglot
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes, serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from sqlalchemy import URL, Column, Integer, MetaData, String, Table, create_engine, make_url
+from sqlglot.expressions import Command, Query
+
+from lacrosse_assets.gamestream.reference_data import METADATA, create_database, original_rows, reset_tables
+from lacrosse_assets.gamestream.reference_data import UTF8_COLLATION as COLLATION
+from lacrosse_assets.resources import reference_db
+from lacrosse_assets.resources.errors import StoreError
+from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+from lacrosse_assets_tests.tds import (
+    LATIN1_COLLATION,
+    UTF8_COLLATION,
+    Answer,
+    Done,
+    NoAnswer,
+    Refused,
+    Rows,
+    TdsServer,
+)
+from lacrosse_assets_tests.world import PLAYERS, TEAMS, closed_port
+
+PASSWORD = "p@ss;w}rd"
+SEED = METADATA.sorted_tables
+NO_SUCH_OBJECT, INVALID_COLLATION, LOCK_TIMEOUT_EXCEEDED = 208, 448, 1222
+
+# What SQLAlchemy wants to know of a server at first, and what one of 2022 says.
+GREETING = {
+    "SERVERPROPERTY('ProductVersion')": "16.0.4175.1",
+    "schema_name()": "dbo",
+    "FROM sys.system_views": "dm_exec_sessions",
+    "FROM sys.dm_exec_sessions": "READ COMMITTED",
+    "test max support": "test max support",
+    "fn_listextendedproperty": "1",
+}
+
+
+@pytest.fixture(scope="module")
+def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
+    """One that nobody but its owner vouches for, as a new SQL Server makes for itself."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "SSL_Self_Signed_Fallback")])
+    today = datetime.now(UTC)
+    made = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(today - timedelta(days=1))
+        .not_valid_after(today + timedelta(days=1))
+        .sign(key, hashes.SHA256())
+    )
+    file = tmp_path_factory.mktemp("certificate") / "certificate.pem"
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(file)
+    return context
+
+
+def url(port: int, password: str = "secret", database: str = "sidearmdb", **query: str) -> str:
+    """An address as a user gives it, with everything percent-encoded that has to be."""
+    libraries = Path(str(files("mssql_python_odbc"))) / "libs/linux/debian_ubuntu" / machine() / "lib"
+    (driver,) = libraries.glob("libmsodbcsql-*")
+    parts = URL.create("mssql+pyodbc", "sa", password, "127.0.0.1", port, database, {"driver": str(driver), **query})
+    return parts.render_as_string(hide_password=False)
+
+
+def reference(server: TdsServer) -> SqlReferenceDatabase:
+    return SqlReferenceDatabase(url=url(server.port, Encrypt="no"))
+
+
+class Script:
+    """What a server answers that has these tables. `exceptions`: what it answers to statements with a certain part."""
+
+    def __init__(self, *tables: Table, exceptions: Mapping[str, Answer] | None = None):
+        self.tables = {table.name: table for table in tables}
+        self.exceptions = exceptions or {}
+
+    def __call__(self, sql: str, parameters: Sequence[Any]) -> Answer:
+        sql = sql.replace("[sys]", "sys")
+        for part, answer in self.exceptions.items():
+            if part in sql:
+                return answer
+        for part, value in GREETING.items():
+            if part in sql:
+                return Rows([""], [[value]])
+        if match := re.search(r"FROM (players|teams) ORDER BY", sql):
+            rows = {"players": PLAYERS, "teams": TEAMS}[match[1]]
+            return Rows(list(rows[0]), [[varchar(value) for value in row.values()] for row in rows])
+        if match := re.search(r"DROP TABLE (\w+)", sql):
+            del self.tables[match[1]]
+        if "sys.objects" not in sql:
+            return Done(1)
+        # The catalogue. It is asked about tables by parameters, and for much that is NULL.
+        columns = sqlglot.parse_one(sql, read="tsql").assert_is(Query).named_selects
+        found = [row for name, table in self.tables.items() if name in parameters for row in catalogue(sql, table)]
+        return Rows(columns, [[row.get(column) for column in columns] for row in found])
+
+
+def varchar(value: Any) -> Any:
+    return value.encode() if isinstance(value, str) else value
+
+
+def catalogue(sql: str, table: Table) -> list[dict[str, Any]]:
+    """What the views that are asked say about the table."""
+    found: list[dict[str, Any]]
+    if "fk_info" in sql:
+        found = [
+            {
+                "constraint_name": "fk",
+                "constrained_column": key.parent.name,
+                "referred_table_schema": "dbo",
+                "referred_table_name": key.column.table.name,
+                "referred_column": key.column.name,
+            }
+            for key in table.foreign_keys
+        ]
+    elif "sys.key_constraints" in sql:
+        found = [{"constraint_name": "pk", "column_name": column.name} for column in table.primary_key]
+    elif "sys.index" in sql:
+        found = []
+    elif "sys.columns" in sql:
+        found = [
+            {"column_name": column.name, "is_nullable": int(bool(column.nullable))}
+            | (
+                {"type_name": "varchar", "max_length": column.type.length, "collation_name": COLLATION}
+                if isinstance(column.type, String)
+                else {"type_name": "int"}
+            )
+            for column in table.columns
+        ]
+    else:
+        found = [{"name": table.name}]
+    return [{"table_name": table.name, **row} for row in found]
+
+
+def copy_of(table: Table, name: str, *wrong: Column[Any]) -> Table:
+    """The table without foreign keys, as the final tables are; with `wrong` columns, one that is not."""
+    columns = [Column(each.name, each.type, primary_key=each.primary_key, nullable=each.nullable) for each in table.c]
+    return Table(name, MetaData(), *columns, *wrong)
+
+
+def transactions(server: TdsServer) -> list[list[str]]:
+    """What was asked in each, its end included, in one line each; but for what SQLAlchemy and the driver look up."""
+    found: list[list[str]] = []
+    for asked in server.asked:
+        sql = " ".join(asked.sql.split())
+        if sql == "BEGIN":
+            found.append([])
+        elif not ("sys." in sql or "sp_" in sql or any(part in sql for part in GREETING)):
+            found[-1].append(sql)
+    return [
+        transaction for transaction in found if any(not sql.startswith(("SET ", "ROLLBACK")) for sql in transaction)
+    ]
+
+
+def nothing_to_object() -> None: ...
+
+
+@pytest.fixture(autouse=True)
+def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(reference_db, "LOGIN_TIMEOUT", 1)
+    monkeypatch.setattr(reference_db, "STATEMENT_TIMEOUT", 1)
+
+
+def refusal(address: str) -> str:
+    """Why the tables cannot be read: one line, which names the database and holds no password."""
+    parsed = make_url(address)
+    with pytest.raises(StoreError) as raised:
+        SqlReferenceDatabase(url=address).read()
+    told = str(raised.value.description)
+    beginning = f"reference database at mssql://127.0.0.1:{parsed.port}/{parsed.database}: "
+    assert told.startswith(beginning)
+    assert "\n" not in told
+    assert parsed.password
+    for secret in (parsed.password, quote_plus(parsed.password), parsed.password.replace("}", "}}")):
+        assert secret not in told
+    return told.removeprefix(beginning)
+
+
+# The login.
+
+
+def test_nobody_listens() -> None:
+    assert "Login timeout expired" in refusal(url(closed_port(), PASSWORD))
+
+
+def test_a_server_that_says_nothing() -> None:
+    start = monotonic()
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        assert "Login timeout expired" in refusal(url(silent.getsockname()[1], PASSWORD))
+    assert monotonic() - start < 10, "the driver's own patience is 15 s"
+
+
+@pytest.mark.parametrize("password", ["p@ss;w}rd", "{}", "a b%20=+'\"ü"])
+def test_a_password_of_any_characters(password: str) -> None:
+    with TdsServer(Script(*SEED), password=password) as server:
+        address = url(server.port, password, Encrypt="no")
+        assert SqlReferenceDatabase(url=address).read() == (TEAMS, PLAYERS)
+    assert server.logins == [("sa", password, "sidearmdb", False)]
+
+
+@pytest.mark.parametrize("password", ["secret5", "p@ss;w}rd"])
+def test_a_wrong_password(password: str) -> None:
+    with TdsServer(Script(*SEED), password="another") as server:
+        assert "Login failed for user 'sa'." in refusal(url(server.port, password, Encrypt="no"))
+    assert server.logins[0].password == password
+    assert server.asked == []
+
+
+def test_no_such_database() -> None:
+    with TdsServer(Script(*SEED), password=PASSWORD, databases=["master"]) as server:
+        told = refusal(url(server.port, PASSWORD, Encrypt="no"))
+    assert 'Cannot open database "sidearmdb" requested by the login.' in told
+
+
+# Encryption.
+
+
+def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: ssl.SSLContext) -> None:
+    with TdsServer(Script(*SEED), tls=certificate) as server:
+        told = refusal(url(server.port))
+    assert "certificate verify failed" in told
+    assert told.endswith("(TrustServerCertificate=yes in SIDEARMDB_URL takes a certificate of the server's own)")
+    assert server.logins == [], "the password stays here"
+
+
+def test_such_a_certificate_can_be_trusted(certificate: ssl.SSLContext) -> None:
+    with TdsServer(Script(*SEED), tls=certificate) as server:
+        found = SqlReferenceDatabase(url=url(server.port, TrustServerCertificate="yes")).read()
+    assert found == (TEAMS, PLAYERS)
+    assert [login.encrypted for login in server.logins] == [True]
+
+
+@pytest.mark.parametrize("with_certificate", [True, False])
+def test_encryption_can_be_done_without(certificate: ssl.SSLContext, with_certificate: bool) -> None:
+    with TdsServer(Script(*SEED), tls=certificate if with_certificate else None) as server:
+        assert reference(server).read() == (TEAMS, PLAYERS)
+    assert [login.encrypted for login in server.logins] == [False]
+
+
+def test_a_server_that_cannot_encrypt() -> None:
+    with TdsServer(Script(*SEED)) as server:
+        assert "Encryption not supported" in refusal(url(server.port, PASSWORD))
+    assert server.logins == [], "the password stays here"
+
+
+# Reading.
+
+
+def test_both_tables_are_read_in_one_transaction() -> None:
+    with TdsServer(Script(*SEED)) as server:
+        assert reference(server).read() == (TEAMS, PLAYERS)
+    (transaction,) = transactions(server)
+    assert transaction[-4:] == [
+        "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "SELECT id, name, number, shots, goals, teamid FROM players ORDER BY id",
+        "SELECT id, name, conference, wins, losses FROM teams ORDER BY id",
+        "COMMIT",
+    ]
+
+
+@pytest.mark.xfail(reason="the listener comes after SQLAlchemy's own, which asks six questions", strict=True)
+def test_the_limits_are_set_before_anything_is_asked() -> None:
+    with TdsServer(Script(*SEED)) as server:
+        reference(server).read()
+    of_the_driver = ("BEGIN", "[sys].sp_datatype_info_100")
+    assert next(asked.sql for asked in server.asked if asked.sql not in of_the_driver) == "SET LOCK_TIMEOUT 15000"
+
+
+@pytest.mark.parametrize("table", ["teams", "players"])
+def test_a_table_is_missing(table: str) -> None:
+    invalid = Refused(NO_SUCH_OBJECT, f"Invalid object name '{table}'.")
+    there = [each for each in SEED if each.name != table]
+    with TdsServer(Script(*there, exceptions={f"FROM {table} ORDER": invalid})) as server:
+        assert refusal(url(server.port, Encrypt="no")) == f"there is no table {table}: the simulator creates it"
+    assert transactions(server)[-1][-1] == "ROLLBACK"
+
+
+def test_a_table_is_locked_for_too_long() -> None:
+    locked = Refused(LOCK_TIMEOUT_EXCEEDED, "Lock request time out period exceeded.")
+    with TdsServer(Script(*SEED, exceptions={"FROM teams ORDER": locked})) as server:
+        assert "Lock request time out period exceeded." in refusal(url(server.port, Encrypt="no"))
+    assert transactions(server)[-1][-1] == "ROLLBACK"
+
+
+LOST = {NoAnswer.CUT: "Communication link failure|TCP Provider", NoAnswer.SILENCE: "Query timeout expired"}
+
+
+@pytest.mark.xfail(reason="whether there is such a table is asked on the connection that is lost", strict=True)
+@pytest.mark.parametrize("end", NoAnswer)
+def test_a_connection_that_is_lost_while_rows_are_read(end: NoAnswer) -> None:
+    with TdsServer(Script(*SEED, exceptions={"FROM teams ORDER": end})) as server:
+        assert re.search(LOST[end], refusal(url(server.port, Encrypt="no")))
+
+
+# Replacing.
+
+FINAL = {"teams2": TEAMS, "players2": PLAYERS}
+INSERTS = [f"INSERT INTO {name} ({', '.join(rows[0])}) VALUES " for name, rows in FINAL.items()]
+CREATES = [
+    f"CREATE TABLE teams2 ( id INTEGER NOT NULL, name VARCHAR(50) COLLATE {COLLATION} NOT NULL,"
+    f" conference VARCHAR(50) COLLATE {COLLATION} NOT NULL, wins INTEGER NOT NULL, losses INTEGER NOT NULL,"
+    " PRIMARY KEY (id) )",
+    f"CREATE TABLE players2 ( id INTEGER NOT NULL, name VARCHAR(50) COLLATE {COLLATION} NOT NULL,"
+    f" number VARCHAR(3) COLLATE {COLLATION} NOT NULL, shots INTEGER NOT NULL, goals INTEGER NOT NULL,"
+    " teamid INTEGER NOT NULL, PRIMARY KEY (id) )",
+]
+DELETES = ["DELETE FROM teams2 WITH (TABLOCKX)", "DELETE FROM players2 WITH (TABLOCKX)"]
+ONE_TOO_MANY = [copy_of(table, f"{table.name}2", Column("extra", Integer)) for table in SEED]
+AS_THEY_OUGHT_TO_BE = [copy_of(table, f"{table.name}2") for table in SEED]
+
+
+@pytest.mark.parametrize(
+    ("there", "expected"),
+    [
+        ([], CREATES),
+        (AS_THEY_OUGHT_TO_BE, DELETES),
+        (ONE_TOO_MANY, ["DROP TABLE teams2", CREATES[0], "DROP TABLE players2", CREATES[1]]),
+    ],
+    ids=["none", "in shape", "out of shape"],
+)
+def test_the_final_tables_are_replaced_in_one_transaction(there: list[Table], expected: list[str]) -> None:
+    seen: list[list[str]] = []
+    with TdsServer(Script(*SEED, *there)) as server:
+        reference(server).replace(FINAL, lambda: seen.append(transactions(server)[-1]))
+    transaction = transactions(server)[-1]
+    assert [re.sub(r"(?<=VALUES ).*", "", sql) for sql in transaction] == [
+        *["SET TRANSACTION ISOLATION LEVEL READ COMMITTED", "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE"],
+        *expected,
+        *INSERTS,
+        "COMMIT",
+    ]
+    assert seen == [transaction[:-3]], "still_true is called when the tables are locked, and before they are filled"
+
+
+def test_rows_are_parameters() -> None:
+    with TdsServer(Script(*SEED)) as server:
+        reference(server).replace(FINAL, nothing_to_object)
+    teams, players = (asked for asked in server.asked if "INSERT" in asked.sql)
+    assert teams.parameters == [value for row in TEAMS for value in row.values()]
+    assert players.parameters == [value for row in PLAYERS for value in row.values()]
+    assert set(re.split(r"[(), ]+", players.sql.partition(" VALUES ")[2])) == {
+        "",
+        *(f"@P{number}" for number, _ in enumerate(players.parameters, start=1)),
+    }
+
+
+@pytest.mark.xfail(reason="names are sent in the database's code page, and cut to two bytes a character", strict=True)
+@pytest.mark.parametrize("collation", [UTF8_COLLATION, LATIN1_COLLATION], ids=["utf-8", "latin 1"])
+def test_names_of_any_alphabet_are_sent_whole(collation: bytes) -> None:
+    names = ["Łukasz", "佐藤太郎", "🥍"]
+    rows = [{**PLAYERS[0], "id": number, "name": name} for number, name in enumerate(names)]
+    with TdsServer(Script(*SEED), collation=collation) as server:
+        reference(server).replace({"players2": rows}, nothing_to_object)
+    (insert,) = (asked for asked in server.asked if "INSERT" in asked.sql)
+    for name in names:
+        place = insert.parameters.index(name)
+        declared = re.fullmatch(r"@P\d+ (nvarchar|varchar)\((\d+)\)", insert.declared.split(",")[place])
+        assert declared, insert.declared
+        size = len(name.encode("utf-16-le")) // 2 if declared[1] == "nvarchar" else len(name.encode())
+        assert size <= int(declared[2]), "SQL Server cuts what is longer, without a word"
+
+
+def test_what_is_no_longer_true_is_not_written() -> None:
+    class NoLongerTrueError(Exception): ...
+
+    def object_() -> None:
+        raise NoLongerTrueError
+
+    with TdsServer(Script(*SEED, *AS_THEY_OUGHT_TO_BE)) as server, pytest.raises(NoLongerTrueError):
+        reference(server).replace(FINAL, object_)
+    assert transactions(server)[-1][-3:] == [*DELETES, "ROLLBACK"]
+
+
+@pytest.mark.parametrize("end", NoAnswer)
+def test_a_connection_that_is_lost_while_rows_are_written(end: NoAnswer) -> None:
+    with (
+        TdsServer(Script(*SEED, exceptions={"INSERT INTO players2": end})) as server,
+        pytest.raises(StoreError, match=LOST[end]),
+    ):
+        reference(server).replace(FINAL, nothing_to_object)
+    assert "COMMIT" not in transactions(server)[-1]
+
+
+# The simulator.
+
+
+def reset(server: TdsServer) -> None:
+    engine = create_engine(url(server.port, Encrypt="no"))
+    reset_tables(engine)
+    engine.dispose()
+
+
+@pytest.mark.parametrize("there", [True, False])
+@pytest.mark.parametrize("old", [True, False], ids=["2017", "2022"])
+def test_the_database_is_created_where_it_is_missing(there: bool, old: bool) -> None:
+    exceptions: dict[str, Answer] = {"FROM sys.databases": Rows([""], [[1]] if there else [])}
+    if old:
+        exceptions["COLLATE"] = Refused(INVALID_COLLATION, f"Invalid collation '{COLLATION}'.")
+    with TdsServer(Script(exceptions=exceptions), databases=["master"]) as server:
+        create_database(url(server.port, Encrypt="no"))
+    asked = [asked for asked in server.asked if "DATABASE " in asked.sql]
+    assert {(login.database) for login in server.logins} == {"master"}
+    assert not any(each.in_transaction for each in asked)
+    assert [each.sql for each in asked] == [
+        *[f"CREATE DATABASE sidearmdb COLLATE {COLLATION}" for _ in range(not there)],
+        *["CREATE DATABASE sidearmdb" for _ in range(old and not there)],
+        *["ALTER DATABASE sidearmdb SET READ_COMMITTED_SNAPSHOT ON" for _ in range(not there)],
+    ]
+
+
+def test_the_reference_tables_are_reset_in_one_transaction() -> None:
+    with TdsServer(Script(*SEED)) as server:
+        reset(server)
+    (transaction,) = transactions(server)
+    assert transaction[:-3] == [
+        "DROP TABLE players",
+        "DROP TABLE teams",
+        "CREATE TABLE teams ( id INTEGER NOT NULL, name VARCHAR(50) NOT NULL, conference VARCHAR(50) NOT NULL,"
+        " wins INTEGER NOT NULL, losses INTEGER NOT NULL, PRIMARY KEY (id) )",
+        "CREATE TABLE players ( id INTEGER NOT NULL, name VARCHAR(50) NOT NULL, number VARCHAR(3) NOT NULL,"
+        " shots INTEGER NOT NULL, goals INTEGER NOT NULL, teamid INTEGER NOT NULL, PRIMARY KEY (id),"
+        " FOREIGN KEY(teamid) REFERENCES teams (id) )",
+    ]
+    assert [sql.partition(" (")[0] for sql in transaction[-3:]] == [
+        "INSERT INTO teams",
+        "INSERT INTO players",
+        "COMMIT",
+    ]
+    inserts = [asked.parameters for asked in server.asked if "INSERT" in asked.sql]
+    assert inserts == [[value for row in original_rows(table) for value in row.values()] for table in SEED]
+
+
+# All of it.
+
+
+def test_every_statement_is_transact_sql() -> None:
+    script = Script(*SEED, AS_THEY_OUGHT_TO_BE[0], ONE_TOO_MANY[1], exceptions={"FROM sys.databases": Rows([""])})
+    with TdsServer(script) as server:
+        database = reference(server)
+        database.read()
+        database.replace(FINAL, nothing_to_object)
+        reset(server)
+        create_database(url(server.port, Encrypt="no"))
+    statements = {asked.sql for asked in server.asked if " " in asked.sql}
+    for beginning in ("SELECT", "DELETE", "DROP", "CREATE TABLE", "INSERT", "CREATE DATABASE", "ALTER DATABASE"):
+        assert any(sql.strip().startswith(beginning) for sql in statements)
+    # The one that sqlglot does not know.
+    for sql in statements - {"ALTER DATABASE sidearmdb SET READ_COMMITTED_SNAPSHOT ON"}:
+        (parsed,) = sqlglot.parse(sql, read="tsql")
+        assert not isinstance(parsed, Command), f"only its first word was understood: {sql}"
+
+
+def test_pyodbc_is_not_imported_for_another_database(tmp_path: Path) -> None:
+    program = (
+        "import sys; from lacrosse_assets.definitions import defs;"
+        "from lacrosse_assets.resources.reference_db import SqlReferenceDatabase;"
+        "from lacrosse_assets.gamestream.reference_data import reset_tables;"
+        "database = SqlReferenceDatabase(url=sys.argv[1]); reset_tables(database.create_engine()); database.read();"
+        "print([name for name in sys.modules if 'pyodbc' in name.split('.')[0]])"
+    )
+    said = subprocess.run(
+        [sys.executable, "-c", program, f"sqlite:///{tmp_path / 'sidearmdb.db'}"],
+        env={**os.environ, "LACROSSE_DEPLOYMENT": "mock"},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert said.stdout == "[]\n"
