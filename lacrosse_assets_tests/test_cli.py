@@ -8,16 +8,10 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets_tests.commands import files_with, materialize
-from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, Stores, World, closed_port, new_world
+from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, World, closed_port, new_embedded_world
 
-
-@pytest.fixture
-def world(embedded: EmbeddedServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """With box scores where the command itself looks for them."""
-    with new_world(Stores(embedded.addresses), tmp_path, monkeypatch, mongo_database="sidearm") as world:
-        yield world
+world = pytest.fixture(new_embedded_world)
 
 
 # No word of them is part of anything else that is printed.

@@ -22,19 +22,14 @@ from matplotlib.image import imread
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.settings import PROJECT_ROOT
-from lacrosse_assets_tests.world import ENDED, LIVE, MIDDLE, Stores, World, closed_port, new_world
+from lacrosse_assets_tests.world import ENDED, LIVE, MIDDLE, World, closed_port, new_embedded_world
 
 NOTEBOOK = PROJECT_ROOT / "notebooks" / "boxscore.ipynb"
 HOME_COLOUR, AWAY_COLOUR = "#D55E00", "#0072B2"
 
 
-@pytest.fixture
-def world(embedded: EmbeddedServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """With box scores where the notebook looks for them."""
-    with new_world(Stores(embedded.addresses), tmp_path, monkeypatch, mongo_database="sidearm") as world:
-        yield world
+world = pytest.fixture(new_embedded_world)
 
 
 class Notebook:

@@ -36,6 +36,7 @@ from dagster import (
 from pymongo import MongoClient
 from sqlalchemy import MetaData, NullPool, Table, create_engine, inspect, make_url, text
 
+from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
@@ -362,6 +363,12 @@ def new_world(
             yield world
         finally:
             world.remove()
+
+
+def new_embedded_world(embedded: EmbeddedServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The fixture `world` of tests that start other processes: on the embedded stores, as those write to `sidearm`."""
+    with new_world(Stores(embedded.addresses), tmp_path, monkeypatch, mongo_database="sidearm") as world:
+        yield world
 
 
 def closed_port() -> int:
