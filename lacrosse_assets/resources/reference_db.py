@@ -104,8 +104,8 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
                 try:
                     found = connection.execute(select(*columns).select_from(table(name)).order_by(column("id")))
                     rows[name] = [dict(row) for row in found.mappings()]
-                except DBAPIError:
-                    if inspect(connection).has_table(name):
+                except DBAPIError as error:
+                    if error.connection_invalidated or inspect(connection).has_table(name):
                         raise
                     raise NoSuchTableError(name) from None
         return Reference(**rows)
@@ -120,8 +120,9 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         from sqlalchemy import delete, insert
 
         with self._errors():
-            # Looked up beforehand: SQLite does not let a transaction that began by reading wait for its turn to write.
-            with self._begin() as connection:
+            # Looked up beforehand: SQLite does not let a transaction that began by reading wait for its turn to write,
+            # and SQL Server would keep its catalogue locked for the simulator.
+            with self._engine.begin() as connection:
                 plans = [(*_copy_of(connection, ORIGINALS[name], name), rows) for name, rows in tables.items()]
             with self._begin() as connection:
                 for target, existing, _ in plans:
@@ -221,10 +222,12 @@ class SqlReferenceDatabase(ReferenceDatabase):
         if self._url.drivername != "mssql+pyodbc":
             return create_engine(self._url)
 
-        # All three are endless by default.
-        engine = create_engine(self._url, connect_args={"timeout": LOGIN_TIMEOUT})
+        # Left to itself, pyodbc sends texts as NVARCHAR, which holds any. As VARCHAR, SQLAlchemy's choice, the driver
+        # puts them into the code page of the database, and cuts them to two bytes a character.
+        engine = create_engine(self._url, use_setinputsizes=False, connect_args={"timeout": LOGIN_TIMEOUT})
 
-        @event.listens_for(engine, "connect")
+        # All three are endless by default. Before SQLAlchemy's own listener, which asks the server this and that.
+        @event.listens_for(engine, "connect", insert=True)
         def limit(connection: Any, _: object) -> None:
             connection.timeout = STATEMENT_TIMEOUT
             connection.execute(f"SET LOCK_TIMEOUT {1000 * LOCK_TIMEOUT}").close()
