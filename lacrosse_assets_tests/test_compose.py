@@ -1,0 +1,494 @@
+"""Docker Compose, the images and CI, as far as they can be held to account without Docker.
+
+Compose's own parser reads docker-compose.yaml with a `.env` that `make env` has written; what it makes of it is held
+against what the code reads, what the Dockerfile builds and what README.md tells people to type.
+"""
+
+import inspect
+import json
+import os
+import re
+import shlex
+import shutil
+import stat
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit
+
+import pytest
+import yaml
+from dagster._config import process_config, resolve_to_config_type
+from dagster._core.instance.ref import InstanceRef
+from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.utils import pg_url_from_config
+from dotenv import dotenv_values
+from jupyter_server.auth import identity
+from sqlalchemy import create_engine
+
+from lacrosse_assets.settings import PROJECT_ROOT, VARIABLES, load_settings
+
+COMPOSE_FILE = PROJECT_ROOT / "docker-compose.yaml"
+COMPOSE_TEXT = COMPOSE_FILE.read_text()
+DOCKERFILE = (PROJECT_ROOT / "Dockerfile").read_text()
+MAKEFILE = PROJECT_ROOT / "Makefile"
+README = (PROJECT_ROOT / "README.md").read_text()
+WORKFLOW = PROJECT_ROOT / ".github" / "workflows" / "ci.yml"
+
+DATABASES = {"mssql", "minio", "mongodb"}
+SEED = DATABASES | {"drill", "jupyter", "gamestream"}
+PIPELINE = {"postgres", "spark", "user_code", "dagit", "daemon"}
+CLUSTER = {"spark-master", "spark-worker"}
+
+SECRETS = ("AWS_SECRET_ACCESS_KEY", "MONGODB_PASSWORD", "MSSQL_SA_PASSWORD", "POSTGRES_PASSWORD", "JUPYTER_TOKEN")
+# Where the stores are depends on who asks: .env has the addresses of this machine, docker-compose.yaml its network's.
+ADDRESSES = {"AWS_ENDPOINT_URL_S3", "MONGODB_URI", "SIDEARMDB_URL", "SPARK_REMOTE"}
+
+Services = dict[str, dict[str, Any]]
+
+
+def tool(name: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
+    """Run a program of this virtual environment, or of the system, with nothing of this process's environment."""
+    own = Path(sys.executable).parent / name
+    program = own if own.exists() else shutil.which(name)
+    assert program, f"{name} is not installed"
+    environ = {variable: os.environ[variable] for variable in ("PATH", "HOME") if variable in os.environ}
+    return subprocess.run(
+        [program, *map(str, arguments)], env=environ, cwd=PROJECT_ROOT, capture_output=True, text=True, **options
+    )
+
+
+def make_env(folder: Path) -> subprocess.CompletedProcess[str]:
+    """`make env`, as on a checkout in `folder`."""
+    shutil.copy(PROJECT_ROOT / ".env.example", folder)
+    return tool("make", "--no-print-directory", "-C", folder, "-f", MAKEFILE, "env")
+
+
+def compose(env_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
+    return tool("docker-compose", "--file", COMPOSE_FILE, "--env-file", env_file, *arguments)
+
+
+@pytest.fixture(scope="module")
+def env_file(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("checkout")
+    assert make_env(folder).returncode == 0
+    return folder / ".env"
+
+
+@pytest.fixture(scope="module")
+def services(env_file: Path) -> Services:
+    """All services, the cluster's as well, as Compose understands them."""
+    resolved: Services = json.loads(compose(env_file, "--profile", "cluster", "config", "--format", "json").stdout)[
+        "services"
+    ]
+    return resolved
+
+
+# .env
+
+
+def test_make_env_writes_new_passwords_for_this_user_alone(tmp_path: Path) -> None:
+    for name in ("one", "another"):
+        (tmp_path / name).mkdir()
+        assert make_env(tmp_path / name).returncode == 0
+    one, another = (dotenv_values(tmp_path / name / ".env") for name in ("one", "another"))
+
+    assert stat.S_IMODE((tmp_path / "one" / ".env").stat().st_mode) == 0o600
+    assert {name for name in one if one[name] != another[name]} == {*SECRETS, "MONGODB_URI", "SIDEARMDB_URL"}
+    for name in SECRETS:
+        # Safe in a URL, and of the three classes of characters that SQL Server asks for.
+        assert re.fullmatch(r"(?=.*[A-Z])(?=.*[a-z])(?=.*[0-9])[A-Za-z0-9]{32,}", one[name] or ""), name
+    assert (one["AWS_ACCESS_KEY_ID"], one["DELAY"]) == ("sidearm", "0.25")
+
+
+def test_make_env_leaves_a_file_that_is_there_as_it_is(tmp_path: Path) -> None:
+    (tmp_path / ".env").write_text("DELAY=1\n")
+
+    refused = make_env(tmp_path)
+
+    assert refused.returncode != 0
+    assert (tmp_path / ".env").read_text() == "DELAY=1\n"
+    (line,) = [line for line in refused.stderr.splitlines() if not line.startswith("make")]
+    assert line.startswith("Error: .env is there already")
+
+
+def test_a_shell_reads_env_as_dagster_does(env_file: Path) -> None:
+    """CI does it so; an address with an unquoted `&` would end in the middle."""
+    read = subprocess.run(
+        ["/bin/sh", "-euc", 'set -a; . "$0"; exec env -0', env_file], env={}, capture_output=True, text=True, check=True
+    )
+    shell = dict(item.split("=", 1) for item in read.stdout.split("\0") if item)
+    assert {name: shell[name] for name in shell if name != "PWD"} == dotenv_values(env_file)
+
+
+def test_env_gives_dagster_on_this_machine_the_stores_of_compose(env_file: Path, services: Services) -> None:
+    values = {name: value for name, value in dotenv_values(env_file).items() if value}
+    load_settings({**values, "LACROSSE_DEPLOYMENT": "services"})
+
+    for name, service in (("AWS_ENDPOINT_URL_S3", "minio"), ("MONGODB_URI", "mongodb"), ("SIDEARMDB_URL", "mssql")):
+        address = urlsplit(values[name])
+        assert address.hostname == "127.0.0.1"
+        assert str(address.port) in {port["published"] for port in services[service]["ports"]}
+    assert urlsplit(values["MONGODB_URI"]).username == services["mongodb"]["environment"]["MONGO_INITDB_ROOT_USERNAME"]
+
+
+def test_git_and_the_images_never_see_env() -> None:
+    assert tool("git", "check-ignore", ".env").returncode == 0
+    kept = [line for line in (PROJECT_ROOT / ".dockerignore").read_text().splitlines() if line[:1] not in ("", "#")]
+    assert kept[0] == "*"
+    assert not any(".env" in line for line in kept)
+
+
+# The file, as Compose reads it
+
+
+@pytest.mark.parametrize("profile", ["", "cluster"])
+def test_compose_takes_the_file(env_file: Path, profile: str) -> None:
+    read = compose(env_file, "--profile", profile, "config", "--quiet")
+    assert (read.returncode, read.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("name", ["AWS_ACCESS_KEY_ID", *SECRETS])
+def test_without_a_password_nothing_starts(env_file: Path, tmp_path: Path, name: str) -> None:
+    incomplete = tmp_path / ".env"
+    incomplete.write_text(re.sub(rf"^{name}=.*$", f"{name}=", env_file.read_text(), flags=re.MULTILINE))
+
+    refused = compose(incomplete, "config", "--quiet")
+
+    assert refused.returncode != 0
+    assert name in refused.stderr
+    assert "make env" in refused.stderr
+
+
+def test_the_services(env_file: Path, services: Services) -> None:
+    assert set(services) == SEED | PIPELINE | CLUSTER
+    assert set(compose(env_file, "config", "--services").stdout.split()) == SEED | PIPELINE
+
+
+def test_every_service_is_pinned_limited_restarted_and_looked_after(services: Services) -> None:
+    for name, service in services.items():
+        assert "build" in service or re.search(r":[\w.-]*\d[\w.-]*$", service["image"]), name
+        assert int(service["mem_limit"]) > 0, name
+        over_when_it_ends = name == "gamestream"
+        assert service["restart"] == ("on-failure" if over_when_it_ends else "unless-stopped")
+        assert service["healthcheck"].get("disable", False) is over_when_it_ends
+        assert over_when_it_ends or service["healthcheck"]["test"][0].startswith("CMD")
+        assert service.get("init", False) is (service.get("build", {}).get("dockerfile") == "Dockerfile"), name
+
+
+def test_all_of_it_fits_into_a_laptop(services: Services) -> None:
+    assert sum(int(service["mem_limit"]) for service in services.values()) <= 14 * 2**30, "of 16 GB"
+
+
+def test_every_port_is_on_loopback(services: Services) -> None:
+    ports = [(port["host_ip"], port["published"]) for service in services.values() for port in service.get("ports", [])]
+    assert {host for host, _ in ports} == {"127.0.0.1"}
+    assert len(ports) == len(set(ports)) == 8
+    # What they serve without asking who it is, they serve to the network of Compose alone.
+    assert not any("ports" in services[name] for name in ("postgres", "spark", "user_code"))
+
+
+def test_no_password_stands_in_the_file() -> None:
+    for name, service in yaml.safe_load(COMPOSE_TEXT)["services"].items():
+        for variable, value in service.get("environment", {}).items():
+            if re.search("PASSWORD|TOKEN|SECRET|KEY_ID", variable):
+                assert re.fullmatch(r"\$\{[A-Z_]+(:\?[^}]+)?\}", str(value)), f"{name}: {variable}"
+            if "@" in str(value):
+                assert re.search(r"//\w+:\$\{[A-Z_]+\}@", str(value)), f"{name}: {variable}"
+
+
+def closure(services: Services, *names: str) -> set[str]:
+    """The services that `docker compose up` starts for these, without the cluster."""
+    started: set[str] = set()
+    waiting = list(names)
+    while waiting:
+        name = waiting.pop()
+        if name not in started:
+            started.add(name)
+            waiting += [other for other, how in services[name].get("depends_on", {}).items() if how["required"]]
+    return started
+
+
+def test_what_is_waited_for_is_waited_for_until_it_is_healthy(services: Services) -> None:
+    for name, service in services.items():
+        for other, how in service.get("depends_on", {}).items():
+            assert how["condition"] == "service_healthy", name
+            assert services[other]["healthcheck"].get("test"), other
+
+
+def test_the_seeds_order_starts_what_it_says(services: Services) -> None:
+    assert closure(services, *DATABASES) == DATABASES
+    assert closure(services, "drill", "jupyter") == DATABASES | {"drill", "jupyter", "spark"}
+    assert closure(services, "gamestream") == {"mssql", "minio", "gamestream"}
+    assert closure(services, "dagit", "daemon") == DATABASES | PIPELINE
+
+
+def test_the_cluster_is_there_before_spark_and_not_needed_without(services: Services) -> None:
+    assert services["spark"]["depends_on"]["spark-worker"]["required"] is False
+    assert set(services["spark-worker"]["depends_on"]) == {"spark-master"}
+    address = "spark://spark-master:7077"
+    assert services["spark-worker"]["command"][-1] == address
+    assert f"SPARK_MASTER={address}" in README
+    assert "COMPOSE_PROFILES=cluster" in README
+
+
+def test_the_cluster_is_a_setting(env_file: Path, tmp_path: Path) -> None:
+    on_the_cluster = tmp_path / ".env"
+    settings = {"COMPOSE_PROFILES": "cluster", "SPARK_MASTER": "spark://spark-master:7077"}
+    text = env_file.read_text()
+    for name, value in settings.items():
+        text = re.sub(rf"^{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
+    on_the_cluster.write_text(text)
+
+    resolved = json.loads(compose(on_the_cluster, "config", "--format", "json").stdout)["services"]
+
+    assert set(resolved) == SEED | PIPELINE | CLUSTER
+    assert "--master=spark://spark-master:7077" in resolved["spark"]["command"]
+
+
+# Variables: what is passed is read, and what is read is passed
+
+
+def postgres_variables() -> set[str]:
+    """The variables of Dagster's own storage."""
+    configured = yaml.safe_load((PROJECT_ROOT / "docker" / "postgres.yaml").read_text())
+    login = configured["storage"]["postgres"]["postgres_db"]
+    return {value["env"] for value in login.values() if isinstance(value, dict)}
+
+
+@pytest.mark.parametrize("name", ["gamestream", "jupyter", "user_code"])
+def test_our_code_is_given_every_setting_that_it_reads_and_no_other(services: Services, name: str) -> None:
+    environ = services[name]["environment"]
+    others = {"user_code": postgres_variables(), "jupyter": {"JUPYTER_TOKEN"}, "gamestream": set[str]()}[name]
+    assert set(environ) - others == set(VARIABLES) - {"LACROSSE_STATE_DIR"}, "which is for the embedded services"
+    assert others <= set(environ)
+
+    settings = load_settings(environ)
+
+    assert settings.deployment == "services"
+    assert settings.delay == 0.25, "of .env"
+    for variable in ADDRESSES:
+        address = urlsplit(environ[variable])
+        assert address.hostname in services, variable
+
+
+def test_dagit_and_the_daemon_are_given_no_store(services: Services) -> None:
+    for name in ("dagit", "daemon"):
+        assert set(services[name]["environment"]) == postgres_variables()
+
+
+def test_jupyter_reads_its_token() -> None:
+    assert "JUPYTER_TOKEN" in inspect.getsource(identity)
+
+
+def test_the_servers_take_the_passwords_that_their_clients_give(env_file: Path, services: Services) -> None:
+    environ = services["user_code"]["environment"]
+    minio, mongodb = services["minio"]["environment"], services["mongodb"]["environment"]
+    assert (minio["MINIO_ROOT_USER"], minio["MINIO_ROOT_PASSWORD"]) == (
+        environ["AWS_ACCESS_KEY_ID"],
+        environ["AWS_SECRET_ACCESS_KEY"],
+    )
+    documents, database = urlsplit(environ["MONGODB_URI"]), urlsplit(environ["SIDEARMDB_URL"])
+    assert (documents.username, documents.password) == (
+        mongodb["MONGO_INITDB_ROOT_USERNAME"],
+        mongodb["MONGO_INITDB_ROOT_PASSWORD"],
+    )
+    assert (database.username, database.password) == ("sa", services["mssql"]["environment"]["MSSQL_SA_PASSWORD"])
+    assert services["postgres"]["environment"] == services["daemon"]["environment"]
+
+
+def test_env_example_lists_what_compose_asks_for() -> None:
+    asked = set(re.findall(r"(?<!\$)\$\{(\w+)", COMPOSE_TEXT))
+    listed = set(dotenv_values(PROJECT_ROOT / ".env.example"))
+    assert asked <= listed
+    assert listed - asked == ADDRESSES | {"COMPOSE_PROFILES"}, "of which the last is read by Compose itself"
+
+
+# Dagster in its containers
+
+
+def option(command: list[str], name: str) -> str:
+    return command[command.index(name) + 1]
+
+
+def test_dagit_and_the_daemon_find_the_code_server(services: Services) -> None:
+    (found,) = yaml.safe_load((PROJECT_ROOT / "docker" / "workspace.yaml").read_text())["load_from"]
+    (local,) = yaml.safe_load((PROJECT_ROOT / "workspace.yaml").read_text())["load_from"]
+    server, command = found["grpc_server"], services["user_code"]["command"]
+    assert server["host"] == "user_code"
+    assert str(server["port"]) == option(command, "-p") == services["user_code"]["healthcheck"]["test"][-1]
+    assert server["location_name"] == option(command, "--location-name") == local["python_module"]["location_name"]
+    assert option(command, "-m") == local["python_module"]["module_name"]
+
+
+def test_the_port_of_dagit_is_the_one_that_is_published(services: Services) -> None:
+    (port,) = services["dagit"]["ports"]
+    assert str(port["target"]) == option(services["dagit"]["command"], "-p")
+
+
+def test_runs_and_their_logs_are_on_a_volume_that_dagit_sees(services: Services) -> None:
+    home = re.search(r"^ENV DAGSTER_HOME=(\S+)$", DOCKERFILE, re.MULTILINE)
+    assert home
+    for name in ("user_code", "dagit"):
+        (volume,) = services[name]["volumes"]
+        assert (volume["source"], volume["target"]) == ("dagster", f"{home[1]}/storage")
+    assert re.search(r'install --directory --owner lacrosse .*"\$DAGSTER_HOME/storage"', DOCKERFILE), "writable"
+
+
+def test_the_instance_of_the_image_is_ours_on_postgres(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    put_together = re.search(r'cat (/.+) > "\$DAGSTER_HOME/dagster\.yaml"', DOCKERFILE)
+    assert put_together
+    mounts = re.findall(r"--mount=type=bind,source=(\S+),target=(\S+)", DOCKERFILE)
+    sources = {target: PROJECT_ROOT / source for source, target in mounts}
+    files = [sources[target] for target in put_together[1].split()]
+    (tmp_path / "dagster.yaml").write_text("".join(file.read_text() for file in files))
+    for name in postgres_variables():
+        monkeypatch.setenv(name, "dagster")
+
+    instance = InstanceRef.from_dir(str(tmp_path))  # which refuses what Dagster does not know
+
+    ours = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
+    coordinator = ours.pop("run_coordinator")
+    assert ours.items() <= dict(instance.settings).items()
+    assert instance.run_coordinator_data
+    assert instance.run_coordinator_data.class_name == coordinator["class"]
+    storage = instance.storage_data
+    assert storage
+    assert storage.class_name == DagsterPostgresStorage.__name__
+    config = process_config(
+        resolve_to_config_type(DagsterPostgresStorage.config_type()), yaml.safe_load(storage.config_yaml)
+    )
+    # SQLAlchemy looks for the driver here already.
+    engine = create_engine(pg_url_from_config(config.value or {}))
+    assert (engine.url.host, engine.url.username, engine.url.database) == ("postgres", "dagster", "dagster")
+
+
+# The images
+
+
+def test_the_dockerfile_has_no_lint() -> None:
+    linted = tool("hadolint", "--no-color", "--failure-threshold", "info", "Dockerfile")
+    assert (linted.returncode, linted.stdout) == (0, "")
+    assert "hadolint ignore" not in DOCKERFILE
+
+
+def test_every_target_is_built_by_the_dockerfile(services: Services) -> None:
+    stages = set(re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE, re.MULTILINE))
+    targets = {service["build"].get("target") for service in services.values() if "build" in service}
+    assert targets - {None} == {"platform", "spark", "jupyter"}
+    assert targets - {None} <= stages
+
+
+def test_what_the_dockerfile_takes_is_there_and_sent_to_the_build() -> None:
+    taken = [
+        *re.findall(r"^COPY (?!--from)(\S.*) \S+$", DOCKERFILE, re.MULTILINE),
+        *re.findall(r"--mount=type=bind,source=(\S+),", DOCKERFILE),
+    ]
+    sent = {
+        line.removeprefix("!").rstrip("/")
+        for line in (PROJECT_ROOT / ".dockerignore").read_text().splitlines()
+        if line.startswith("!")
+    }
+    assert {"setup.py", "constraints.txt", "lacrosse_assets", "dagster.yaml"} <= set(taken)
+    assert {source.split("/")[0] for source in taken} == sent
+    for source in taken:
+        assert (PROJECT_ROOT / source).exists(), source
+
+
+def test_no_image_runs_as_root_and_code_comes_last() -> None:
+    for target in ("platform", "spark", "jupyter"):
+        stage = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
+        (lines,) = [text.strip().splitlines() for text in stage if text.splitlines()[0].endswith(f" AS {target}")]
+        instructions = [line for line in lines if re.match("[A-Z]+ ", line)]
+        assert instructions[-1] == "USER 1000"
+        after = instructions[instructions.index("COPY --from=package /app /app") :] if target != "spark" else []
+        assert not any(line.startswith("RUN") for line in after), "or a change in the code would make it anew"
+
+
+def test_the_python_of_the_images_is_that_of_the_tests() -> None:
+    pythons = set(re.findall(r"^FROM (python:\S+)", DOCKERFILE, re.MULTILINE))
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+    (python,) = {
+        step["with"]["python-version"]
+        for job in workflow["jobs"].values()
+        for step in job["steps"]
+        if step.get("uses", "").startswith("actions/setup-python@")
+    }
+    assert pythons == {f"python:{python}-slim-bookworm"}
+
+
+# What people and CI type
+
+
+def commands(text: str) -> Iterator[list[str]]:
+    """The words of every `docker compose …` in a text, from its subcommand on."""
+    for line in text.splitlines():
+        for found in re.finditer(r"docker[ -]compose ((?:[\w./:=-]+ ?)+)", line):
+            yield shlex.split(found[1])
+
+
+TAKING_SERVICES: dict[str, Callable[[list[str]], list[str]]] = {
+    "up": lambda words: words,
+    "logs": lambda words: words,
+    "ps": lambda words: words,
+    "stop": lambda words: words,
+    "restart": lambda words: words,
+    "build": lambda words: words,
+    "down": lambda words: words,
+    "exec": lambda words: words[:1],
+    "run": lambda words: words[-1:],
+}
+
+
+@pytest.mark.parametrize("file", ["README.md", ".github/workflows/ci.yml", ".env.example", "Makefile"])
+def test_compose_commands_name_services_that_there_are(services: Services, file: str) -> None:
+    typed = list(commands((PROJECT_ROOT / file).read_text()))
+    for subcommand, *words in typed:
+        if subcommand in TAKING_SERVICES:
+            names = [word for word in words if not word.startswith("-") and "=" not in word]
+            assert set(TAKING_SERVICES[subcommand](names)) <= set(services), (subcommand, words)
+    if file == "README.md":
+        assert {"up", "ps", "logs", "restart", "stop", "down", "exec"} <= {command for command, *_ in typed}
+
+
+def test_readme_has_the_address_of_everything_that_is_published(services: Services) -> None:
+    section = README.partition("\n## Docker Compose\n")[2].partition("\n## ")[0]
+    published = {port["published"] for service in services.values() for port in service.get("ports", [])}
+    assert set(re.findall(r":(\d{4,5})\b", section)) - {"7077"} == published
+
+
+def test_readme_tells_of_every_setting() -> None:
+    for name in dotenv_values(PROJECT_ROOT / ".env.example"):
+        assert f"`{name}`" in README, name
+
+
+# CI
+
+
+def test_the_workflow_is_one_to_github() -> None:
+    checked = tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", WORKFLOW)
+    assert checked.returncode == 0, checked.stdout
+
+
+def test_the_workflow_may_only_read_and_ends() -> None:
+    workflow = yaml.safe_load(WORKFLOW.read_text())
+    assert workflow["permissions"] == {"contents": "read"}
+    for name, job in workflow["jobs"].items():
+        assert job["timeout-minutes"] <= 60, name
+        assert all(re.search(r"@v\d+$", step["uses"]) for step in job["steps"] if "uses" in step), name
+
+
+def test_what_the_workflow_makes_can_be_made() -> None:
+    made = set(re.findall(r"\bmake ([a-z-]+)$", WORKFLOW.read_text(), re.MULTILINE))
+    assert made == {"lint", "test", "env", "test-services"}
+    assert made <= set(re.findall(r"^([a-z-]+):", MAKEFILE.read_text(), re.MULTILINE))
+
+
+def test_the_services_job_starts_the_stores_and_gives_the_tests_their_addresses() -> None:
+    (job,) = [job for name, job in yaml.safe_load(WORKFLOW.read_text())["jobs"].items() if name == "services"]
+    scripts = [step["run"] for step in job["steps"] if "run" in step]
+    (started,) = [script.split()[5:] for script in scripts if script.startswith("docker compose up -d --wait")]
+    assert set(started) == DATABASES
+    assert any(". ./.env\nmake test-services" in script for script in scripts)
