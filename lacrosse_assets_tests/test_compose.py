@@ -135,7 +135,7 @@ def test_env_gives_dagster_on_this_machine_the_stores_of_compose(env_file: Path,
 
 
 def test_git_and_the_images_never_see_env() -> None:
-    assert tool("git", "check-ignore", ".env").returncode == 0
+    assert ".env" in (PROJECT_ROOT / ".gitignore").read_text().splitlines()
     kept = [line for line in (PROJECT_ROOT / ".dockerignore").read_text().splitlines() if line[:1] not in ("", "#")]
     assert kept[0] == "*"
     assert not any(".env" in line for line in kept)
