@@ -7,8 +7,6 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from lacrosse_assets.settings import PROJECT_ROOT
-
 # Nothing else of this process: PySpark, for one, leaves settings of its own in the environment.
 INHERITED = ("PATH", "HOME", "LANG", "JAVA_HOME", "TMPDIR")
 
@@ -22,7 +20,10 @@ class Ended:
 
 
 def materialize(home: Path, environ: Mapping[str, str], select: str = "*") -> Ended:
-    """`dagster asset materialize`, with these settings and no other, and `home` as its DAGSTER_HOME."""
+    """`dagster asset materialize`, with these settings and no other, and `home` as its DAGSTER_HOME.
+
+    It runs there, too: in the project's folder Dagster would read Compose's `.env`.
+    """
     home.mkdir(exist_ok=True)
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     ended = subprocess.run(
@@ -30,7 +31,7 @@ def materialize(home: Path, environ: Mapping[str, str], select: str = "*") -> En
             Path(sys.executable).parent / "dagster",
             *("asset", "materialize", "-m", "lacrosse_assets.definitions", "--select", select),
         ],
-        cwd=PROJECT_ROOT,
+        cwd=home,
         env={**inherited, **environ, "DAGSTER_HOME": str(home)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
