@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+from pyspark.sql import SparkSession
 from sqlalchemy import create_engine, make_url, text
 
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
@@ -90,3 +91,29 @@ def world(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     """A game of the test's own."""
     with new_world(stores, tmp_path, monkeypatch) as world:
         yield world
+
+
+@pytest.fixture(scope="module")
+def spark() -> Iterator[SparkSession]:
+    """A Spark session of this process, ended with the file's tests: the ones after may want one on a server."""
+    with pytest.MonkeyPatch.context() as patch:
+        # Left in the environment by tests before, which were attached to a server.
+        for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"):
+            patch.delenv(name, raising=False)
+        session = (
+            SparkSession.builder.master("local[1]")
+            .appName("lacrosse_assets_tests")
+            .config("spark.ui.enabled", "false")
+            .config("spark.driver.host", "127.0.0.1")
+            .config("spark.driver.bindAddress", "127.0.0.1")
+            .config("spark.sql.shuffle.partitions", "1")
+            .config("spark.sql.session.timeZone", "UTC")
+            # Some hundred plans, each run once over a few rows: compiling them would take most of the time.
+            .config("spark.sql.adaptive.enabled", "false")
+            .config("spark.sql.codegen.wholeStage", "false")
+            .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
+            .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
+            .getOrCreate()
+        )
+        yield session
+        session.stop()

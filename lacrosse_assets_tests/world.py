@@ -131,6 +131,7 @@ class World:
     def clear(self) -> None:
         """An empty bucket of this game's own, no box score, and the reference tables."""
         self._s3.create_bucket(Bucket=self.environ["GAMESTREAM_BUCKET"])
+        self._drop_boxscores()
         for table in FINAL:
             self.sql(f"DROP TABLE IF EXISTS {table}")
         self.reset_tables()
@@ -140,8 +141,7 @@ class World:
         for entry in self._s3.list_objects_v2(Bucket=self.environ["GAMESTREAM_BUCKET"]).get("Contents", []):
             self._s3.delete_object(Bucket=self.environ["GAMESTREAM_BUCKET"], Key=entry["Key"])
         self._s3.delete_bucket(Bucket=self.environ["GAMESTREAM_BUCKET"])
-        with MongoClient[dict[str, Any]](self.environ["MONGODB_URI"]) as client:
-            client.drop_database(self.mongo_database)
+        self._drop_boxscores()
 
     def put(self, *lines: str, body: bytes | None = None) -> str:
         """Write the whole stream, as the simulator does at each event; its ETag."""
@@ -318,6 +318,10 @@ class World:
                 if not entry.is_dagster_event and int(entry.level) >= logging.INFO
             ],
         )
+
+    def _drop_boxscores(self) -> None:
+        with MongoClient[dict[str, Any]](self.environ["MONGODB_URI"]) as client:
+            client.drop_database(self.mongo_database)
 
     @property
     def _object(self) -> dict[str, str]:
