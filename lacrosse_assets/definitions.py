@@ -9,6 +9,7 @@ from typing import Any
 
 from dagster import Definitions, EnvVar, in_process_executor
 
+from lacrosse_assets import warm_runs
 from lacrosse_assets.assets.final import final_tables
 from lacrosse_assets.assets.live import FRAMES, live_assets
 from lacrosse_assets.assets.sources import SOURCES
@@ -67,4 +68,7 @@ def build_definitions(
     )
 
 
-defs = build_definitions(load_settings())
+settings = load_settings()
+if settings.warm_runs:
+    warm_runs.enable()
+defs = build_definitions(settings)

@@ -4,7 +4,7 @@ There is no cursor. What is done and what failed is read from Dagster's own reco
 jobs, the last materializations, the last result of the check. So nothing is lost over a restart of the daemon or a run
 that was killed, and what a person did by hand counts as well.
 
-    look at the world (`_look`)  ->  decide, purely (`decide`)  ->  skip with a reason, or ask for one run
+    look at the world (`_world`)  ->  decide, purely (`decide`)  ->  skip with a reason, or ask for one run
 """
 
 import time
@@ -59,9 +59,12 @@ TRIES = 5
 FIRST_WAIT = timedelta(seconds=5)
 PAUSE = timedelta(minutes=5)
 
-# How long one evaluation goes on looking, and how often. The daemon itself comes round every five seconds only.
+# How long one evaluation goes on looking. The daemon itself comes round every five seconds only, counted from the start
+# of the tick before: one that has lasted longer is followed by the next at once.
 LOOKING_SECONDS = 15.0
-LOOK_EVERY_SECONDS = 0.25
+# How often it looks at the stream (a HEAD), and at least at Dagster's records.
+LOOK_EVERY_SECONDS = 0.1
+RECORDS_EVERY_SECONDS = 1.0
 
 
 class Run(NamedTuple):
@@ -98,6 +101,11 @@ class World(NamedTuple):
     tables: frozenset[str | None]
 
 
+    def busy(self, now: datetime) -> Run | None:
+        """The run that is under way, if one is."""
+        return next((run for run in (*self.live_runs, *self.final_runs) if run.under_way(now)), None)
+
+
 class Ask(NamedTuple):
     """A run to ask for."""
 
@@ -112,9 +120,8 @@ def decide(world: World, now: datetime) -> Ask | str:
         return f"there is no {world.uri} yet: waiting for a game to start"
     if not world.version.size:
         return f"{world.uri} is empty: waiting for the first event"
-    for run in (*world.live_runs, *world.final_runs):
-        if run.under_way(now):
-            return f"run {run.name} is under way: waiting for its end, then the newest stream is taken"
+    if run := world.busy(now):
+        return f"run {run.name} is under way: waiting for its end, then the newest stream is taken"
 
     version = world.version.key
     last_success = next((run for run in world.live_runs if run.status == DagsterRunStatus.SUCCESS), None)
@@ -150,12 +157,12 @@ def _wait(failures: int) -> timedelta:
     return timedelta(0) if failures == 1 else FIRST_WAIT * 2 ** (failures - 2)
 
 
-def _look(instance: DagsterInstance, object_store: ObjectStore) -> World:
-    """The world as it is. The stream first: what is on record later can only make it look more done than it is now."""
-    version = object_store.head()
+def _world(instance: DagsterInstance, uri: str, version: StreamVersion | None) -> World:
+    """The world, for a version of the stream that was seen before: what is on record later can only make it look more
+    done than it is now."""
     raw = _made_from(instance, AssetKey("raw_gamestream"))
     return World(
-        uri=object_store.uri,
+        uri=uri,
         version=version,
         live_runs=_runs(instance, live_boxscore.name, raw),
         final_runs=_runs(instance, finish_game.name, None),
@@ -222,19 +229,35 @@ def gamestream_sensor(looking_seconds: float = LOOKING_SECONDS) -> SensorDefinit
         description="Watches the stream's ETag: a new box score at each change, final tables when the game is over.",
     )
     def evaluate(context: SensorEvaluationContext, object_store: ObjectStore) -> RunRequest | SkipReason:
-        until = time.monotonic() + looking_seconds
-        while True:
-            try:
-                verdict = decide(_look(context.instance, object_store), datetime.now(UTC))
-            except StoreError as error:
-                return SkipReason(f"{error.description}; the next tick goes on from there")
-            if isinstance(verdict, Ask):
-                return _request(verdict)
-            if time.monotonic() >= until:
-                return SkipReason(verdict)
-            time.sleep(LOOK_EVERY_SECONDS)
+        try:
+            verdict = _watch(context.instance, object_store, looking_seconds)
+        except StoreError as error:
+            return SkipReason(f"{error.description}; the next tick goes on from there")
+        return _request(verdict) if isinstance(verdict, Ask) else SkipReason(verdict)
 
     return evaluate
+
+
+def _watch(instance: DagsterInstance, object_store: ObjectStore, seconds: float) -> Ask | str:
+    """Look until there is something to ask for, or the time is over; the last verdict.
+
+    While nothing changes, a look is a HEAD and no more; the records are read when the stream has changed, while a run
+    is under way, and once a second for what else there may be (a person's doing, a run that has lost its process).
+    """
+    until = time.monotonic() + seconds
+    verdict: Ask | str = ""
+    seen, read_at, busy = None, 0.0, True
+    while True:
+        version = object_store.head()
+        if busy or version != seen or time.monotonic() - read_at >= RECORDS_EVERY_SECONDS:
+            world, now = _world(instance, object_store.uri, version), datetime.now(UTC)
+            verdict = decide(world, now)
+            if isinstance(verdict, Ask):
+                return verdict
+            seen, read_at, busy = version, time.monotonic(), world.busy(now) is not None
+        if time.monotonic() >= until:
+            return verdict
+        time.sleep(LOOK_EVERY_SECONDS)
 
 
 def _request(ask: Ask) -> RunRequest:

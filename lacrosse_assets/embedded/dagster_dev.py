@@ -1,12 +1,14 @@
 """Dagster itself, as `dagster dev` runs it: Dagit, the daemon with the sensor, and the code server."""
 
 import json
-import shutil
 import urllib.parse
 import urllib.request
 from collections.abc import Callable
 from pathlib import Path
 
+import yaml
+
+from lacrosse_assets.embedded.dagster_storage import KeptSqliteStorage
 from lacrosse_assets.embedded.processes import LOOPBACK, Server, ServerError
 from lacrosse_assets.embedded.services import choose_port, executable
 from lacrosse_assets.settings import PROJECT_ROOT
@@ -28,7 +30,7 @@ class Dagit(Server):
     def __init__(self, state_dir: Path, say: Callable[[str], None]) -> None:
         home = dagster_home(state_dir)
         home.mkdir(parents=True, exist_ok=True)
-        shutil.copyfile(PROJECT_ROOT / "dagster.yaml", home / "dagster.yaml")
+        (home / "dagster.yaml").write_text((PROJECT_ROOT / "dagster.yaml").read_text() + _storage(home))
         port = choose_port("Dagit", DAGIT_PORT, say)
         self.url = f"http://{LOOPBACK}:{port}"
         workspace = PROJECT_ROOT / "workspace.yaml"
@@ -62,6 +64,16 @@ class Dagit(Server):
             said = (problem["causes"] or [problem])[-1]["message"].strip()
             raise ServerError(f"Dagster cannot load the definitions: {said} (all of its log: {self.log_file})")
         return bool(location["loadStatus"] == "LOADED")
+
+
+def _storage(home: Path) -> str:
+    """Where Dagster keeps its runs and events: what this deployment adds to dagster.yaml."""
+    custom = {
+        "module": KeptSqliteStorage.__module__,
+        "class": KeptSqliteStorage.__name__,
+        "config": {"base_dir": str(home)},
+    }
+    return "\n" + yaml.safe_dump({"storage": {"custom": custom}})
 
 
 def _fail_orphaned_runs(home: Path) -> None:

@@ -28,6 +28,9 @@ from lacrosse_assets.settings import Settings, embedded_addresses_file
 S3_PORT, MONGODB_PORT, SPARK_PORT = 8333, 27017, 15002  # the ones that people know
 ANY_PORT = 0
 SPARK_TIMEOUT = 120  # seconds; a cold JVM on a busy machine
+# For small jobs on few cores: what is compiled quickly runs sooner than what is compiled well, and both the compiler
+# and the collector leave the other core to the job.
+QUICK_JVM = "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC"
 
 # Not secrets: the servers listen on loopback, and S3 clients cannot do without a pair.
 S3_KEYS = {"AWS_ACCESS_KEY_ID": "embedded", "AWS_SECRET_ACCESS_KEY": "embedded"}
@@ -183,6 +186,7 @@ def _spark_connect(state_dir: Path, port: int) -> Server:
         spark_home / "bin" / "spark-submit",
         *("--class", "org.apache.spark.sql.connect.service.SparkConnectServer"),
         *("--master", "local[2]"),
+        *("--driver-java-options", QUICK_JVM),
         *(part for name, value in conf.items() for part in ("--conf", f"{name}={value}")),
         "spark-internal",
     ]

@@ -1,0 +1,98 @@
+"""Dagster's SQLite storage, with its connections kept open.
+
+The stock one makes an engine and opens the file anew for every event: 7 ms each, and a live run writes some sixty. The
+files and their schema are the stock ones, so that either can go on with what the other left; a machine of several
+containers has Postgres instead (docker/postgres.yaml). docs/performance.md has the figures.
+"""
+
+from collections import OrderedDict
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cached_property
+from typing import Any
+
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
+from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._core.storage.sqlite_storage import (
+    DagsterSqliteStorage,
+    _event_logs_directory,
+    _runs_directory,
+    _schedule_directory,
+)
+from sqlalchemy import Connection, Engine, create_engine, event
+
+BUSY_TIMEOUT = 30  # seconds to wait for another process's write, as the stock one does
+KEPT_RUNS = 16  # the events of each run are a file of their own
+
+
+def _engine(url: str) -> Engine:
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
+
+    @event.listens_for(engine, "connect")
+    def flush_at_checkpoints(connection: Any, _record: object) -> None:
+        # What SQLite recommends with its write-ahead log, which the stock storage turns on: nothing is lost with a
+        # process; with the machine's power, at most the last moments.
+        connection.execute("PRAGMA synchronous=NORMAL")
+
+    return engine
+
+
+class _EventLog(SqliteEventLogStorage):
+    def __init__(self, base_dir: str) -> None:
+        self._engines: OrderedDict[str, Engine] = OrderedDict()
+        super().__init__(base_dir)
+
+    @contextmanager
+    def _connect(self, shard: str) -> Iterator[Connection]:
+        with self._db_lock:
+            engine = self._engines.get(shard) or self._engines.setdefault(shard, _engine(self.conn_string_for_shard(shard)))
+            self._engines.move_to_end(shard)
+            if len(self._engines) > KEPT_RUNS:
+                self._engines.popitem(last=False)[1].dispose()
+            if shard not in self._initialized_dbs:
+                self._initdb(engine)
+                self._initialized_dbs.add(shard)
+            with engine.begin() as connection:
+                yield connection
+
+    def dispose(self) -> None:
+        super().dispose()
+        while self._engines:
+            self._engines.popitem()[1].dispose()
+
+
+class _Runs(SqliteRunStorage):
+    @cached_property
+    def _engine(self) -> Engine:
+        return _engine(self._conn_string)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+
+class _Schedules(SqliteScheduleStorage):
+    @cached_property
+    def _engine(self) -> Engine:
+        return _engine(self._conn_string)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+
+class KeptSqliteStorage(DagsterSqliteStorage):
+    """Runs, events and ticks in the folder `base_dir`, as `DagsterSqliteStorage` has them."""
+
+    def __init__(self, base_dir: str, inst_data: Any = None) -> None:
+        super().__init__(base_dir, inst_data)
+        self._run_storage = _Runs.from_local(_runs_directory(base_dir))
+        self._event_log_storage = _EventLog(_event_logs_directory(base_dir))
+        self._schedule_storage = _Schedules.from_local(_schedule_directory(base_dir))
+
+    @classmethod
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> "KeptSqliteStorage":
+        return cls.from_local(inst_data=inst_data, **config_value)
