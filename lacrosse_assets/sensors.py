@@ -100,7 +100,6 @@ class World(NamedTuple):
     over: str | None
     tables: frozenset[str | None]
 
-
     def busy(self, now: datetime) -> Run | None:
         """The run that is under way, if one is."""
         return next((run for run in (*self.live_runs, *self.final_runs) if run.under_way(now)), None)

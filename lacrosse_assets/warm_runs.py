@@ -16,6 +16,7 @@ from typing import Any
 
 import click
 
+
 def enable() -> None:
     """Let this process fork its runs, if it is a code server (`dagster api grpc`); any other is left as it is."""
     command = click.get_current_context(silent=True)

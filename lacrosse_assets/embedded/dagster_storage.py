@@ -11,6 +11,7 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
+from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
@@ -30,9 +31,10 @@ def _engine(url: str) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
 
     @event.listens_for(engine, "connect")
-    def flush_at_checkpoints(connection: Any, _record: object) -> None:
-        # What SQLite recommends with its write-ahead log, which the stock storage turns on: nothing is lost with a
-        # process; with the machine's power, at most the last moments.
+    def write_ahead(connection: Any, _record: object) -> None:
+        # As the stock storage has it, but from the first table on; and flushed as SQLite recommends it with this log:
+        # nothing is lost with a process, and with the machine's power at most the last moments.
+        connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
     return engine
@@ -46,7 +48,8 @@ class _EventLog(SqliteEventLogStorage):
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
         with self._db_lock:
-            engine = self._engines.get(shard) or self._engines.setdefault(shard, _engine(self.conn_string_for_shard(shard)))
+            if shard not in self._engines:
+                self._engines[shard] = _engine(self.conn_string_for_shard(shard))
             self._engines.move_to_end(shard)
             if len(self._engines) > KEPT_RUNS:
                 self._engines.popitem(last=False)[1].dispose()
@@ -88,10 +91,12 @@ class KeptSqliteStorage(DagsterSqliteStorage):
     """Runs, events and ticks in the folder `base_dir`, as `DagsterSqliteStorage` has them."""
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
-        super().__init__(base_dir, inst_data)
+        # Not DagsterSqliteStorage's own, which would make the stock three.
+        self.base_dir, self._inst_data = base_dir, inst_data
         self._run_storage = _Runs.from_local(_runs_directory(base_dir))
         self._event_log_storage = _EventLog(_event_logs_directory(base_dir))
         self._schedule_storage = _Schedules.from_local(_schedule_directory(base_dir))
+        DagsterStorage.__init__(self)
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "KeptSqliteStorage":

@@ -70,7 +70,7 @@ class LiveS3(S3Resource):
         from botocore.config import Config
 
         config = Config(connect_timeout=3, read_timeout=15, retries={"max_attempts": 3, "mode": "standard"})
-        return boto3.session.Session().client(
+        return boto3.client(
             "s3",
             endpoint_url=self.endpoint_url,
             region_name=self.region_name,

@@ -21,6 +21,8 @@ SMALL_FRAMES = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.session.timeZone": "UTC",
+    # An expression does not note where in the code it stands, which walks the stack (and looks for IPython) each time.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 IN_THE_PROCESS = {
     "spark.master": "local[2]",
