@@ -11,7 +11,6 @@ from contextlib import contextmanager
 from functools import cached_property
 from typing import Any
 
-from dagster._core.storage.base_storage import DagsterStorage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
@@ -54,9 +53,9 @@ class _EventLog(SqliteEventLogStorage):
             if len(self._engines) > KEPT_RUNS:
                 self._engines.popitem(last=False)[1].dispose()
             if shard not in self._initialized_dbs:
-                self._initdb(engine)
+                self._initdb(self._engines[shard])
                 self._initialized_dbs.add(shard)
-            with engine.begin() as connection:
+            with self._engines[shard].begin() as connection:
                 yield connection
 
     def dispose(self) -> None:
@@ -96,7 +95,7 @@ class KeptSqliteStorage(DagsterSqliteStorage):
         self._run_storage = _Runs.from_local(_runs_directory(base_dir))
         self._event_log_storage = _EventLog(_event_logs_directory(base_dir))
         self._schedule_storage = _Schedules.from_local(_schedule_directory(base_dir))
-        DagsterStorage.__init__(self)
+        super(DagsterSqliteStorage, self).__init__()
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "KeptSqliteStorage":
