@@ -5,6 +5,11 @@ Only what can be forked: importing this starts no thread and opens no connection
 """
 
 import gc
+import os
+
+# numpy would start a thread for each core, and pyarrow one for its own allocator.
+os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
+os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
 
 import boto3
 import boto3.s3.inject

@@ -1,0 +1,317 @@
+"""`make bench`: the way from a PUT of the stream to the readable box score, measured from outside.
+
+Three contenders on the same stores, one after the other in one run: this project as `make dev` starts it, the same
+assets under stock Dagster (stock.py), and a plain script started at each refresh (script.py). Then what it costs: at
+rest, in memory, and on disk.
+"""
+
+import os
+import platform
+import random
+import statistics
+import subprocess
+import sys
+import tempfile
+import threading
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import NamedTuple
+
+import click
+import psutil
+from dagster import DagsterInstance, RunsFilter
+from mirakuru.base_env import processes_with_env
+
+from bench.stores import GAME, Stores
+from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
+from lacrosse_assets.embedded.processes import LOOPBACK, MARK, Server, free_ports, signals_end_the_process
+from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services, executable
+from lacrosse_assets.gamestream.simulator import play
+from lacrosse_assets.settings import PROJECT_ROOT, embedded_settings, load_settings
+
+REPORT = PROJECT_ROOT / "docs" / "benchmark.md"
+REST = 30  # seconds of looking at what it costs while nothing happens
+SETTLE = 10  # seconds before a measurement begins
+# In the order in which one event meets them: a part ends with the first event of the run of this type (and step).
+PARTS = (
+    ("noticed, and the run created", "", ""),
+    ("launched", "PIPELINE_STARTING", ""),
+    ("run started (process, definitions)", "PIPELINE_START", ""),
+    ("stream and roster fetched", "STEP_SUCCESS", "roster"),
+    ("Spark ready", "LOADED_INPUT", "player_game_stats"),
+    ("statistics computed", "STEP_SUCCESS", "player_game_stats"),
+    ("document readable", "", ""),
+)
+
+
+class Spread(NamedTuple):
+    """Seconds, of some measurements."""
+
+    p50: float
+    p95: float
+    worst: float
+    count: int
+
+    @classmethod
+    def of(cls, seconds: list[float]) -> "Spread":
+        ordered = sorted(seconds)
+        return cls(statistics.median(ordered), ordered[int(0.95 * (len(ordered) - 1) + 0.5)], ordered[-1], len(ordered))
+
+
+@click.command()
+@click.option("--events", default=30, show_default=True, help="Events that this project is timed for.")
+@click.option("--interval", default=6.0, show_default=True, help="Seconds between two of them.")
+@click.option("--others", default=5, show_default=True, help="Events that the others are timed for.")
+@click.option("--delay", default=0.25, show_default=True, help="Pace of the whole game: seconds for a game second.")
+@click.option("--game/--no-game", default=True, show_default=True, help="Play the whole game (a quarter of an hour).")
+def main(events: int, interval: float, others: int, delay: float, game: bool) -> None:
+    """Measure, print the tables, and write them to docs/benchmark.md."""
+    report = Report()
+    with signals_end_the_process(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
+        os.environ["LACROSSE_STATE_DIR"] = folder
+        with embedded_services(embedded_settings(), click.echo) as services:
+            stores = Stores(load_settings())
+            _say(f"this project: {events} events, {interval:g} s apart")
+            with _this_project(services) as dagit:
+                ours = _ours(stores, services, report, events, interval)
+                if game:
+                    _say(f"this project: a whole game at DELAY={delay:g}")
+                    _whole_game(stores, services, report, delay)
+                _say("this project at rest")
+                _at_rest(services, dagit, report)
+            _say(f"stock Dagster: {others} events")
+            stock = _stock(stores, services, others)
+            _say(f"a script at each refresh: {others} events")
+            script = _script(stores, services, others)
+    report.compare(ours, stock, script)
+    report.write()
+
+
+@contextmanager
+def _this_project(services: EmbeddedServices) -> Iterator[Dagit]:
+    dagit = Dagit(services.state_dir, click.echo)
+    try:
+        dagit.start()
+        dagit.wait_until_up()
+        time.sleep(SETTLE)
+        yield dagit
+    finally:
+        dagit.end()
+
+
+def _ours(stores: Stores, services: EmbeddedServices, report: "Report", events: int, interval: float) -> Spread:
+    stores.clear()
+    seconds, parts = [], []
+    with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance:
+        for count in range(1, events + 1):
+            put_at = time.time()
+            readable_at = stores.wait_for(stores.put(GAME[:count]))
+            seconds.append(readable_at - put_at)
+            parts.append(_parts(instance, put_at, readable_at))
+            time.sleep(max(0.0, put_at + interval - time.time()))
+    report.parts(parts)
+    return Spread.of(seconds)
+
+
+def _parts(instance: DagsterInstance, put_at: float, readable_at: float) -> list[float]:
+    """The seconds of each of `PARTS`, from what the run left on record."""
+    (record,) = instance.get_run_records(RunsFilter(job_name="live_boxscore"), limit=1)
+    ends = [record.create_timestamp.timestamp()]
+    events = instance.all_logs(record.dagster_run.run_id)
+    for _, kind, step in PARTS[1:-1]:
+        ends.append(
+            next(
+                event.timestamp
+                for event in events
+                if event.dagster_event
+                and event.dagster_event.event_type_value == kind
+                and (event.step_key or "") == step
+            )
+        )
+    ends.append(readable_at)
+    return [end - start for start, end in zip([put_at, *ends], ends, strict=False)]
+
+
+def _whole_game(stores: Stores, services: EmbeddedServices, report: "Report", delay: float) -> None:
+    stores.clear()
+    time.sleep(SETTLE)
+    puts: list[tuple[str, float]] = []
+
+    class Recorded:
+        """The simulator's client; when it was asked to write what is noted."""
+
+        def put_object(self, **request: object) -> object:
+            put_at = time.time()
+            response = stores.s3.put_object(**request)
+            puts.append((response["ETag"].strip('"'), put_at))
+            return response
+
+    settings = load_settings().model_copy(update={"delay": delay})
+    simulator = threading.Thread(target=play, args=(Recorded(), settings), daemon=True)
+    simulator.start()
+    waited: list[float] = []
+    while simulator.is_alive() or len(waited) < len(puts):
+        current, now = stores.current_etag(), time.time()
+        known = [etag for etag, _ in puts]
+        if current in known:
+            # What is readable is the newest state of every PUT up to this one.
+            waited += [now - put_at for _, put_at in puts[len(waited) : known.index(current) + 1]]
+        time.sleep(0.01)
+    final_at = stores.wait_for_final_tables()
+    with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance:
+        runs = instance.get_runs_count(RunsFilter(job_name="live_boxscore"))
+    size = sum(file.stat().st_size for file in dagster_home(services.state_dir).rglob("*") if file.is_file())
+    report.game(delay, Spread.of(waited), final_at - puts[-1][1], size, runs)
+
+
+def _at_rest(services: EmbeddedServices, dagit: Dagit, report: "Report") -> None:
+    time.sleep(SETTLE)
+    groups = {server.name: server for server in (*services.servers, dagit)}
+    before = {name: _cpu(server) for name, server in groups.items()}
+    time.sleep(REST)
+    report.rest({name: (_cpu(server) - before[name], _memory(server)) for name, server in groups.items()})
+
+
+def _processes(server: Server) -> list[psutil.Process]:
+    return [psutil.Process(pid) for pid in processes_with_env(MARK, server.envvars[MARK])]
+
+
+def _cpu(server: Server) -> float:
+    return sum(sum(process.cpu_times()[:2]) for process in _processes(server))
+
+
+def _memory(server: Server) -> int:
+    return sum(process.memory_full_info().pss for process in _processes(server))
+
+
+def _stock(stores: Stores, services: EmbeddedServices, events: int) -> Spread:
+    stores.clear()
+    home = services.state_dir / "stock"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    (port,) = free_ports(0)
+    command = [executable("dagster"), "dev", "-h", LOOPBACK, "-p", str(port), "-m", "bench.stock", "-d", PROJECT_ROOT]
+    server = Server(
+        "stock",
+        command,
+        services.state_dir,
+        answers=lambda: True,
+        environ={**_without_spark_server(services), "DAGSTER_HOME": str(home), "PYTHONPATH": str(PROJECT_ROOT)},
+        timeout=120,
+        port=port,
+    )
+    try:
+        server.start()
+        server.wait_until_up()
+        time.sleep(2 * SETTLE)
+        # At any moment of the sensor's interval, and not always just after a look.
+        return Spread.of(_timed(stores, events, lambda: time.sleep(random.uniform(0, 30))))  # noqa: S311
+    finally:
+        server.end()
+
+
+def _script(stores: Stores, services: EmbeddedServices, events: int) -> Spread:
+    stores.clear()
+    environ = {**os.environ, **_without_spark_server(services), "PYTHONPATH": str(PROJECT_ROOT)}
+    environ.pop("SPARK_REMOTE", None)
+    command = [sys.executable, "-m", "bench.script"]
+
+    def refresh() -> None:
+        subprocess.run(command, env=environ, cwd=services.state_dir, check=True, stderr=subprocess.DEVNULL)
+
+    return Spread.of(_timed(stores, events, lambda: None, refresh))
+
+
+def _without_spark_server(services: EmbeddedServices) -> dict[str, str]:
+    return {**services.addresses, "LACROSSE_DEPLOYMENT": "services", "SPARK_REMOTE": ""}
+
+
+def _timed(
+    stores: Stores, events: int, pause: Callable[[], None], refresh: Callable[[], None] = lambda: None
+) -> list[float]:
+    seconds = []
+    for count in range(1, events + 1):
+        pause()
+        put_at = time.time()
+        etag = stores.put(GAME[:count])
+        refresh()
+        seconds.append(stores.wait_for(etag) - put_at)
+    return seconds
+
+
+class Report:
+    """The tables, as Markdown."""
+
+    def __init__(self) -> None:
+        self._lines: list[str] = []
+
+    def compare(self, ours: Spread, stock: Spread, script: Spread) -> None:
+        contenders = {
+            "this project (`make dev`)": ours,
+            "a PySpark script, started at each refresh": script,
+            "the same assets under stock Dagster": stock,
+        }
+        rows = [
+            (name, each.count, *(f"{value:.2f}" for value in each[:3]), f"{each.p50 / ours.p50:.1f}")
+            for name, each in contenders.items()
+        ]
+        table = _table(("seconds from PUT to readable document", "events", "p50", "p95", "worst", "p50 ÷ ours"), rows)
+        self._lines = [*table, "", *self._lines]
+
+    def parts(self, parts: list[list[float]]) -> None:
+        medians = [1000 * statistics.median(part) for part in zip(*parts, strict=True)]
+        rows = [(name, f"{median:.0f}") for (name, _, _), median in zip(PARTS, medians, strict=True)]
+        self._add(_table(("part of one event's way", "ms (median)"), rows))
+
+    def game(self, delay: float, waited: Spread, final: float, size: int, runs: int) -> None:
+        rows = [
+            (f"newest state readable after a PUT, {waited.count} PUTs: p50", f"{waited.p50:.2f} s"),
+            ("p95", f"{waited.p95:.2f} s"),
+            ("worst", f"{waited.worst:.2f} s"),
+            ("from the final PUT to both final tables", f"{final:.2f} s"),
+            (f"Dagster's storage after {runs} live runs", f"{size / 2**20:.1f} MiB"),
+            ("for each of them", f"{size / runs / 2**10:.0f} KiB"),
+        ]
+        self._add(_table((f"a whole game at `DELAY={delay:g}`", ""), rows))
+
+    def rest(self, cost: Mapping[str, tuple[float, int]]) -> None:
+        rows = [(name, f"{100 * cpu / REST:.1f} %", f"{pss / 2**20:.0f} MiB") for name, (cpu, pss) in cost.items()]
+        total = [sum(values) for values in zip(*cost.values(), strict=True)]
+        rows.append(("all", f"{100 * total[0] / REST:.1f} %", f"{total[1] / 2**20:.0f} MiB"))
+        self._add(_table((f"at rest, over {REST} s", "of one core", "memory (PSS)"), rows))
+
+    def write(self) -> None:
+        machine = (
+            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
+            f"{psutil.virtual_memory().total / 2**30:.0f} GiB, Python {platform.python_version()}"
+        )
+        head = [
+            "# Benchmark",
+            "",
+            f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine}. docs/performance.md says what it is.",
+            "",
+        ]
+        text = "\n".join([*head, *self._lines]).rstrip() + "\n"
+        click.echo(text)
+        REPORT.write_text(text)
+        _say(f"written to {REPORT.relative_to(Path.cwd()) if REPORT.is_relative_to(Path.cwd()) else REPORT}")
+
+    def _add(self, table: list[str]) -> None:
+        self._lines += [*table, ""]
+
+
+def _table(head: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> list[str]:
+    lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
+    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

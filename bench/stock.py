@@ -1,0 +1,43 @@
+"""The same assets under stock Dagster: its own sensor interval, executor, launcher and storage, Spark in the process.
+
+What one has by following Dagster's documentation: a sensor that compares the ETag with its cursor, and a job.
+"""
+
+from dagster import DefaultSensorStatus as Status
+from dagster import (
+    Definitions,
+    RunRequest,
+    SensorEvaluationContext,
+    SkipReason,
+    define_asset_job,
+    sensor,
+)
+
+from lacrosse_assets.assets.live import live_assets
+from lacrosse_assets.assets.sources import SOURCES
+from lacrosse_assets.checks import game_over
+from lacrosse_assets.definitions import build_resources
+from lacrosse_assets.jobs import LIVE_ASSETS
+from lacrosse_assets.resources.object_store import ObjectStore
+from lacrosse_assets.settings import load_settings
+
+live_boxscore = define_asset_job("live_boxscore", selection=LIVE_ASSETS)
+
+
+@sensor(job=live_boxscore, default_status=Status.RUNNING)
+def on_new_etag(context: SensorEvaluationContext, object_store: ObjectStore) -> RunRequest | SkipReason:
+    version = object_store.head()
+    if version is None or version.key == context.cursor:
+        return SkipReason("no change")
+    context.update_cursor(version.key)
+    return RunRequest(run_key=version.key)
+
+
+_settings = load_settings()
+defs = Definitions(
+    assets=[*SOURCES, *live_assets(_settings.home_team_id, _settings.away_team_id)],
+    asset_checks=[game_over],
+    jobs=[live_boxscore],
+    sensors=[on_new_etag],
+    resources=build_resources(_settings),
+)

@@ -1,0 +1,210 @@
+"""Runs that are forked from a warm process, as `dagster dev` starts, ends and watches them (warm_runs.py).
+
+A code location of these tests' own, because its jobs have to do what no job of the project does: hang, be killed, and
+tell where they run.
+"""
+
+import os
+import signal
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster_graphql import DagsterGraphQLClient
+
+from lacrosse_assets.embedded.processes import LOOPBACK, Server, free_ports
+from lacrosse_assets.embedded.services import executable
+
+PATIENCE = 60  # seconds; a stop for what hangs, not a measure of anything
+LOCATION = "jobs"
+JOBS = """
+import os, sys, time
+from dagster import Definitions, in_process_executor, job, op
+from lacrosse_assets import warm_runs
+
+ANSWER = "first"
+{enable}
+
+
+@op
+def tell(context):
+    context.log.info(f"pid {{os.getpid()}} parent {{os.getppid()}} answer {{ANSWER}}")
+    context.log.info(f"warm {{'lacrosse_assets.warm_libraries' in sys.modules}}")
+
+
+@op
+def hang():
+    time.sleep(600)
+
+
+@job(executor_def=in_process_executor)
+def telling():
+    tell()
+
+
+@job(executor_def=in_process_executor)
+def hanging():
+    hang()
+
+
+defs = Definitions(jobs=[telling, hanging])
+"""
+
+
+class Platform:
+    """Dagster as a person uses it: what is asked of Dagit, and what is on record."""
+
+    def __init__(self, home: Path, jobs: Path, port: int, instance: DagsterInstance) -> None:
+        self.jobs = jobs
+        self.client = DagsterGraphQLClient(LOOPBACK, port_number=port)
+        self._instance = instance
+        self._home = home
+
+    def start(self, job: str) -> str:
+        return self.client.submit_job_execution(
+            job, repository_location_name=LOCATION, repository_name="__repository__"
+        )
+
+    def run(self, job: str) -> dict[str, str]:
+        """Run it to its end; what its logs told, by word."""
+        run_id = self.start(job)
+        assert self.wait_for(run_id, DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE) == DagsterRunStatus.SUCCESS
+        words = " ".join(entry.user_message for entry in self._instance.all_logs(run_id) if not entry.is_dagster_event)
+        return dict(zip(words.split()[::2], words.split()[1::2], strict=True))
+
+    def pid(self, run_id: str) -> int:
+        """The process of a run whose steps have begun."""
+
+        def told() -> int | None:
+            events = [e.get_dagster_event() for e in self._instance.all_logs(run_id) if e.is_dagster_event]
+            started = [e for e in events if e.event_type_value == "STEP_START"]
+            pids = [e.engine_event_data.metadata for e in events if e.event_type_value == "ENGINE_EVENT"]
+            return next((int(str(each["pid"].value)) for each in pids if "pid" in each), None) if started else None
+
+        return int(eventually(told))
+
+    def wait_for(self, run_id: str, *statuses: DagsterRunStatus) -> DagsterRunStatus:
+        return DagsterRunStatus(eventually(lambda: (s := self._run(run_id).status) in statuses and s))
+
+    def why(self, run_id: str) -> str:
+        """All that was said of the run's failure."""
+        return " ".join(entry.message for entry in self._instance.all_logs(run_id))
+
+    def _run(self, run_id: str) -> DagsterRun:
+        run = self._instance.get_run_by_id(run_id)
+        assert run
+        return run
+
+
+def eventually(ask: Callable[[], Any]) -> Any:
+    """The first answer that is one."""
+    give_up = time.monotonic() + PATIENCE
+    while not (answer := ask()):
+        assert time.monotonic() < give_up, "it did not come"
+        time.sleep(0.1)
+    return answer
+
+
+@contextmanager
+def dagster_dev(folder: Path, enable: str) -> Iterator[Platform]:
+    """`dagster dev` on the jobs above."""
+    folder.mkdir(exist_ok=True)
+    home, jobs = folder / "home", folder / "jobs.py"
+    home.mkdir()
+    (home / "dagster.yaml").write_text(
+        "telemetry: {enabled: false}\n"
+        "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}\n"
+    )
+    jobs.write_text(JOBS.format(enable=enable))
+    (folder / "workspace.yaml").write_text(
+        f"load_from: [{{python_file: {{relative_path: jobs.py, location_name: {LOCATION}}}}}]"
+    )
+    (port,) = free_ports(0)
+    command = [executable("dagster"), "dev", "-h", LOOPBACK, "-p", str(port), "-w", str(folder / "workspace.yaml")]
+
+    def is_up() -> bool:
+        try:
+            DagsterGraphQLClient(LOOPBACK, port_number=port).reload_repository_location(LOCATION)
+        except Exception:
+            return False
+        return True
+
+    server = Server("dagster", command, folder, is_up, environ={"DAGSTER_HOME": str(home)}, timeout=120, port=port)
+    try:
+        server.start()
+        server.wait_until_up()
+        with DagsterInstance.from_config(str(home)) as instance:
+            yield Platform(home, jobs, port, instance)
+    finally:
+        server.end()
+
+
+@pytest.fixture(scope="module")
+def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
+    with dagster_dev(tmp_path_factory.mktemp("warm"), enable="warm_runs.enable()") as platform:
+        yield platform
+
+
+def forkserver_of(told: dict[str, str]) -> psutil.Process:
+    """The process that a run was forked from."""
+    parent = psutil.Process(int(told["parent"]))
+    assert "forkserver" in " ".join(parent.cmdline())
+    return parent
+
+
+def test_a_run_is_forked_from_a_process_with_the_libraries_in_it(warm: Platform) -> None:
+    first, second = warm.run("telling"), warm.run("telling")
+    assert first["warm"] == second["warm"] == "True"
+    assert first["pid"] != second["pid"]
+    assert forkserver_of(first) == forkserver_of(second)
+
+
+def test_nothing_is_held_over_the_fork(warm: Platform) -> None:
+    """No thread, no connection, and nothing of the project but the list of libraries."""
+    server = forkserver_of(warm.run("telling"))
+    assert server.num_threads() == 1
+    assert server.net_connections("inet") == []
+    assert server.children() == []
+    assert "jobs.py" not in " ".join(file.path for file in server.open_files())
+
+
+def test_cancelling_from_dagit_ends_the_process(warm: Platform) -> None:
+    run_id = warm.start("hanging")
+    pid = warm.pid(run_id)
+    warm.client.terminate_run(run_id)
+    assert warm.wait_for(run_id, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE) == DagsterRunStatus.CANCELED
+    eventually(lambda: not psutil.pid_exists(pid))
+
+
+def test_a_run_whose_process_is_killed_fails_at_once(warm: Platform) -> None:
+    run_id = warm.start("hanging")
+    os.kill(warm.pid(run_id), signal.SIGKILL)
+    assert warm.wait_for(run_id, DagsterRunStatus.FAILURE) == DagsterRunStatus.FAILURE
+    assert "crash" in warm.why(run_id) or "terminated" in warm.why(run_id) or "exited" in warm.why(run_id)
+
+
+def test_new_code_is_what_the_next_run_runs(warm: Platform) -> None:
+    assert warm.run("telling")["answer"] == "first"
+    warm.jobs.write_text(warm.jobs.read_text().replace('"first"', '"second"'))
+    warm.client.reload_repository_location(LOCATION)
+    told = warm.run("telling")
+    assert told["answer"] == "second"
+    assert told["warm"] == "True"
+
+
+def test_runs_go_on_when_the_warm_process_was_killed(warm: Platform) -> None:
+    before = forkserver_of(warm.run("telling"))
+    before.kill()
+    eventually(lambda: not before.is_running() or before.status() == psutil.STATUS_ZOMBIE)
+    assert forkserver_of(warm.run("telling")) != before
+
+
+def test_the_setting_switches_back_to_dagsters_own_way(tmp_path: Path) -> None:
+    with dagster_dev(tmp_path, enable="") as platform:
+        told = platform.run("telling")
+    assert told["warm"] == "False"
