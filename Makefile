@@ -13,7 +13,7 @@ PYTHON_OK := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(PYTHON_OK)' 2>/dev/null && echo $(name))))
 
-.PHONY: help install game dev services env test test-services lint clean python odbc java
+.PHONY: help install game dev services env test test-services bench lint clean python odbc java
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -41,6 +41,9 @@ test: java odbc ## Run the whole test suite
 
 test-services: java odbc ## Run the tests of the stores against those that the environment names
 	@$(BIN)/python -m pytest -m services
+
+bench: java $(STAMP) ## Measure the way from a goal to its box score, beside stock Dagster and a script; half an hour
+	@$(BIN)/python -m bench
 
 lint: $(STAMP) ## Check style and types
 	@$(BIN)/ruff check .

@@ -53,7 +53,7 @@ class Spread(NamedTuple):
     p50: float
     p95: float
     worst: float
-    count: int
+    events: int
 
     @classmethod
     def of(cls, seconds: list[float]) -> "Spread":
@@ -255,7 +255,7 @@ class Report:
             "the same assets under stock Dagster": stock,
         }
         rows = [
-            (name, each.count, *(f"{value:.2f}" for value in each[:3]), f"{each.p50 / ours.p50:.1f}")
+            (name, each.events, *(f"{value:.2f}" for value in each[:3]), f"{each.p50 / ours.p50:.1f}")
             for name, each in contenders.items()
         ]
         table = _table(("seconds from PUT to readable document", "events", "p50", "p95", "worst", "p50 ÷ ours"), rows)
@@ -268,7 +268,7 @@ class Report:
 
     def game(self, delay: float, waited: Spread, final: float, size: int, runs: int) -> None:
         rows = [
-            (f"newest state readable after a PUT, {waited.count} PUTs: p50", f"{waited.p50:.2f} s"),
+            (f"newest state readable after a PUT, {waited.events} PUTs: p50", f"{waited.p50:.2f} s"),
             ("p95", f"{waited.p95:.2f} s"),
             ("worst", f"{waited.worst:.2f} s"),
             ("from the final PUT to both final tables", f"{final:.2f} s"),

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 import click
 
 from lacrosse_assets.embedded.dagster_dev import Dagit
-from lacrosse_assets.embedded.processes import signals_end_the_process
+from lacrosse_assets.embedded.processes import Server, signals_end_the_process
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
 from lacrosse_assets.settings import embedded_settings
 
@@ -72,11 +72,20 @@ def _environment() -> Iterator[tuple[EmbeddedServices, Dagit]]:
     _say("Starting the services and Dagster ...")
     with embedded_services(embedded_settings(), _say) as up:
         dagit = Dagit(up.state_dir, _say)
+        warm_up = Server(
+            "warm_spark",
+            [sys.executable, "-m", "lacrosse_assets.warm_spark"],
+            up.state_dir,
+            answers=lambda: True,
+            environ={"LACROSSE_DEPLOYMENT": "embedded", "LACROSSE_STATE_DIR": str(up.state_dir)},
+        )
         try:
+            warm_up.start()
             dagit.start()
             dagit.wait_until_up()
             yield up, dagit
         finally:
+            warm_up.end()
             dagit.end()
 
 
