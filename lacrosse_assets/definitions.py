@@ -21,6 +21,7 @@ from lacrosse_assets.resources.mock import CannedObjectStore, InMemoryDocumentSt
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.spark import spark_sessions
+from lacrosse_assets.retention import daily_retention, forget_old_runs
 from lacrosse_assets.sensors import LOOKING_SECONDS, gamestream_sensor
 from lacrosse_assets.settings import Settings, load_settings
 
@@ -61,7 +62,8 @@ def build_definitions(
     return Definitions(
         assets=[*SOURCES, *live_assets(settings.home_team_id, settings.away_team_id), final_tables],
         asset_checks=[game_over],
-        jobs=[live_boxscore, finish_game],
+        jobs=[live_boxscore, finish_game, forget_old_runs],
+        schedules=[daily_retention],
         sensors=[gamestream_sensor(looking_seconds)],
         resources={**build_resources(settings), **overrides},
         executor=in_process_executor,

@@ -1,8 +1,8 @@
 """Warm up the Spark Connect server: `python -m lacrosse_assets.warm_spark`.
 
-A JVM that has just started loads and compiles what it runs: its first box score takes five seconds, its tenth a fifth of
-that. So before the game the mock deployment's canned one is computed on it, all assets, a few times over. Nothing is
-written outside this process.
+A JVM that has just started loads and compiles what it runs: its first box score takes five seconds, its tenth a fifth
+of that. So before the game the mock deployment's canned one is computed on it, all assets, a few times over. Nothing
+is written outside this process.
 """
 
 import os

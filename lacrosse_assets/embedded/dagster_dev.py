@@ -30,7 +30,7 @@ class Dagit(Server):
     def __init__(self, state_dir: Path, say: Callable[[str], None]) -> None:
         home = dagster_home(state_dir)
         home.mkdir(parents=True, exist_ok=True)
-        (home / "dagster.yaml").write_text((PROJECT_ROOT / "dagster.yaml").read_text() + _storage(home))
+        (home / "dagster.yaml").write_text(dagster_yaml(home))
         port = choose_port("Dagit", DAGIT_PORT, say)
         self.url = f"http://{LOOPBACK}:{port}"
         workspace = PROJECT_ROOT / "workspace.yaml"
@@ -66,14 +66,14 @@ class Dagit(Server):
         return bool(location["loadStatus"] == "LOADED")
 
 
-def _storage(home: Path) -> str:
-    """Where Dagster keeps its runs and events: what this deployment adds to dagster.yaml."""
-    custom = {
+def dagster_yaml(home: Path) -> str:
+    """The instance's settings: the project's, and where this deployment keeps its runs and events."""
+    storage = {
         "module": KeptSqliteStorage.__module__,
         "class": KeptSqliteStorage.__name__,
         "config": {"base_dir": str(home)},
     }
-    return "\n" + yaml.safe_dump({"storage": {"custom": custom}})
+    return f"{(PROJECT_ROOT / 'dagster.yaml').read_text()}\n{yaml.safe_dump({'storage': {'custom': storage}})}"
 
 
 def _fail_orphaned_runs(home: Path) -> None:

@@ -9,6 +9,7 @@ from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
@@ -57,6 +58,15 @@ class _EventLog(SqliteEventLogStorage):
                 self._initialized_dbs.add(shard)
             with self._engines[shard].begin() as connection:
                 yield connection
+
+    def delete_events(self, run_id: str) -> None:
+        super().delete_events(run_id)
+        with self._db_lock:
+            if engine := self._engines.pop(run_id, None):
+                engine.dispose()
+            self._initialized_dbs.discard(run_id)
+            # Of which the stock storage leaves the empty tables, a hundred kilobytes for each run.
+            Path(self.path_for_shard(run_id)).unlink(missing_ok=True)
 
     def dispose(self) -> None:
         super().dispose()

@@ -178,6 +178,8 @@ def _spark_connect(state_dir: Path, port: int) -> Server:
         "spark.driver.host": LOOPBACK,
         "spark.local.dir": folder / "scratch",
         "spark.log.level": "WARN",
+        # An expression does not note where in the code it stands: a walk up the stack (and for IPython) each time.
+        "spark.python.sql.dataFrameDebugging.enabled": "false",
         "spark.sql.shuffle.partitions": 1,  # a game is a few hundred rows
         "spark.sql.warehouse.dir": folder / "warehouse",
         "spark.ui.enabled": "false",

@@ -21,14 +21,14 @@ SMALL_FRAMES = {
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.session.timeZone": "UTC",
-    # An expression does not note where in the code it stands, which walks the stack (and looks for IPython) each time.
-    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 IN_THE_PROCESS = {
     "spark.master": "local[2]",
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
+    # An expression does not note where in the code it stands: a walk up the stack (and for IPython) each time.
+    "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 
 
