@@ -1,7 +1,9 @@
 """The sensor (CONTRACT.md, section 5): first the decision, which is pure; then its thin shell on a Dagster instance."""
 
+import threading
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
+from typing import Any
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, RunRequest
@@ -219,6 +221,49 @@ def test_it_looks_by_a_head_and_never_downloads(world: World) -> None:
 
     assert isinstance(world.tick(object_store=world.object_store(s3=recording_s3(asked))), RunRequest)
     assert asked == ["HeadObject"]
+
+
+def test_a_change_is_seen_while_it_looks(world: World) -> None:
+    world.put(*OPENING)
+    world.tick_and_run()
+    producer = threading.Timer(1.5, world.put, MIDDLE)
+    producer.start()
+    assert isinstance(world.tick(looking_seconds=60), RunRequest)
+    producer.join()
+
+
+def test_a_run_is_asked_for_as_soon_as_the_one_under_way_ends(world: World) -> None:
+    world.put(*OPENING)
+    run_id = world.tick_and_run().run_id
+    job = world.definitions().resolve_job_def("live_boxscore")
+    under_way = world.instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)
+    assert under_way.run_id != run_id
+    world.put(*MIDDLE)
+    end = threading.Timer(1.5, world.instance.report_run_failed, (under_way,))
+    end.start()
+    assert isinstance(world.tick(looking_seconds=60), RunRequest)
+    end.join()
+
+
+def test_while_nothing_changes_it_looks_at_the_stream_and_seldom_at_the_records(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(*OPENING)
+    world.tick_and_run()
+    heads: list[str] = []
+    reads: list[object] = []
+    read = sensors._world
+
+    def counted(*seen: Any) -> sensors.World:
+        reads.append(seen)
+        return read(*seen)
+
+    monkeypatch.setattr(sensors, "_world", counted)
+    store = world.object_store(s3=recording_s3(heads))
+    assert "waiting for the next event" in str(world.tick(looking_seconds=4, object_store=store))
+    assert set(heads) == {"HeadObject"}
+    assert 2 <= len(reads) <= 6
+    assert len(heads) > 2 * len(reads)
 
 
 def test_an_etag_is_done_when_its_run_succeeded_and_not_when_it_was_launched(world: World) -> None:

@@ -238,15 +238,19 @@ class World:
 
     # What a person, or the daemon, does.
 
-    def definitions(self, **overrides: object) -> Definitions:
-        """The definitions for these stores, with resources of the test's own in the place of some."""
+    def definitions(self, looking_seconds: float = 0, **overrides: Any) -> Definitions:
+        """The definitions for these stores, with resources of the test's own in the place of some.
+
+        `looking_seconds`: how long the sensor goes on looking; here it looks once.
+        """
         from lacrosse_assets.definitions import build_definitions
         from lacrosse_assets.settings import load_settings
 
         documents = MongoDocumentStore(uri=EnvVar("MONGODB_URI"), database=self.mongo_database)
-        return build_definitions(load_settings(), looking_seconds=0, **{"documents": documents, **overrides})
+        settings = load_settings()
+        return build_definitions(settings, looking_seconds=looking_seconds, **{"documents": documents, **overrides})
 
-    def materialize(self, *assets: str, checks: bool = True, **overrides: object) -> Run:
+    def materialize(self, *assets: str, checks: bool = True, **overrides: Any) -> Run:
         """'Materialize selected' in Dagit, 'materialize all' without a name.
 
         `checks=False`: without every check that Dagster lets one leave out, `game_over` before all. (Those that come
@@ -264,15 +268,15 @@ class World:
             everything.execute_in_process(instance=self.instance, asset_selection=keys, raise_on_error=False)
         )
 
-    def launch(self, request: RunRequest, **overrides: object) -> Run:
+    def launch(self, request: RunRequest, **overrides: Any) -> Run:
         """The run that the sensor asked for, as the daemon launches it."""
         assert request.job_name
         job = self.definitions(**overrides).resolve_job_def(request.job_name)
         return self._told(job.execute_in_process(instance=self.instance, tags=request.tags, raise_on_error=False))
 
-    def tick(self, **overrides: object) -> RunRequest | str:
+    def tick(self, looking_seconds: float = 0, **overrides: Any) -> RunRequest | str:
         """One evaluation of the sensor, made anew: the one run it asks for, or the reason why it asks for none."""
-        definitions = self.definitions(**overrides)
+        definitions = self.definitions(looking_seconds, **overrides)
         sensor = definitions.resolve_sensor_def("gamestream_sensor")
         with build_sensor_context(self.instance, definitions=definitions, resources=definitions.resources) as context:
             verdict = sensor.evaluate_tick(context)
@@ -282,7 +286,7 @@ class World:
         (request,) = verdict.run_requests
         return request
 
-    def tick_and_run(self, **overrides: object) -> Run:
+    def tick_and_run(self, **overrides: Any) -> Run:
         """A tick that has to ask for a run, and that run."""
         request = self.tick(**overrides)
         assert isinstance(request, RunRequest), request
