@@ -5,16 +5,22 @@ not the truth about today's stream. So the check shows, and stops a run that goe
 tables themselves take their document through `current_final` (`assets/final.py`).
 """
 
+from datetime import UTC, datetime, timedelta
+
 from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, AssetKey, asset_check
 
 from lacrosse_assets.assets.common import RETRIES
 from lacrosse_assets.assets.final import FINAL_TABLES, current_final
-from lacrosse_assets.assets.live import stream_metadata
+from lacrosse_assets.assets.live import stream_metadata, version_metadata
 from lacrosse_assets.game.boxscore import score_line
 from lacrosse_assets.resources.documents import DocumentStore
 from lacrosse_assets.resources.object_store import ObjectStore
 
 GAME_OVER = "game_over"
+IS_FRESH = "is_fresh"
+
+# A box score takes a second or two. One that is this far behind the stream is not on its way any more.
+STALE = timedelta(seconds=30)
 
 
 @asset_check(
@@ -45,5 +51,28 @@ def game_over(
             "clock": box["timestamp"],
             "event": box["_id"],
             **stream_metadata(box),
+        },
+    )
+
+
+@asset_check(
+    name=IS_FRESH,
+    asset=AssetKey("boxscore_doc"),
+    retry_policy=RETRIES,
+    description="The box score is that of the stream as it is now, or of half a minute ago at most. "
+    "gamestream_sensor reports it when no run gets that far.",
+)
+def is_fresh(documents: DocumentStore, object_store: ObjectStore) -> AssetCheckResult:
+    box, version = documents.current(), object_store.head()
+    if version is None or (box and box["stream"]["etag"] == version.etag):
+        return AssetCheckResult(passed=True, description="the box score is that of the stream as it is now")
+    behind = datetime.now(UTC) - version.last_modified
+    return AssetCheckResult(
+        passed=behind < STALE,
+        severity=AssetCheckSeverity.WARN,
+        description=f"the stream has been newer than the box score for {behind.total_seconds():.0f} s",
+        metadata={
+            "seconds_behind": behind.total_seconds(),
+            **version_metadata(version.etag, version.last_modified),
         },
     )

@@ -13,7 +13,7 @@ from lacrosse_assets import warm_runs
 from lacrosse_assets.assets.final import final_tables
 from lacrosse_assets.assets.live import FRAMES, live_assets
 from lacrosse_assets.assets.sources import SOURCES
-from lacrosse_assets.checks import game_over
+from lacrosse_assets.checks import game_over, is_fresh
 from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.frames import ParquetFramesFactory
@@ -61,7 +61,7 @@ def build_definitions(
     """All definitions, with the resources of the deployment, or those given by name in their place."""
     return Definitions(
         assets=[*SOURCES, *live_assets(settings.home_team_id, settings.away_team_id), final_tables],
-        asset_checks=[game_over],
+        asset_checks=[game_over, is_fresh],
         jobs=[live_boxscore, finish_game, forget_old_runs],
         schedules=[daily_retention],
         sensors=[gamestream_sensor(looking_seconds)],

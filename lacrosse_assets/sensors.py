@@ -13,9 +13,10 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
 from dagster import (
+    AssetCheckEvaluation,
     AssetCheckKey,
+    AssetCheckSeverity,
     AssetKey,
-    DagsterEventType,
     DagsterInstance,
     DagsterRunStatus,
     DefaultSensorStatus,
@@ -25,12 +26,14 @@ from dagster import (
     RunsFilter,
     SensorDefinition,
     SensorEvaluationContext,
-    SkipReason,
+    SensorResult,
     sensor,
 )
+from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
 from lacrosse_assets.assets.final import FINAL_TABLES
-from lacrosse_assets.checks import GAME_OVER
+from lacrosse_assets.assets.live import version_metadata
+from lacrosse_assets.checks import GAME_OVER, IS_FRESH, STALE
 from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
@@ -100,6 +103,16 @@ class World(NamedTuple):
     over: str | None
     tables: frozenset[str | None]
 
+    def done(self) -> bool:
+        """Whether the box score is that of the stream as it is."""
+        last_success = next((run for run in self.live_runs if run.status == DagsterRunStatus.SUCCESS), None)
+        return bool(self.version and last_success and self.version.key in last_success.versions)
+
+    def behind(self, now: datetime) -> timedelta:
+        """How long the stream has been newer than the box score."""
+        waiting = self.version and self.version.size and not self.done()
+        return now - self.version.last_modified if self.version and waiting else timedelta(0)
+
     def busy(self, now: datetime) -> Run | None:
         """The run that is under way, if one is."""
         return next((run for run in (*self.live_runs, *self.final_runs) if run.under_way(now)), None)
@@ -123,8 +136,7 @@ def decide(world: World, now: datetime) -> Ask | str:
         return f"run {run.name} is under way: waiting for its end, then the newest stream is taken"
 
     version = world.version.key
-    last_success = next((run for run in world.live_runs if run.status == DagsterRunStatus.SUCCESS), None)
-    if last_success is None or version not in last_success.versions:
+    if not world.done():
         return _next_try(live_boxscore.name, version, world.live_runs, now)
     if world.over != version:
         return f"the box score is that of ETag {world.version.etag}: waiting for the next event"
@@ -171,12 +183,19 @@ def _world(instance: DagsterInstance, uri: str, version: StreamVersion | None) -
 
 
 def _over(instance: DagsterInstance) -> str | None:
-    record = instance.get_latest_asset_check_evaluation_record(AssetCheckKey(AssetKey("boxscore_doc"), GAME_OVER))
-    event = record.event.dagster_event if record and record.event else None
-    if event is None or event.event_type != DagsterEventType.ASSET_CHECK_EVALUATION:
-        return None
-    evaluation = event.asset_check_evaluation_data
-    return _version_key(evaluation.metadata) if evaluation.passed else None
+    last = _last_evaluation(instance, GAME_OVER)
+    return _version_key(last.metadata) if last and last.passed else None
+
+
+def _last_evaluation(instance: DagsterInstance, check: str) -> AssetCheckEvaluation | None:
+    # Not the latest record, which may be of a run that was to evaluate it and did not come to that.
+    history = instance.event_log_storage.get_asset_check_execution_history(
+        AssetCheckKey(AssetKey("boxscore_doc"), check),
+        limit=1,
+        status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
+    )
+    event = history[0].event.dagster_event if history and history[0].event else None
+    return event.asset_check_evaluation_data if event else None
 
 
 class _Made(NamedTuple):
@@ -227,36 +246,62 @@ def gamestream_sensor(looking_seconds: float = LOOKING_SECONDS) -> SensorDefinit
         default_status=DefaultSensorStatus.RUNNING,
         description="Watches the stream's ETag: a new box score at each change, final tables when the game is over.",
     )
-    def evaluate(context: SensorEvaluationContext, object_store: ObjectStore) -> RunRequest | SkipReason:
+    def evaluate(context: SensorEvaluationContext, object_store: ObjectStore) -> SensorResult:
         try:
-            verdict = _watch(context.instance, object_store, looking_seconds)
+            world, verdict = _watch(context.instance, object_store, looking_seconds)
         except StoreError as error:
-            return SkipReason(f"{error.description}; the next tick goes on from there")
-        return _request(verdict) if isinstance(verdict, Ask) else SkipReason(verdict)
+            return SensorResult(skip_reason=f"{error.description}; the next tick goes on from there")
+        stale = _staleness(context.instance, world, verdict)
+        if isinstance(verdict, Ask):
+            return SensorResult(run_requests=[_request(verdict)], asset_events=stale)
+        return SensorResult(skip_reason=verdict, asset_events=stale)
 
     return evaluate
 
 
-def _watch(instance: DagsterInstance, object_store: ObjectStore, seconds: float) -> Ask | str:
-    """Look until there is something to ask for, or the time is over; the last verdict.
+def _watch(instance: DagsterInstance, object_store: ObjectStore, seconds: float) -> tuple[World, Ask | str]:
+    """Look until there is something to ask for, or the time is over; the last world and verdict.
 
     While nothing changes, a look is a HEAD and no more; the records are read when the stream has changed, while a run
     is under way, and once a second for what else there may be (a person's doing, a run that has lost its process).
     """
     until = time.monotonic() + seconds
-    verdict: Ask | str = ""
-    seen, read_at, busy = None, 0.0, True
-    while True:
-        version = object_store.head()
-        if busy or version != seen or time.monotonic() - read_at >= RECORDS_EVERY_SECONDS:
-            world, now = _world(instance, object_store.uri, version), datetime.now(UTC)
-            verdict = decide(world, now)
-            if isinstance(verdict, Ask):
-                return verdict
-            seen, read_at, busy = version, time.monotonic(), world.busy(now) is not None
-        if time.monotonic() >= until:
-            return verdict
+
+    def look(version: StreamVersion | None) -> tuple[World, Ask | str, Run | None, float]:
+        world, now = _world(instance, object_store.uri, version), datetime.now(UTC)
+        return world, decide(world, now), world.busy(now), time.monotonic()
+
+    world, verdict, busy, read_at = look(object_store.head())
+    while not isinstance(verdict, Ask) and time.monotonic() < until:
         time.sleep(LOOK_EVERY_SECONDS)
+        version = object_store.head()
+        if busy or version != world.version or time.monotonic() - read_at >= RECORDS_EVERY_SECONDS:
+            world, verdict, busy, read_at = look(version)
+    return world, verdict
+
+
+def _staleness(instance: DagsterInstance, world: World, verdict: Ask | str) -> list[AssetCheckEvaluation]:
+    """The check `is_fresh`, failed, where no run has come to evaluate it for too long; once for each stream."""
+    behind = world.behind(datetime.now(UTC))
+    if world.version is None or behind < STALE:
+        return []
+    last = _last_evaluation(instance, IS_FRESH)
+    if last and not last.passed and _version_key(last.metadata) == world.version.key:
+        return []
+    why = verdict if isinstance(verdict, str) else f"try {verdict.nth_try} of {verdict.job} is asked for"
+    return [
+        AssetCheckEvaluation(
+            asset_key=AssetKey("boxscore_doc"),
+            check_name=IS_FRESH,
+            passed=False,
+            severity=AssetCheckSeverity.WARN,
+            description=f"the stream has been newer than the box score for {behind.total_seconds():.0f} s: {why}",
+            metadata={
+                "seconds_behind": behind.total_seconds(),
+                **version_metadata(world.version.etag, world.version.last_modified),
+            },
+        )
+    ]
 
 
 def _request(ask: Ask) -> RunRequest:

@@ -9,6 +9,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, RunRequest
 
 from lacrosse_assets import sensors
+from lacrosse_assets.checks import IS_FRESH
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets.sensors import PAUSE, TRIES, VERSION_TAG, Ask, Run, decide
@@ -178,6 +179,13 @@ class BrokenStore(S3ObjectStore):
         raise StoreError("object store", "here", "broken", allow_retries=False)
 
 
+class BrokenHead(S3ObjectStore):
+    """Fails at a HEAD, so that a run writes its document and then fails in the checks."""
+
+    def head(self) -> StreamVersion | None:
+        raise StoreError("object store", "here", "broken", allow_retries=False)
+
+
 def requested(verdict: RunRequest | str) -> RunRequest:
     assert isinstance(verdict, RunRequest), verdict
     return verdict
@@ -264,6 +272,41 @@ def test_while_nothing_changes_it_looks_at_the_stream_and_seldom_at_the_records(
     assert set(heads) == {"HeadObject"}
     assert 2 <= len(reads) <= 6
     assert len(heads) > 2 * len(reads)
+
+
+def test_a_box_score_that_does_not_come_is_told_stale_once_until_it_comes(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    world.put(*OPENING)
+    world.tick_and_run()
+    assert [told.passed for told in world.evaluations(IS_FRESH)] == [True]
+
+    world.put(*MIDDLE)
+    request = requested(world.tick())
+    assert len(world.evaluations(IS_FRESH)) == 1, "half a minute is given to it"
+    monkeypatch.setattr(sensors, "STALE", timedelta(0))
+    for _ in range(2):
+        assert not world.launch(request, object_store=world.object_store(BrokenStore)).success
+        world.tick()
+    stale, _ = world.evaluations(IS_FRESH)
+    assert not stale.passed
+    assert str(stale.description).startswith("the stream has been newer than the box score for")
+    assert str(stale.description).endswith("try 2 of live_boxscore is asked for")
+
+    assert world.launch(request).success
+    assert [told.passed for told in world.evaluations(IS_FRESH)] == [True, False, True]
+
+
+def test_a_hundred_failures_are_a_line_each_and_no_storm_of_runs(world: World) -> None:
+    world.put(*OPENING)
+    request = requested(world.tick())
+    job = world.definitions().resolve_job_def(LIVE)
+    for _ in range(100):
+        run = world.instance.create_run_for_job(job, tags=request.tags, status=DagsterRunStatus.STARTED)
+        world.instance.report_run_failed(run)
+    told = {str(world.tick()) for _ in range(5)}
+    assert all(f"{TRIES} in a row have failed, so this takes a person" in line for line in told)
+    assert all("\n" not in line and len(line) < 250 for line in told)
 
 
 def test_an_etag_is_done_when_its_run_succeeded_and_not_when_it_was_launched(world: World) -> None:
@@ -366,6 +409,14 @@ def test_tables_built_by_hand_are_not_built_again(world: World) -> None:
     assert world.materialize(*FINAL).success
 
     assert "waiting for a new game" in str(world.tick())
+
+
+def test_a_run_that_fails_before_the_check_does_not_take_its_last_result_away(world: World) -> None:
+    world.put(*ENDED)
+    live = requested(world.tick())
+    assert world.launch(live).success
+    assert not world.materialize("boxscore_doc", object_store=world.object_store(BrokenHead)).success
+    assert requested(world.tick()).job_name == FINISH
 
 
 def test_nothing_is_lost_over_a_restart(world: World, tmp_path: Path) -> None:

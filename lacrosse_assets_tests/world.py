@@ -25,7 +25,9 @@ import boto3
 import pytest
 from dagster import (
     AssetCheckEvaluation,
+    AssetCheckKey,
     AssetKey,
+    DagsterEventType,
     DagsterInstance,
     Definitions,
     EnvVar,
@@ -280,11 +282,24 @@ class World:
         sensor = definitions.resolve_sensor_def("gamestream_sensor")
         with build_sensor_context(self.instance, definitions=definitions, resources=definitions.resources) as context:
             verdict = sensor.evaluate_tick(context)
+        for event in verdict.asset_events:
+            self.instance.report_runless_asset_event(event)
         if not verdict.run_requests:
             assert verdict.skip_message, "a tick that asks for nothing has to say why"
             return verdict.skip_message
         (request,) = verdict.run_requests
         return request
+
+    def evaluations(self, check: str) -> list[AssetCheckEvaluation]:
+        """All results of a check of `boxscore_doc` on record, newest first."""
+        key = AssetCheckKey(AssetKey("boxscore_doc"), check)
+        records = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
+        events = [record.event.get_dagster_event() for record in records if record.event]
+        return [
+            event.asset_check_evaluation_data
+            for event in events
+            if event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION
+        ]
 
     def tick_and_run(self, **overrides: Any) -> Run:
         """A tick that has to ask for a run, and that run."""
