@@ -121,7 +121,7 @@ def plot(game: Sequence[Document]) -> Plot:
     """
     length = max(GAME, *(seconds(document["timestamp"]) for document in game))
     highest = max(4, *(document[side]["score"] for document in game for side in SIDES))
-    step = next(step for step in (1, 2, 5, 10, 20, 50, highest) if highest <= 5 * step)
+    step = next(step for step in (1, 2, 5, 10, 20, 50, highest) if highest <= 6 * step)
     top = -(-highest // step) * step
 
     def x(document: Document) -> float:
