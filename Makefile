@@ -23,7 +23,7 @@ install: $(STAMP) ## Install everything into .venv
 game: java $(STAMP) ## Play one game, with the score live in the terminal, to the final tables
 	@$(BIN)/lacrosse game
 
-dev: java $(STAMP) ## Start the services and Dagster, with Dagit in the browser, until Ctrl-C
+dev: java $(STAMP) ## Start the services, Dagster and the box score page, until Ctrl-C
 	@$(BIN)/lacrosse dev
 
 services: java $(STAMP) ## Start the services alone, until Ctrl-C

@@ -74,7 +74,7 @@ async def watch(boxscores: Boxscores, show: Callable[[Reading], None]) -> None:
                 version = None
                 if not reading.lost:
                     words = str(error).partition(", Timeout:")[0]  # the rest of pymongo's is for its developers
-                    log.warning("The box scores cannot be read, and are tried again: %s: %s", type(error).__name__, words)
+                    log.warning("The box scores cannot be read; trying again: %s: %s", type(error).__name__, words)
                     reading = replace(reading, lost=True)
                     show(reading)
             await asyncio.sleep(LOOK_AT_MOST_EVERY)
@@ -84,13 +84,13 @@ async def watch(boxscores: Boxscores, show: Callable[[Reading], None]) -> None:
 
 
 async def _version(boxscores: Boxscores) -> list[Document]:
-    """What differs between two states of the collection: a new document, one rewritten, or, at a replay, removed ones."""
+    """What differs between two states of the collection: documents that are new, rewritten, or gone at a replay."""
     summary = {"latest": {"$max": "$_id"}, "written": {"$max": "$stream.fetched_at"}, "count": {"$sum": 1}}
     return await (await boxscores.aggregate([{"$group": {"_id": None, **summary}}])).to_list()
 
 
 async def _listen(boxscores: Boxscores, changed: asyncio.Event) -> None:
-    """Set `changed` at every write, where the server has change streams: replica sets have, a standalone one has not."""
+    """Set `changed` at every write, where the server has change streams: a replica set has, a standalone has not."""
     while True:
         with suppress(PyMongoError):
             async with await boxscores.watch([{"$project": {"_id": 1}}]) as changes:
