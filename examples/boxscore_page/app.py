@@ -5,12 +5,13 @@ import hashlib
 import json
 import os
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import anyio
 from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from pymongo import AsyncMongoClient
 from pymongo.errors import PyMongoError
@@ -25,11 +26,12 @@ from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .game import plays, plot, timeline
-from .watcher import Latest, Reading, watch
+from .watcher import Latest, Reading, listen, watch
 
 HERE = Path(__file__).parent
 ALIVE_EVERY = 10  # seconds between two signs of life to a visitor; page.js waits for three
 GONE_AFTER = 20  # seconds that a visitor may take to accept an event
+GRACE = 2  # seconds for the last words to a visitor when the server ends
 # Nothing but our own files, and no script or style within the page: a name that looks like one stays a name.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
@@ -94,6 +96,8 @@ async def events(request: Request) -> Response:
         ping=ALIVE_EVERY,
         ping_message_factory=lambda: ServerSentEvent(event="alive", data=""),
         send_timeout=GONE_AFTER,
+        shutdown_event=request.state.ending,
+        shutdown_grace_period=GRACE,
     )
 
 
@@ -157,15 +161,14 @@ def create_app() -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
-        latest = Latest(view(Reading()))
+        boxscores = client["sidearm"]["boxscores"]
+        latest, changed, ending = Latest(view(Reading())), asyncio.Event(), anyio.Event()
+        watcher = asyncio.create_task(watch(boxscores, changed, lambda reading: latest.set(view(reading))))
+        tasks = watcher, asyncio.create_task(listen(boxscores, changed)), asyncio.create_task(_end(latest, ending))
         async with client:
-            watcher = asyncio.create_task(
-                watch(client["sidearm"]["boxscores"], lambda reading: latest.set(view(reading)))
-            )
-            yield {"latest": latest, "watcher": watcher}
-            watcher.cancel()
-            with suppress(asyncio.CancelledError):
-                await watcher
+            yield {"latest": latest, "watcher": watcher, "ending": ending}
+            for task in tasks:
+                task.cancel()
 
     return Starlette(
         routes=[
@@ -178,6 +181,12 @@ def create_app() -> Starlette:
         middleware=[Middleware(WithHeaders)],
         lifespan=lifespan,
     )
+
+
+async def _end(latest: Latest[View], ending: anyio.Event) -> None:
+    """Let the visitors go when the first of their streams hears that the server is about to end."""
+    await ending.wait()
+    latest.end()
 
 
 def _client(uri: str) -> AsyncMongoClient[dict[str, Any]]:

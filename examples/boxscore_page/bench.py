@@ -9,7 +9,7 @@ import random
 import tempfile
 import time
 from collections.abc import Iterator, Mapping
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import quantiles
@@ -25,7 +25,7 @@ from lacrosse_assets.embedded.services import ANY_PORT, document_store
 # With change streams, as a replica set has them, and without, as a standalone server.
 SERVERS: Mapping[str, tuple[str, ...]] = {"change stream": (), "polling": ("--standalone",)}
 PLAYERS = 10  # a team
-GONE = 60  # seconds after which a visitor who has heard nothing counts as lost
+GONE = 60  # seconds after the last document until a viewer who has not had it is given up
 
 
 def main() -> None:
@@ -35,17 +35,21 @@ def main() -> None:
     parser.add_argument("--pace", type=float, default=0.5, help="seconds between two of them")
     options = parser.parse_args()
     print(f"{options.viewers} viewers, {options.events} documents, one every {options.pace} s; milliseconds\n")
-    print(f"{'':16}{'p50':>8}{'p95':>8}{'worst':>8}{'lost':>8}")
+    print(f"{'':16}{'p50':>8}{'p95':>8}{'worst':>8}{'missed':>8}")
     for name, how in SERVERS.items():
-        delays = measure(how, options.viewers, options.events, options.pace)
-        lost = options.viewers * options.events - len(delays)
+        viewers = measure(how, options.viewers, options.events, options.pace)
+        delays = [delay for viewer in viewers for delay in viewer.values()]
+        missed = options.viewers * options.events - len(delays)
         centiles = quantiles(delays, n=100)
         cells = (1000 * seconds for seconds in (centiles[49], centiles[94], max(delays)))
-        print(f"{name:16}{''.join(f'{cell:8.0f}' for cell in cells)}{lost:8}", flush=True)
+        print(f"{name:16}{''.join(f'{cell:8.0f}' for cell in cells)}{missed:8}", flush=True)
 
 
-def measure(server: tuple[str, ...], viewers: int, events: int, pace: float) -> list[float]:
-    """The seconds from just before each write to each viewer's receipt of that document. Missed ones are not in it."""
+def measure(server: tuple[str, ...], viewers: int, events: int, pace: float) -> list[dict[int, float]]:
+    """For each viewer, by event: the seconds from just before the document's write to its receipt; missed ones are out.
+
+    `server` are options of the MongoDB stand-in, `events` how many documents are written, one every `pace` seconds.
+    """
     with ExitStack() as stack:
         state_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boxscore-bench-")))
         mongodb_port, page_port = free_ports(ANY_PORT, ANY_PORT)
@@ -59,18 +63,18 @@ def measure(server: tuple[str, ...], viewers: int, events: int, pace: float) -> 
         return asyncio.run(_play(uri, page.url, viewers, events, pace))
 
 
-async def _play(uri: str, url: str, viewers: int, events: int, pace: float) -> list[float]:
+async def _play(uri: str, url: str, viewers: int, events: int, pace: float) -> list[dict[int, float]]:
     written: dict[int, float] = {}
-    delays: list[float] = []
+    received: list[dict[int, float]] = [{} for _ in range(viewers)]
     connected = asyncio.Semaphore(0)
 
-    async def view(client: httpx.AsyncClient) -> None:
+    async def view(client: httpx.AsyncClient, delays: dict[int, float]) -> None:
         async with client.stream("GET", "events") as response:
             connected.release()
             async for line in response.aiter_lines():
                 if line.startswith("id: "):
                     event = int(line.removeprefix("id: "))
-                    delays.append(time.perf_counter() - written[event])
+                    delays[event] = time.perf_counter() - written[event]
                     if event == events - 1:
                         return
 
@@ -79,15 +83,17 @@ async def _play(uri: str, url: str, viewers: int, events: int, pace: float) -> l
         AsyncMongoClient[dict[str, Any]](uri) as mongodb,
         httpx.AsyncClient(base_url=url, limits=limits, timeout=GONE, trust_env=False) as client,
     ):
-        watching = [asyncio.create_task(view(client)) for _ in range(viewers)]
+        watching = [asyncio.create_task(view(client, delays)) for delays in received]
         for _ in watching:
             await connected.acquire()
         for document in game(events):
             written[document["_id"]] = time.perf_counter()
             await mongodb["sidearm"]["boxscores"].replace_one({"_id": document["_id"]}, document, upsert=True)
             await asyncio.sleep(pace)
-        await asyncio.gather(*watching)
-    return delays
+        with suppress(TimeoutError):
+            async with asyncio.timeout(GONE):
+                await asyncio.gather(*watching)
+    return received
 
 
 def game(events: int) -> Iterator[dict[str, Any]]:

@@ -36,60 +36,63 @@ class Latest(Generic[T]):
 
     def __init__(self, value: T) -> None:
         self.value = value
+        self._ended = False
         self._changed = asyncio.Event()
 
     def set(self, value: T) -> None:
         self.value = value
+        self._wake()
+
+    def end(self) -> None:
+        """There are no more values: whoever waits for one goes home."""
+        self._ended = True
+        self._wake()
+
+    def _wake(self) -> None:
         self._changed.set()
         self._changed = asyncio.Event()
 
     async def values(self) -> AsyncIterator[T]:
         """The value now, and then the newest one whenever it has changed."""
-        while True:
+        while not self._ended:
             changed = self._changed  # before the value is handed out: what changes meanwhile is not missed
             yield self.value
             await changed.wait()
 
 
-async def watch(boxscores: Boxscores, show: Callable[[Reading], None]) -> None:
-    """Call `show` with every new reading, for ever. Nothing ends it: neither MongoDB nor a document that is none."""
-    changed = asyncio.Event()
-    async with asyncio.TaskGroup() as tasks:
-        tasks.create_task(_listen(boxscores, changed))
-        reading, version = Reading(), None
-        while True:
-            woken = changed.is_set()
-            changed.clear()
-            try:
-                # Before the documents: what is written in between is a new version at the next look.
-                before, version = version, await _version(boxscores)
-                documents = reading.documents
-                if woken or version != before:
-                    documents = tuple(await boxscores.find(sort=[("_id", -1)]).to_list())
-                fresh = Reading(documents, datetime.now(UTC))
-                if reading.at is None or reading.lost or documents != reading.documents:
-                    show(fresh)
-                reading = fresh
-            except Exception as error:
-                version = None
-                if not reading.lost:
-                    words = str(error).partition(", Timeout:")[0]  # the rest of pymongo's is for its developers
-                    log.warning("The box scores cannot be read; trying again: %s: %s", type(error).__name__, words)
-                    reading = replace(reading, lost=True)
-                    show(reading)
-            await asyncio.sleep(LOOK_AT_MOST_EVERY)
-            with suppress(TimeoutError):
-                async with asyncio.timeout(LOOK_EVERY):
-                    await changed.wait()
+async def watch(boxscores: Boxscores, changed: asyncio.Event, show: Callable[[Reading], None]) -> None:
+    """Call `show` with every new reading, for ever: neither MongoDB nor a document that is no box score ends it.
+
+    It looks from time to time, and at once when `changed` is set.
+    """
+    reading, version = Reading(), None
+    while True:
+        woken = changed.is_set()
+        changed.clear()
+        try:
+            # Before the documents: what is written in between is a new version at the next look.
+            before, version = version, await _version(boxscores)
+            documents = reading.documents
+            if woken or version != before:
+                documents = tuple(await boxscores.find(sort=[("_id", -1)]).to_list())
+            fresh = Reading(documents, datetime.now(UTC))
+            if reading.at is None or reading.lost or documents != reading.documents:
+                show(fresh)
+            reading = fresh
+        except Exception as error:
+            version = None
+            if not reading.lost:
+                words = str(error).partition(", Timeout:")[0]  # the rest of pymongo's is for its developers
+                log.warning("The box scores cannot be read; trying again: %s: %s", type(error).__name__, words)
+                reading = replace(reading, lost=True)
+                show(reading)
+        await asyncio.sleep(LOOK_AT_MOST_EVERY)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(LOOK_EVERY):
+                await changed.wait()
 
 
-async def _version(boxscores: Boxscores) -> list[Document]:
-    """What differs between two states of the collection: documents that are new, rewritten, or gone at a replay."""
-    summary = {"latest": {"$max": "$_id"}, "written": {"$max": "$stream.fetched_at"}, "count": {"$sum": 1}}
-    return await (await boxscores.aggregate([{"$group": {"_id": None, **summary}}])).to_list()
-
-
-async def _listen(boxscores: Boxscores, changed: asyncio.Event) -> None:
+async def listen(boxscores: Boxscores, changed: asyncio.Event) -> None:
     """Set `changed` at every write, where the server has change streams: a replica set has, a standalone has not."""
     while True:
         with suppress(PyMongoError):
@@ -97,3 +100,9 @@ async def _listen(boxscores: Boxscores, changed: asyncio.Event) -> None:
                 async for _ in changes:
                     changed.set()
         await asyncio.sleep(LISTEN_AGAIN_AFTER)
+
+
+async def _version(boxscores: Boxscores) -> list[Document]:
+    """What differs between two states of the collection: documents that are new, rewritten, or gone at a replay."""
+    summary = {"latest": {"$max": "$_id"}, "written": {"$max": "$stream.fetched_at"}, "count": {"$sum": 1}}
+    return await (await boxscores.aggregate([{"$group": {"_id": None, **summary}}])).to_list()
