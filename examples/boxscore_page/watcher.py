@@ -104,5 +104,6 @@ async def listen(boxscores: Boxscores, changed: asyncio.Event) -> None:
 
 async def _version(boxscores: Boxscores) -> list[Document]:
     """What differs between two states of the collection: documents that are new, rewritten, or gone at a replay."""
-    summary = {"latest": {"$max": "$_id"}, "written": {"$max": "$stream.fetched_at"}, "count": {"$sum": 1}}
+    fetched_at = {"$convert": {"input": "$stream.fetched_at", "to": "long", "onError": 0, "onNull": 0}}
+    summary = {"latest": {"$max": "$_id"}, "documents": {"$sum": 1}, "fetched_at": {"$sum": fetched_at}}
     return await (await boxscores.aggregate([{"$group": {"_id": None, **summary}}])).to_list()

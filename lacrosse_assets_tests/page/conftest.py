@@ -14,7 +14,6 @@ from pymongo import MongoClient
 from lacrosse_assets.embedded.boxscore_page import BoxscorePage
 from lacrosse_assets.embedded.processes import LOOPBACK, free_ports
 from lacrosse_assets.embedded.services import ANY_PORT, document_store
-from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets_tests.game import plain
 from lacrosse_assets_tests.world import PLAYERS, TEAMS, Rows
 
@@ -40,16 +39,17 @@ class Scores:
 
     def __init__(self, uri: str) -> None:
         self.uri = uri
-        self._store = MongoDocumentStore(uri=uri)
         self._client = MongoClient[Document](uri)
+        self.collection = self._client["sidearm"]["boxscores"]
 
     def clear(self) -> None:
-        self._client["sidearm"]["boxscores"].delete_many({})
+        self.collection.delete_many({})
 
     def write(self, *lines: str, teams: Rows = TEAMS, players: Rows = PLAYERS) -> Document:
         """Write the box score of a stream of these lines, as a run does that has just fetched it."""
         document = self.document(lines, teams, players)
-        assert self._store.write(document)
+        self.collection.replace_one({"_id": document["_id"]}, document, upsert=True)
+        self.collection.delete_many({"_id": {"$gt": document["_id"]}})
         return document
 
     def play(self, *lines: str, **rows: Rows) -> None:

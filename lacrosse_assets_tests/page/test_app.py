@@ -8,12 +8,12 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import UTC, datetime
 from pathlib import Path
 from urllib.parse import urlsplit
 
 import httpx
 import pytest
-from pymongo import MongoClient
 
 from examples.boxscore_page import bench
 from examples.boxscore_page.watcher import Latest
@@ -141,9 +141,13 @@ def test_every_change_is_sent_to_who_listens(tmp_path: Path, options: tuple[str,
         # Something below is written anew, and the current document is the same.
         scores.play(*GAME[:3])
         next_with(events, "40:00")
-        with MongoClient[dict[str, object]](uri) as client:
-            client["sidearm"]["boxscores"].delete_one({"_id": 1})
+        below = scores.collection.find_one_and_delete({"_id": 1})
         next_with(events, "since 59:30")
+        scores.collection.insert_one(below or {})
+        assert "since 59:30" not in next_with(events, "40:00")
+        sam = {"home.players.0.name": "samuel", "stream.fetched_at": datetime.now(UTC)}
+        scores.collection.update_one({"_id": 0}, {"$set": sam})
+        next_with(events, "40:00")
         scores.close()
 
 
@@ -158,11 +162,10 @@ def test_a_document_that_is_no_box_score_does_not_end_the_page(http: httpx.Clien
     scores.write(*GAME[:3])
     with listening(http) as events:
         next_with(events, "40:00")
-        with MongoClient[dict[str, object]](scores.uri) as client:
-            client["sidearm"]["boxscores"].insert_one({"_id": 99, "hello": "<b>world"})
-            assert "40:00" in next_with(events, "cannot be read just now")
-            assert http.get("boxscore.json").json()["_id"] == 2
-            client["sidearm"]["boxscores"].delete_one({"_id": 99})
+        scores.collection.insert_one({"_id": 99, "hello": "<b>world"})
+        assert "40:00" in next_with(events, "cannot be read just now")
+        assert http.get("boxscore.json").json()["_id"] == 2
+        scores.collection.delete_one({"_id": 99})
         next_with(events, "40:00")
     assert http.get("healthz").json() == {"watching": True, "mongodb": "up", "event": 2}
 
