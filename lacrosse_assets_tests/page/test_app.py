@@ -145,7 +145,7 @@ def test_every_change_is_sent_to_who_listens(tmp_path: Path, options: tuple[str,
         next_with(events, "since 59:30")
         scores.collection.insert_one(below or {})
         assert "since 59:30" not in next_with(events, "40:00")
-        sam = {"home.players.0.name": "samuel", "stream.fetched_at": datetime.now(UTC)}
+        sam = {"home.players.0.name": "samuel", "stream.fetched_at": datetime(2020, 1, 1, tzinfo=UTC)}
         scores.collection.update_one({"_id": 0}, {"$set": sam})
         next_with(events, "40:00")
         scores.close()

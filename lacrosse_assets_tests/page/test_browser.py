@@ -13,7 +13,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, exp
 from pymongo.uri_parser import parse_uri
 
 from lacrosse_assets.embedded.boxscore_page import BoxscorePage
-from lacrosse_assets_tests.page.conftest import GAME, PATIENCE, Scores, page_on
+from lacrosse_assets_tests.page.conftest import GAME, PATIENCE, Scores, page_on, until
 from lacrosse_assets_tests.proxy import proxy_to
 from lacrosse_assets_tests.test_lost_connections import through
 from lacrosse_assets_tests.world import PLAYERS, TEAMS
@@ -227,6 +227,7 @@ def test_axe_would_find_something(tab: Page, page: BoxscorePage) -> None:
 
 def test_goals_are_announced_and_misses_are_not(tab: Page, page: BoxscorePage, scores: Scores) -> None:
     scores.play(*GAME[:1])
+    until(lambda: tab.request.get(f"{page.url}/healthz").json()["event"] == 0)  # which is no news then
     tab.goto(page.url)
     shows(tab, 1, 0)
     announcement = tab.locator("#announcement")
