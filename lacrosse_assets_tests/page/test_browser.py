@@ -221,7 +221,7 @@ def test_axe_finds_nothing(
 
 def test_axe_would_find_something(tab: Page, page: BoxscorePage) -> None:
     tab.goto(page.url)
-    tab.evaluate("document.querySelector('h1').insertAdjacentHTML('afterend', '<img src=\"static/icon.svg\">')")
+    tab.evaluate("document.querySelector('footer').insertAdjacentHTML('afterbegin', '<img src=\"static/icon.svg\">')")
     assert "image-alt" in [rule["id"] for rule in Axe().run(tab).response["violations"]]
 
 
