@@ -1,4 +1,4 @@
-# This project's images: `platform` (Dagster, the simulator), `spark` and `jupyter`; docker-compose.yaml runs them.
+# This project's images: `platform` (Dagster, the simulator), `spark`, `jupyter` and `page`; docker-compose.yaml runs them.
 # What changes least comes first: a change in the code rebuilds the last layers alone.
 
 FROM python:3.11-slim-bookworm AS requirements
@@ -6,7 +6,7 @@ WORKDIR /requirements
 COPY constraints.txt ./
 RUN pip install --no-cache-dir --constraint constraints.txt uv
 COPY setup.py ./
-RUN uv pip compile --quiet --constraint constraints.txt --extra compose --output-file platform.txt setup.py \
+RUN uv pip compile --quiet --constraint constraints.txt --extra compose --extra page --output-file platform.txt setup.py \
     && uv pip compile --quiet --constraint constraints.txt --extra jupyter --output-file jupyter.txt setup.py
 
 FROM python:3.11-slim-bookworm AS package
@@ -29,6 +29,12 @@ RUN apt-get update \
     && apt-get install --yes --no-install-recommends openjdk-17-jre-headless=17.* \
     && rm -rf /var/lib/apt/lists/*
 WORKDIR /home/lacrosse
+USER 1000
+
+# The box score page, which has nothing of the platform.
+FROM base AS page
+COPY examples/boxscore_page /app/examples/boxscore_page
+WORKDIR /app
 USER 1000
 
 # Microsoft's ODBC driver, which SQL Server wants.

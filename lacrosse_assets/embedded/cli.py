@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import click
 
+from lacrosse_assets.embedded.boxscore_page import BoxscorePage
 from lacrosse_assets.embedded.dagster_dev import Dagit
 from lacrosse_assets.embedded.processes import Server, signals_end_the_process
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
@@ -35,8 +36,8 @@ def services() -> None:
 
 @main.command()
 def dev() -> None:
-    """Start the services and Dagster; they stay up until Ctrl-C."""
-    with _unwinding(), _environment() as (up, dagit):
+    """Start the services, Dagster and the box score page; they stay up until Ctrl-C."""
+    with _unwinding(), _environment() as (up, dagit), _boxscore_page(up) as page:
         for name, value in up.addresses.items():
             _say(f"{name}={shlex.quote(value)}")
         # Not sys.argv's words but what can be pasted: this Python, whichever environment it is in.
@@ -45,12 +46,14 @@ def dev() -> None:
         setting = f"LACROSSE_STATE_DIR={shlex.quote(state)} " if state else ""
         _say(f"Logs are in {up.state_dir / 'logs'}")
         _say(f"Dagit is at {dagit.url}")
+        _say(f"The box score page is at {page.url}")
         _say("Up until Ctrl-C. To play a game, in another terminal:")
         _say(f"  {setting}{shlex.quote(python)} -m lacrosse_assets.gamestream")
 
         def check_alive() -> None:
             up.check_alive()
             dagit.check_alive()
+            page.check_alive()
 
         _watch(check_alive)
 
@@ -87,6 +90,17 @@ def _environment() -> Iterator[tuple[EmbeddedServices, Dagit]]:
         finally:
             warm_up.end()
             dagit.end()
+
+
+@contextmanager
+def _boxscore_page(up: EmbeddedServices) -> Iterator[BoxscorePage]:
+    page = BoxscorePage(up.state_dir, up.addresses["MONGODB_URI"], _say)
+    try:
+        page.start()
+        page.wait_until_up()
+        yield page
+    finally:
+        page.end()
 
 
 @contextmanager

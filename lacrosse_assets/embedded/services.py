@@ -71,7 +71,7 @@ def embedded_services(settings: Settings, say: Callable[[str], None] = click.ech
         )
         servers = (
             _object_store(state_dir, s3_port),
-            _document_store(state_dir, mongodb_port),
+            document_store(state_dir, mongodb_port),
             _spark_connect(state_dir, spark_port),
         )
         for server in servers:
@@ -153,7 +153,8 @@ def _admin_ports() -> tuple[int, int]:
     raise ServerError("no two free ports for the S3 server's own use were found on loopback")
 
 
-def _document_store(state_dir: Path, port: int) -> Server:
+def document_store(state_dir: Path, port: int, *options: str) -> Server:
+    """The document store's stand-in; `options` are more of the program's own."""
     # Under the GPL: only ever a process of its own, never imported.
     command = [
         executable("secantusd-py"),
@@ -161,6 +162,7 @@ def _document_store(state_dir: Path, port: int) -> Server:
         *("--port", str(port)),
         *("--storage-path", _folder(state_dir, "mongodb")),
         *("--cache-size", "128M"),
+        *options,
     ]
     return Server("mongodb", command, state_dir, lambda: _mongodb_answers(port), port=port)
 

@@ -1,0 +1,144 @@
+"""What the documents of a game tell together: who shot when, and how the score went. Plain Python, no web."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+SIDES = ("home", "away")
+GAME = 60 * 60  # seconds on the clock when a game begins
+
+Document = Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Shots:
+    """What one player did between two documents."""
+
+    side: str
+    player: Mapping[str, Any] | None  # None: somebody who is not on the roster, whose goals alone are known
+    shots: int
+    goals: int
+
+
+@dataclass(frozen=True)
+class Play:
+    """What happened from one document to the next: a shot, or several where there is no document in between."""
+
+    event: int
+    clock: str
+    since: str | None  # the clock before, where it was several
+    home: int  # the score after it
+    away: int
+    shots: tuple[Shots, ...]
+
+    @property
+    def goals(self) -> int:
+        return sum(shots.goals for shots in self.shots)
+
+
+def seconds(clock: str) -> int:
+    """The seconds that `mm:ss` leaves to play."""
+    minutes, rest = clock.split(":")
+    return int(minutes) * 60 + int(rest)
+
+
+def timeline(documents: Sequence[Document]) -> list[Document]:
+    """The documents of the current game, the oldest first; `documents` are all there are, the newest first.
+
+    Below the first document of a game there may be some of the game before it: what cannot have led to the next
+    document is not of this game.
+    """
+    game: list[Document] = []
+    for document in documents:
+        if game and not _leads_to(document, game[-1]):
+            break
+        game.append(document)
+    return game[::-1]
+
+
+def _leads_to(earlier: Document, later: Document) -> bool:
+    return seconds(earlier["timestamp"]) >= seconds(later["timestamp"]) and all(
+        earlier[side]["teamid"] == later[side]["teamid"]
+        and earlier[side]["score"] <= later[side]["score"]
+        and all(shots.shots >= shots.goals >= 0 for shots in _players_shots(side, earlier, later))
+        for side in SIDES
+    )
+
+
+def plays(game: Sequence[Document]) -> list[Play]:
+    """What happened in the game of a `timeline`, the oldest first; a document that nobody shot for is no play."""
+    found = []
+    before: Document | None = None
+    for document in game:
+        shots = tuple(done for side in SIDES for done in _shots(side, before, document))
+        if shots:
+            several = sum(done.shots for done in shots) > 1
+            found.append(
+                Play(
+                    event=document["_id"],
+                    clock=document["timestamp"],
+                    since=(before["timestamp"] if before else "the start") if several else None,
+                    home=document["home"]["score"],
+                    away=document["away"]["score"],
+                    shots=shots,
+                )
+            )
+        before = document
+    return found
+
+
+def _shots(side: str, before: Document | None, after: Document) -> list[Shots]:
+    listed = [done for done in _players_shots(side, before, after) if done.shots or done.goals]
+    scored = after[side]["score"] - (before[side]["score"] if before else 0)
+    strangers = scored - sum(done.goals for done in listed)
+    return [*listed, Shots(side, None, strangers, strangers)] if strangers > 0 else listed
+
+
+def _players_shots(side: str, before: Document | None, after: Document) -> list[Shots]:
+    had = {player["id"]: player for player in before[side]["players"]} if before else {}
+    nothing = {"shots": 0, "goals": 0}
+    return [
+        Shots(side, player, *(player[what] - had.get(player["id"], nothing)[what] for what in ("shots", "goals")))
+        for player in after[side]["players"]
+    ]
+
+
+@dataclass(frozen=True)
+class Plot:
+    """The score over the game clock, in the units of an SVG: 0 to 100 from left to right, and from top to bottom."""
+
+    lines: Mapping[str, str]  # by side: the `d` of a path
+    goals: Mapping[str, str]  # by side: a path of dots, one at each goal
+    now: float
+    scores: Sequence[int]  # along the vertical axis, from the top
+    clocks: Sequence[str]  # along the horizontal one
+
+
+def plot(game: Sequence[Document]) -> Plot:
+    """The plot of a `timeline` of at least one document.
+
+    A score goes up in steps; where several shots lie between two documents nobody knows when, and the line slopes.
+    """
+    length = max(GAME, *(seconds(document["timestamp"]) for document in game))
+    highest = max(4, *(document[side]["score"] for document in game for side in SIDES))
+    step = next(step for step in (1, 2, 5, 10, 20, 50, highest) if highest <= 6 * step)
+    top = -(-highest // step) * step
+
+    def x(document: Document) -> float:
+        return round(100 * (1 - seconds(document["timestamp"]) / length), 2)
+
+    def y(score: int) -> float:
+        return round(100 * (1 - score / top), 2)
+
+    several = {play.event for play in plays(game) if play.since}
+    lines, goals = {}, {}
+    for side in SIDES:
+        line, dots, score = "M0 100", "", 0
+        for document in game:
+            here = f"{x(document)} {y(document[side]['score'])}"
+            line += f"L{here}" if document["_id"] in several else f"H{x(document)}L{here}"
+            dots += f"M{here}h0" if document[side]["score"] > score else ""
+            score = document[side]["score"]
+        lines[side], goals[side] = line, dots
+    clocks = [f"{left // 60:02}:{left % 60:02}" for left in (length * quarter // 4 for quarter in (4, 3, 2, 1, 0))]
+    return Plot(lines, goals, x(game[-1]), range(top, -1, -step), clocks)

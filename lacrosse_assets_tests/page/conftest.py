@@ -1,0 +1,139 @@
+"""The box score page as a process, on a document store of its own, and documents as the platform writes them."""
+
+import time
+import urllib.request
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo import MongoClient
+
+from lacrosse_assets.embedded.boxscore_page import BoxscorePage
+from lacrosse_assets.embedded.processes import LOOPBACK, free_ports
+from lacrosse_assets.embedded.services import ANY_PORT, document_store
+from lacrosse_assets_tests.game import plain
+from lacrosse_assets_tests.world import PLAYERS, TEAMS, Rows
+
+PATIENCE = 30  # seconds; a stop for what hangs, not a measure of anything
+
+# A game of two goals each way, a miss, and one by a jersey that nobody wears.
+GAME = (
+    "0 59:30 101 6 1",
+    "1 48:00 205 8 0",
+    "2 40:00 205 8 1",
+    "3 31:10 205 44 1",
+    "4 20:00 101 0 1",
+    "5 02:15 101 00 1",
+    "6 00:00 0 0 0",
+    "-1 00:00 0 0 0",
+)
+
+Document = dict[str, Any]
+
+
+class Scores:
+    """The collection that the page reads."""
+
+    def __init__(self, uri: str) -> None:
+        self.uri = uri
+        self._client = MongoClient[Document](uri)
+        self.collection = self._client["sidearm"]["boxscores"]
+
+    def clear(self) -> None:
+        self.collection.delete_many({})
+
+    def write(self, *lines: str, teams: Rows = TEAMS, players: Rows = PLAYERS) -> Document:
+        """Write the box score of a stream of these lines, as a run does that has just fetched it."""
+        document = self.document(lines, teams, players)
+        self.collection.replace_one({"_id": document["_id"]}, document, upsert=True)
+        self.collection.delete_many({"_id": {"$gt": document["_id"]}})
+        return document
+
+    def play(self, *lines: str, **rows: Rows) -> None:
+        """Write the box score of every event, the one after the other."""
+        for end, line in enumerate(lines, 1):
+            if not line.startswith("-1"):
+                self.write(*(lines if end + 1 == len(lines) and lines[-1].startswith("-1") else lines[:end]), **rows)
+
+    @staticmethod
+    def document(lines: Sequence[str], teams: Rows = TEAMS, players: Rows = PLAYERS) -> Document:
+        """The box score that the contract asks for."""
+        body = "".join(f"{line}\n" for line in lines).encode()
+        document = plain.game(body, 101, 205, list(map(dict, teams)), list(map(dict, players))).document
+        assert document
+        now = datetime.now(UTC)
+        stamp = {"etag": str(hash(body)), "last_modified": now.replace(microsecond=0)}
+        return {**document, "stream": {**stamp, "fetched_at": now.replace(microsecond=now.microsecond // 1000 * 1000)}}
+
+    def close(self) -> None:
+        self._client.close()
+
+
+def until(condition: Callable[[], bool]) -> None:
+    """Wait until it is so."""
+    give_up = time.monotonic() + PATIENCE
+    while not condition():
+        assert time.monotonic() < give_up, f"not so after {PATIENCE} s"
+        time.sleep(0.05)
+
+
+@contextmanager
+def mongodb_server(folder: Path, *options: str) -> Iterator[str]:
+    """A document store of MongoDB's protocol; its URI."""
+    (port,) = free_ports(ANY_PORT)
+    server = document_store(folder, port, *options)
+    try:
+        server.start()
+        server.wait_until_up()
+        yield f"mongodb://{LOOPBACK}:{port}"
+    finally:
+        server.end()
+
+
+@contextmanager
+def page_on(uri: str, folder: Path, port: int | None = None) -> Iterator[BoxscorePage]:
+    """A page process that reads from there."""
+    page = BoxscorePage(folder, uri, print, port or free_ports(ANY_PORT)[0])
+    try:
+        page.start()
+        page.wait_until_up()
+        yield page
+    finally:
+        page.end()
+
+
+@pytest.fixture(scope="package")
+def mongodb(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """The document store of these tests."""
+    with mongodb_server(tmp_path_factory.mktemp("mongodb")) as uri:
+        yield uri
+
+
+@pytest.fixture(scope="package")
+def page_process(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iterator[BoxscorePage]:
+    with page_on(mongodb, tmp_path_factory.mktemp("page")) as page:
+        yield page
+
+
+@pytest.fixture
+def scores(mongodb: str) -> Iterator[Scores]:
+    """The collection, empty."""
+    scores = Scores(mongodb)
+    scores.clear()
+    yield scores
+    scores.close()
+
+
+@pytest.fixture
+def page(page_process: BoxscorePage, scores: Scores) -> BoxscorePage:
+    """The page, which has noticed that there is no box score."""
+
+    def waits() -> bool:
+        with urllib.request.urlopen(page_process.url) as answer:
+            return b"Waiting for the game" in answer.read()
+
+    until(waits)
+    return page_process

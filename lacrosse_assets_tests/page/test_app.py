@@ -1,0 +1,282 @@
+"""The page's HTTP: the document with its ETag, events, health, headers; and many, slow and broken visitors."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import httpx
+import pytest
+
+from examples.boxscore_page import bench
+from examples.boxscore_page.watcher import Latest
+from lacrosse_assets.embedded.boxscore_page import APP, BoxscorePage
+from lacrosse_assets.embedded.processes import LOOPBACK
+from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests.page.conftest import GAME, PATIENCE, Scores, mongodb_server, page_on, until
+from lacrosse_assets_tests.world import LIVE, MIDDLE, World, closed_port, new_embedded_world
+
+world = pytest.fixture(new_embedded_world)
+
+
+@pytest.fixture
+def http(page: BoxscorePage) -> Iterator[httpx.Client]:
+    with httpx.Client(base_url=page.url, timeout=PATIENCE, trust_env=False) as client:
+        yield client
+
+
+def shows(http: httpx.Client, event: int | None) -> bool:
+    return bool(http.get("healthz").json()["event"] == event)
+
+
+@contextmanager
+def listening(http: httpx.Client) -> Iterator[Iterator[str]]:
+    """The `data` of each event of the page, as they come."""
+
+    def events(lines: Iterator[str]) -> Iterator[str]:
+        data: list[str] = []
+        for line in lines:
+            if line.startswith("data: "):
+                data.append(line.removeprefix("data: "))
+            elif not line and any(data):
+                yield "\n".join(data)
+                data = []
+
+    with http.stream("GET", "events") as response:
+        assert response.headers["content-type"].startswith("text/event-stream")
+        yield events(response.iter_lines())
+
+
+def next_with(events: Iterator[str], *words: str) -> str:
+    """The next event that has all these words."""
+    return next(event for event in events if all(word in event for word in words))
+
+
+# The document
+
+
+def test_the_document_is_what_mongodb_has_with_dates_in_iso_8601(http: httpx.Client, scores: Scores) -> None:
+    written = scores.write(*GAME[:3])
+    until(lambda: shows(http, 2))
+
+    response = http.get("boxscore.json")
+
+    assert response.headers["content-type"] == "application/json"
+    moments = {
+        name: written["stream"][name].isoformat(timespec="milliseconds").replace("+00:00", "Z")
+        for name in ("last_modified", "fetched_at")
+    }
+    assert response.json() == {**written, "stream": {**written["stream"], **moments}}
+
+
+@pytest.mark.parametrize("path", ["/", "/boxscore.json"])
+def test_what_is_known_already_is_not_sent_again(http: httpx.Client, scores: Scores, path: str) -> None:
+    scores.write(*GAME[:1])
+    until(lambda: shows(http, 0))
+    first = http.get(path)
+    etag = first.headers["etag"]
+
+    assert first.headers["cache-control"] == "public, max-age=1"
+    for known in (etag, f"W/{etag}", f'"other", {etag}', "*"):
+        again = http.get(path, headers={"If-None-Match": known})
+        assert (again.status_code, again.content, again.headers["etag"]) == (304, b"", etag)
+    assert http.get(path, headers={"If-None-Match": '"other"'}).status_code == 200
+    assert http.head(path).headers["etag"] == etag
+
+    scores.write(*GAME[:2])
+    until(lambda: shows(http, 1))
+    changed = http.get(path, headers={"If-None-Match": etag})
+    assert changed.status_code == 200
+    assert changed.headers["etag"] != etag
+
+
+def test_without_a_box_score_there_is_none(http: httpx.Client) -> None:
+    response = http.get("boxscore.json")
+    assert (response.status_code, response.json()) == (404, {"error": "there is no box score yet"})
+    assert http.get("/").status_code == 200
+
+
+def test_every_answer_says_what_a_browser_may_do(http: httpx.Client) -> None:
+    for path in ("/", "boxscore.json", "healthz", "static/page.js", "nowhere"):
+        policy = http.get(path).headers["content-security-policy"]
+        assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
+        assert "unsafe" not in policy
+        assert http.get(path).headers["x-content-type-options"] == "nosniff"
+    assert http.post("/").status_code == 405
+
+
+# Events
+
+
+@pytest.mark.parametrize("options", [(), ("--standalone",)], ids=["change streams", "polling"])
+def test_every_change_is_sent_to_who_listens(tmp_path: Path, options: tuple[str, ...]) -> None:
+    with (
+        mongodb_server(tmp_path, *options) as uri,
+        page_on(uri, tmp_path) as page,
+        httpx.Client(base_url=page.url, timeout=PATIENCE) as http,
+        listening(http) as events,
+    ):
+        scores = Scores(uri)
+        next_with(events, "Waiting for the game")
+        for end in range(1, len(GAME) - 2):
+            written = scores.write(*GAME[:end])
+            points = [f">{written[side]['score']}</p>" for side in ("home", "away")]
+            next_with(events, written["timestamp"], *points)
+        scores.write(*GAME)
+        next_with(events, "Final")
+
+        # A replay: what is above the new document is gone, and what is written in its place is another play's.
+        scores.write("0 58:00 205 6 0")
+        assert "Goal" not in next_with(events, "58:00", "Live", '">0</p>').partition('id="goals"')[0]
+        scores.clear()
+        next_with(events, "Waiting for the game")
+
+        # Something below is written anew, and the current document is the same.
+        scores.play(*GAME[:3])
+        next_with(events, "40:00")
+        below = scores.collection.find_one_and_delete({"_id": 1})
+        next_with(events, "since 59:30")
+        scores.collection.insert_one(below or {})
+        assert "since 59:30" not in next_with(events, "40:00")
+        sam = {"home.players.0.name": "samuel", "stream.fetched_at": datetime(2020, 1, 1, tzinfo=UTC)}
+        scores.collection.update_one({"_id": 0}, {"$set": sam})
+        next_with(events, "40:00")
+        scores.close()
+
+
+def test_who_comes_late_is_sent_what_is_now(http: httpx.Client, scores: Scores) -> None:
+    scores.play(*GAME)
+    until(lambda: shows(http, 6))
+    with listening(http) as events:
+        assert "Final" in next(events)
+
+
+def test_a_document_that_is_no_box_score_does_not_end_the_page(http: httpx.Client, scores: Scores) -> None:
+    scores.write(*GAME[:3])
+    with listening(http) as events:
+        next_with(events, "40:00")
+        scores.collection.insert_one({"_id": 99, "hello": "<b>world"})
+        assert "40:00" in next_with(events, "cannot be read just now")
+        assert http.get("boxscore.json").json()["_id"] == 2
+        scores.collection.delete_one({"_id": 99})
+        next_with(events, "40:00")
+    assert http.get("healthz").json() == {"watching": True, "mongodb": "up", "event": 2}
+
+
+def test_the_pages_documents_are_the_platforms(world: World, tmp_path: Path) -> None:
+    with page_on(world.environ["MONGODB_URI"], tmp_path) as page, httpx.Client(base_url=page.url) as http:
+        world.put(*MIDDLE)
+        assert world.materialize(*LIVE).success
+        until(lambda: shows(http, 2))
+        shown = http.get("boxscore.json").json()
+        assert shown["home"]["players"] == world.document()["home"]["players"]
+        assert "o&#39;neil; DROP TABLE teams" in http.get("/").text
+
+
+# Visitors
+
+
+def test_two_hundred_viewers_all_get_the_newest_state() -> None:
+    received = bench.measure((), viewers=200, events=4, pace=0.2)
+    assert len(received) == 200
+    assert all(3 in viewer for viewer in received)
+
+
+def test_a_slow_reader_gets_the_newest_value_and_not_all_in_between() -> None:
+    async def read() -> list[int]:
+        latest = Latest(0)
+        slow = latest.values()
+        got = [await anext(slow)]
+        for value in range(1, 100):
+            latest.set(value)
+        got.append(await anext(slow))
+        latest.set(100)
+        got.append(await anext(slow))
+        return got
+
+    assert asyncio.run(read()) == [0, 99, 100]
+
+
+def test_who_does_not_listen_holds_up_nobody(page: BoxscorePage, http: httpx.Client, scores: Scores) -> None:
+    deaf = []
+    for _ in range(20):
+        visitor = socket.socket()
+        visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
+        visitor.connect((LOOPBACK, urlsplit(page.url).port or 0))
+        visitor.sendall(b"GET /events HTTP/1.1\r\nHost: page\r\n\r\n")
+        deaf.append(visitor)
+    with listening(http) as events:
+        for minute in range(59, 29, -1):
+            scores.write(f"0 {minute}:00 101 6 1")
+            next_with(events, f"{minute}:00")
+    for visitor in deaf:
+        visitor.close()
+    assert http.get("healthz").json()["watching"] is True
+
+
+# The process
+
+
+def test_it_ends_when_asked_whoever_listens(tmp_path: Path) -> None:
+    with page_on(f"mongodb://{LOOPBACK}:{closed_port()}", tmp_path) as page, httpx.Client(base_url=page.url) as http:
+        with listening(http) as events:
+            next(events)
+            assert page.process
+            page.process.send_signal(signal.SIGTERM)
+            assert list(events) == [], "to its proper end"
+        page.process.wait(PATIENCE)
+        log = page.log_file.read_text()
+    assert "Application shutdown complete" in log
+    assert "ERROR" not in log
+
+
+def test_without_mongodb_it_starts_says_so_and_keeps_its_password(tmp_path: Path) -> None:
+    password = "s3cr3t-0f-m0ng0db"
+    uri = f"mongodb://somebody:{password}@{LOOPBACK}:{closed_port()}/?authSource=admin"
+    with page_on(uri, tmp_path) as page, httpx.Client(base_url=page.url) as http:
+        with listening(http) as events:
+            next_with(events, "cannot be read just now")
+        answers = [http.get(path) for path in ("/", "boxscore.json", "healthz")]
+        assert [answer.status_code for answer in answers] == [200, 503, 200]
+        assert answers[-1].json() == {"watching": True, "mongodb": "lost", "event": None}
+        said = page.log_file.read_text() + "".join(answer.text for answer in answers)
+    assert said.count("cannot be read; trying again: ServerSelectionTimeoutError") == 1
+    assert password not in said
+    assert "somebody" not in said
+
+
+@pytest.mark.parametrize("uri", ["", "mongodb//u:s3cr3t@host", "mongodb://u:s3cr3t@host:port", "mongodb://u:s3@cr3t@h"])
+def test_a_wrong_address_is_one_line(uri: str, tmp_path: Path) -> None:
+    ended = subprocess.run(
+        [Path(sys.executable).parent / "uvicorn", "--app-dir", PROJECT_ROOT, "--port", "0", "--factory", APP],
+        env={"PATH": os.environ["PATH"], "MONGODB_URI": uri},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        timeout=PATIENCE,
+    )
+    assert ended.returncode == 1
+    (line,) = ended.stderr.splitlines()
+    assert line.startswith("Error: MONGODB_URI is ")
+    assert "s3cr3t" not in line
+    assert "cr3t" not in line
+
+
+def test_a_taken_port_is_said_so(tmp_path: Path) -> None:
+    said: list[str] = []
+    with socket.create_server((LOOPBACK, 0)) as taken:
+        port = taken.getsockname()[1]
+        page = BoxscorePage(tmp_path, "mongodb://localhost", said.append, port)
+    assert said == [f"Port {port} is taken: the box score page listens on {urlsplit(page.url).port} instead."]
+
+
+def test_its_readme_starts_it() -> None:
+    readme = (PROJECT_ROOT / "examples" / "boxscore_page" / "README.md").read_text()
+    assert f"uvicorn --factory {APP}" in readme
