@@ -37,7 +37,7 @@ def services() -> None:
 @main.command()
 def dev() -> None:
     """Start the services, Dagster and the box score page; they stay up until Ctrl-C."""
-    with _unwinding(), _environment() as (up, dagit), _boxscore_page(up) as page:
+    with _unwinding(), environment() as (up, dagit), boxscore_page(up) as page:
         for name, value in up.addresses.items():
             _say(f"{name}={shlex.quote(value)}")
         # Not sys.argv's words but what can be pasted: this Python, whichever environment it is in.
@@ -65,13 +65,14 @@ def game() -> None:
     from lacrosse_assets.embedded.game import play
 
     os.environ["DELAY"] = os.environ.get("DELAY") or GAME_DELAY
-    with _unwinding(), _environment() as (up, dagit):
+    with _unwinding(), environment() as (up, dagit):
         _say(f"Dagit is at {dagit.url} until the game is over")
         play(up, dagit)
 
 
 @contextmanager
-def _environment() -> Iterator[tuple[EmbeddedServices, Dagit]]:
+def environment() -> Iterator[tuple[EmbeddedServices, Dagit]]:
+    """The services and Dagster, up; Spark is still warming up."""
     _say("Starting the services and Dagster ...")
     with embedded_services(embedded_settings(), _say) as up:
         dagit = Dagit(up.state_dir, _say)
@@ -93,7 +94,8 @@ def _environment() -> Iterator[tuple[EmbeddedServices, Dagit]]:
 
 
 @contextmanager
-def _boxscore_page(up: EmbeddedServices) -> Iterator[BoxscorePage]:
+def boxscore_page(up: EmbeddedServices) -> Iterator[BoxscorePage]:
+    """The example page on these services, up."""
     page = BoxscorePage(up.state_dir, up.addresses["MONGODB_URI"], _say)
     try:
         page.start()

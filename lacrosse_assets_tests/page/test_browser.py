@@ -1,6 +1,5 @@
 """The page in a real browser: a game followed to its end, replays, lost lines, hostile names, and who cannot see it."""
 
-import shutil
 from collections.abc import Iterator
 from contextlib import closing
 from pathlib import Path
@@ -13,6 +12,7 @@ from playwright.sync_api import Browser, ConsoleMessage, Page, ViewportSize, exp
 from pymongo.uri_parser import parse_uri
 
 from lacrosse_assets.embedded.boxscore_page import BoxscorePage
+from lacrosse_assets_tests.page.browsers import NoBrowserError, chromium
 from lacrosse_assets_tests.page.conftest import GAME, PATIENCE, Scores, page_on, until
 from lacrosse_assets_tests.proxy import proxy_to
 from lacrosse_assets_tests.test_lost_connections import through
@@ -25,10 +25,10 @@ expect.set_options(timeout=PATIENCE * 1000)
 
 @pytest.fixture(scope="module")
 def browser() -> Iterator[Browser]:
-    names = ("chromium", "chromium-browser", "google-chrome")
-    program = next(filter(None, map(shutil.which, names)), None)
-    if program is None:
-        pytest.fail("these tests need a browser: `apt-get install chromium` as root", pytrace=False)
+    try:
+        program = chromium()
+    except NoBrowserError as error:
+        pytest.fail(str(error), pytrace=False)
     with sync_playwright() as playwright, closing(playwright.chromium.launch(executable_path=program)) as browser:
         yield browser
 

@@ -1,0 +1,82 @@
+"""`make screenshots`: the README's pictures, of a game that is played for them."""
+
+import os
+import subprocess
+import sys
+import tempfile
+import time
+
+import click
+from playwright.sync_api import Page, sync_playwright
+from pymongo import MongoClient
+
+from lacrosse_assets.embedded.cli import boxscore_page, environment
+from lacrosse_assets.embedded.game import FINAL_TABLES
+from lacrosse_assets.embedded.processes import signals_end_the_process
+from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests.page.browsers import chromium
+
+IMAGES = PROJECT_ROOT / "docs" / "images"
+MID_GAME = 40  # the event at which the pictures of the live game are taken
+LOOKS = 4  # seconds that Dagit takes to draw
+
+
+def main() -> None:
+    IMAGES.mkdir(parents=True, exist_ok=True)
+    with signals_end_the_process(), tempfile.TemporaryDirectory(prefix="lacrosse-screenshots-") as folder:
+        os.environ.update(LACROSSE_STATE_DIR=folder, DELAY="0.04")
+        with environment() as (up, dagit), boxscore_page(up) as page, sync_playwright() as playwright:
+            browser = playwright.chromium.launch(executable_path=chromium())
+            tab = browser.new_page(viewport={"width": 1360, "height": 860}, device_scale_factor=1)
+            simulator = subprocess.Popen([sys.executable, "-m", "lacrosse_assets.gamestream"])
+            _wait_for_event(up, MID_GAME)
+            _shoot(tab, page.url, "page")
+            _shoot(tab, f"{dagit.url}/assets/boxscore_doc", "boxscore_doc")
+            simulator.wait()
+            _wait_for_finals(dagit.url)
+            for name, path in {
+                "lineage": "/asset-groups",
+                "checks": "/assets/boxscore_doc?view=checks",
+                "lineage_of_columns": "/assets/boxscore_doc?view=lineage",
+                "raw_gamestream": "/assets/raw_gamestream",
+                "player_game_stats": "/assets/player_game_stats",
+                "teams2": "/assets/teams2",
+                "automation": "/automation",
+                "sensor": "/locations/lacrosse/sensors/gamestream_sensor",
+                "jobs": "/jobs",
+                "runs": "/runs",
+            }.items():
+                _shoot(tab, dagit.url + path, name)
+            browser.close()
+
+
+def _wait_for_event(up: EmbeddedServices, event: int) -> None:
+    with MongoClient[dict[str, object]](up.addresses["MONGODB_URI"]) as client:
+        while not client["sidearm"]["boxscores"].find_one({"_id": {"$gte": event}}):
+            time.sleep(0.2)
+
+
+def _wait_for_finals(url: str) -> None:
+    from dagster_graphql import DagsterGraphQLClient
+
+    dagit = DagsterGraphQLClient(url.removeprefix("http://").split(":")[0], port_number=int(url.rsplit(":", 1)[1]))
+    query = "{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { runId } } }"
+    while True:
+        nodes = dagit._execute(query)["assetNodes"]
+        made = {node["assetKey"]["path"][-1] for node in nodes if node["assetMaterializations"]}
+        if made >= set(FINAL_TABLES):
+            return
+        time.sleep(0.5)
+
+
+def _shoot(tab: Page, url: str, name: str) -> None:
+    tab.goto(url)
+    time.sleep(LOOKS)
+    file = IMAGES / f"{name}.png"
+    tab.screenshot(path=file)
+    click.echo(file)
+
+
+if __name__ == "__main__":
+    main()
