@@ -7,7 +7,7 @@ there or still to come, and `fingerprint` tells whether it is the one.
 """
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from functools import cached_property
 from typing import Any, NamedTuple
@@ -86,9 +86,10 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         `timeline` has the fingerprint of every event of the stream. None, and nothing changed, if a newer box score is
         there already.
 
-        The current document comes first, then the removal of whatever is not of this timeline, then the others at once.
-        A crash in between leaves the state as it was before, or events without a document, which the next run fills in.
-        Two writers at once meet at the last look, where the older one takes its own documents back.
+        The current document comes first, then the others at once. What is not of this timeline goes before, but for the
+        one that is the current one until then, which goes after. So a crash in between leaves events without a document
+        and at most that one below the new one; the next run puts both right. Two writers at once meet at the last look,
+        where the older one takes its own documents back.
         """
         *earlier, current = documents
         event_id, fetched_at = current["_id"], current["stream"]["fetched_at"]
@@ -98,31 +99,37 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         def is_superseded(kept: Mapping[int, _Kept]) -> bool:
             return any(each.fetched_at and fetched_at < each.fetched_at <= latest_true_clock for each in kept.values())
 
+        def remove(event_ids: Iterable[int]) -> int:
+            others = [each for each in event_ids if each not in timeline or timeline[each] != kept[each].fingerprint]
+            if others:
+                self._boxscores.delete_many({"_id": {"$in": others}, **not_newer})
+            return len(set(others) - timeline.keys())
+
         with self._errors():
             kept = self._kept()
             if is_superseded(kept):
                 return None
+            removed = remove(kept.keys() - {max(kept, default=event_id)})
             is_there = event_id in kept and _same(self._boxscores.find_one({"_id": event_id}), current)
             written: list[int] = []
-            removed = 0
             for batch in ([] if is_there else [current], earlier):
                 written += self._replace(batch, not_newer)
                 kept = self._kept()
                 if is_superseded(kept) or event_id not in kept:
                     self._boxscores.delete_many({"_id": {"$in": written}, "stream.fetched_at": fetched_at})
                     return None
-                others = [each for each in kept if each not in timeline or timeline[each] != kept[each].fingerprint]
-                if others:
-                    self._boxscores.delete_many({"_id": {"$in": others}, **not_newer})
-                    removed += len(set(others) - timeline.keys())
+                removed += remove(kept)
                 if not earlier:
                     break
         return Written(not is_there, len(earlier), removed)
 
     def _kept(self) -> dict[int, _Kept]:
         """The documents of events; whatever else somebody keeps there (an id of another type) is not looked at."""
-        found = self._boxscores.find({"_id": {"$gte": 0}}, {"fingerprint": 1, "stream.fetched_at": 1})
-        return {each["_id"]: _Kept(each.get("fingerprint"), each.get("stream", {}).get("fetched_at")) for each in found}
+        kept = {}
+        for each in self._boxscores.find({"_id": {"$gte": 0}}, {"fingerprint": 1, "stream.fetched_at": 1}):
+            fetched_at = (each.get("stream") or {}).get("fetched_at")
+            kept[each["_id"]] = _Kept(each.get("fingerprint"), fetched_at if isinstance(fetched_at, datetime) else None)
+        return kept
 
     def _replace(self, documents: Sequence[Document], unless_newer: Mapping[str, Any]) -> list[int]:
         """Write each document, where there is none of its `_id` or none that is newer; their ids."""
