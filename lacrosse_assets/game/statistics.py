@@ -46,7 +46,8 @@ PLAYER_GAME_STATS = StructType(
     ]
 )
 
-_STANDING = ("event_id", "clock", "final", *VERSION)
+# What a row has before anything is counted: whose it is, and where the game stands.
+_MARK = (*ROSTER.fieldNames(), "event_id", "clock", "final", *VERSION)
 
 
 def player_game_stats(lines: DataFrame, roster: DataFrame, at: Column | None = None) -> DataFrame:
@@ -59,24 +60,27 @@ def player_game_stats(lines: DataFrame, roster: DataFrame, at: Column | None = N
     condition: what the latest event's would be, had the stream ended with it. Jerseys without a player are told at the
     latest event only: at each of them, those of a long and dirty stream would grow with the square of its length.
     """
-    jersey_worn_once = F.when(F.count("player_id").over(Window.partitionBy("team_id", "number")) == 1, F.col("number"))
-    # Each player's row at each moment, among the shots in the order of their events: what is above it is what counts.
-    marks = _in_one_task(roster).withColumn("jersey", jersey_worn_once).crossJoin(F.broadcast(_moments(lines, at)))
+    wearers = F.count("player_id").over(Window.partitionBy("team_id", "number"))
+    players = _in_one_task(roster).withColumn("jersey", F.when(wearers == 1, F.col("number")))
+    # A mark for each player at each moment, among the shots in the order of events: what is not after it counts there.
+    # (The hint: to broadcast a handful of moments would be a job of its own.)
+    marks = players.crossJoin(_moments(lines, at).hint("shuffle_replicate_nl")).select(
+        "team_id", "jersey", "event_id", F.struct(*_MARK).alias("mark")
+    )
     shots = lines.where(F.col("verdict") == Verdict.SHOT.value).select(
         "team_id", F.col("number").alias("jersey"), "event_id", "goal"
     )
-    so_far_by_team = Window.partitionBy("team_id").orderBy("event_id")
-    so_far_by_jersey = Window.partitionBy("team_id", "jersey").orderBy("event_id")
-    counted = _in_one_task(shots.unionByName(marks, allowMissingColumns=True)).withColumns(
-        {
-            "score": F.coalesce(F.sum("goal").over(so_far_by_team).cast("int"), F.lit(0)),
-            "shots": F.count("goal").over(so_far_by_jersey).cast("int"),
-            "goals": F.coalesce(F.sum("goal").over(so_far_by_jersey).cast("int"), F.lit(0)),
-            "is_mark": F.col("side").isNotNull(),
-        }
+    by_team = Window.partitionBy("team_id").orderBy("event_id")
+    by_jersey = Window.partitionBy("team_id", "jersey").orderBy("event_id")
+    counted = _in_one_task(shots.unionByName(marks, allowMissingColumns=True)).select(
+        "*",
+        F.coalesce(F.sum("goal").over(by_team).cast("int"), F.lit(0)).alias("score"),
+        F.count("goal").over(by_jersey).cast("int").alias("shots"),
+        F.coalesce(F.sum("goal").over(by_jersey).cast("int"), F.lit(0)).alias("goals"),
     )
-    told = counted.where("is_mark") if at is not None else _with_strangers(counted)
-    return told.withColumn("pct", percentage(F.col("goals"), F.col("shots"))).select(*PLAYER_GAME_STATS.fieldNames())
+    told = counted.where("mark is not null") if at is not None else _with_strangers(counted)
+    pct = percentage(F.col("goals"), F.col("shots")).alias("pct")
+    return told.select("mark.*", "score", "shots", "goals", pct).select(*PLAYER_GAME_STATS.fieldNames())
 
 
 def is_stranger(row: Mapping[str, Any]) -> bool:
@@ -90,17 +94,22 @@ def percentage(goals: Column, shots: Column) -> Column:
 
 
 def _with_strangers(counted: DataFrame) -> DataFrame:
-    """The marks of the one moment, and the last shot of each jersey without a mark made one: with that, all its shots
-    are counted, and its team and the moment are those of the team's marks."""
-    jersey, team = Window.partitionBy("team_id", "jersey"), Window.partitionBy("team_id")
-    is_last_of_stranger = ~F.max("is_mark").over(jersey) & F.lead("event_id").over(jersey.orderBy("event_id")).isNull()
-    of_the_team = (*(field.name for field in _TEAM if field.name != "team_id"), *_STANDING, "score")
+    """The marks of the one moment, and one for each jersey without a mark: its last shot, where all of its shots are
+    counted. Team, moment and score are those of its team's marks."""
+    team, jersey = Window.partitionBy("team_id"), Window.partitionBy("team_id", "jersey")
+    is_last_shot = F.lead("event_id").over(jersey.orderBy("event_id")).isNull()
+    nobody = {"player_id": F.lit(None).cast("int"), "name": F.lit(None).cast("string"), "number": F.col("jersey")}
+    stranger = [nobody.get(name, F.col(f"of_the_team.{name}")).alias(name) for name in _MARK]
     return (
-        counted.withColumn("is_told", F.col("is_mark") | is_last_of_stranger)
-        # A shot has no value there, or none above that of the marks.
-        .withColumns({column: F.max(column).over(team) for column in of_the_team})
-        .withColumn("number", F.coalesce("number", "jersey"))
+        counted.withColumns(
+            {
+                "of_the_team": F.max("mark").over(team),
+                "score": F.max("score").over(team),
+                "is_told": F.col("mark").isNotNull() | (is_last_shot & F.max("mark").over(jersey).isNull()),
+            }
+        )
         .where("is_told")
+        .withColumn("mark", F.coalesce("mark", F.struct(*stranger)))
     )
 
 
