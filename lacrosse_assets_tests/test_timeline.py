@@ -7,14 +7,18 @@ from collections.abc import Sequence
 from itertools import count
 from typing import Any
 
+import pyarrow as pa
 import pytest
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from pyspark.sql import DataFrame
 
 from lacrosse_assets.assets import live
+from lacrosse_assets.game.statistics import PLAYER_GAME_STATS
 from lacrosse_assets.resources.documents import MongoDocumentStore
+from lacrosse_assets.resources.frames import spark_frame
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject
+from lacrosse_assets.resources.spark import SparkSessions
 from lacrosse_assets_tests.game import plain
 from lacrosse_assets_tests.world import ENDED, LIVE, MIDDLE, OPENING, PLAYERS, TEAMS, Rows, Run, World
 
@@ -183,27 +187,32 @@ def test_a_hundred_events_are_one_bulk_write_after_the_current_one(world: World)
     assert [name for name in recorder.names if name != "find"] == ["update", "update"]
 
 
-@pytest.fixture
-def asked(monkeypatch: pytest.MonkeyPatch) -> list[str]:
-    """The columns of each frame that is sent to Spark for the document store."""
-    frames: list[str] = []
-    spark_frame = live.spark_frame
+def test_thousands_of_events_take_a_few_seconds(world: World) -> None:
+    """Whatever grew with the square of their number would take minutes."""
+    lines = [f"{event} 30:{event % 60:02} {JERSEYS[event % 7]} {int(event % 3 == 0)}" for event in range(5_000)]
+    live_run(world, *lines[:10])
+    assert counts(live_run(world, *lines)) == ("written", 4_989, 0)
 
-    def recorded(spark: Any, table: Any) -> DataFrame:
-        frames.append(" ".join(table.column_names))
+    # All but the first one are others now.
+    assert counts(live_run(world, lines[0], *lines[2:])) == ("written", 4_997, 1)
+
+    assert len(set(world.document_store().fingerprints().values())) == 4_999
+
+
+def test_where_only_the_latest_event_is_new_no_line_is_sent_to_spark(
+    world: World, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    live_run(world, *MIDDLE)
+    sent: list[list[str]] = []
+
+    def recorded(spark: SparkSessions, table: pa.Table) -> DataFrame:
+        sent.append(table.column_names)
         return spark_frame(spark, table)
 
     monkeypatch.setattr(live, "spark_frame", recorded)
-    return frames
-
-
-def test_where_only_the_latest_event_is_new_no_line_is_sent_to_spark(world: World, asked: list[str]) -> None:
-    live_run(world, *MIDDLE)
-    asked.clear()
-
     live_run(world, *MIDDLE, "3 02:15 101 0 1")
 
-    assert len(asked) == 1
+    assert sent == [PLAYER_GAME_STATS.fieldNames()]
     assert told(world) == timeline_of([*MIDDLE, "3 02:15 101 0 1"])
 
 
@@ -212,7 +221,7 @@ def test_a_frame_of_another_version_makes_no_wrong_document(world: World, stale:
     live_run(world, *MIDDLE)
     world.put(*ENDED)
     assert world.materialize("raw_gamestream").success
-    expected = ENDED
+    expected: tuple[str, ...] = ENDED
     if stale == "raw_gamestream":
         assert world.materialize("player_game_stats").success
         world.put(*OPENING)

@@ -101,8 +101,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
 
         def remove(event_ids: Iterable[int]) -> int:
             others = [each for each in event_ids if each not in timeline or timeline[each] != kept[each].fingerprint]
-            if others:
-                self._boxscores.delete_many({"_id": {"$in": others}, **not_newer})
+            self._delete(others, not_newer)
             return len(set(others) - timeline.keys())
 
         with self._errors():
@@ -116,7 +115,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
                 written += self._replace(batch, not_newer)
                 kept = self._kept()
                 if is_superseded(kept) or event_id not in kept:
-                    self._boxscores.delete_many({"_id": {"$in": written}, "stream.fetched_at": fetched_at})
+                    self._delete(written, {"stream.fetched_at": fetched_at})
                     return None
                 removed += remove(kept)
                 if not earlier:
@@ -137,14 +136,22 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         from pymongo.errors import BulkWriteError
 
         if documents:
-            replacements = [ReplaceOne({"_id": each["_id"], **unless_newer}, each, upsert=True) for each in documents]
+            writes = [ReplaceOne({"_id": each["_id"], **unless_newer}, each, upsert=True) for each in documents]
             try:
-                self._boxscores.bulk_write(replacements, ordered=False)
+                self._boxscores.bulk_write(writes, ordered=False)
             except BulkWriteError as error:
                 # A newer one, just written, is not found by what it is not, and cannot be written beside.
                 if any(each["code"] != DUPLICATE_KEY for each in error.details["writeErrors"]):
                     raise
         return [each["_id"] for each in documents]
+
+    def _delete(self, event_ids: Iterable[int], where: Mapping[str, Any]) -> None:
+        """Remove each document of these ids that meets the condition. One by one, in one command: each is found by its
+        `_id`, where a server might look for a list of thousands in every document."""
+        from pymongo import DeleteOne
+
+        if deletes := [DeleteOne({"_id": event_id, **where}) for event_id in event_ids]:
+            self._boxscores.bulk_write(deletes, ordered=False)
 
     @property
     def _boxscores(self) -> Any:
