@@ -11,6 +11,7 @@ TYPES: dict[str, Any] = {
     "_id": INTEGER,
     "timestamp": STRING,
     "final": BOOLEAN,
+    "fingerprint": STRING,
     "stream.etag": STRING,
     "stream.last_modified": DATE,
     "stream.fetched_at": DATE,

@@ -21,7 +21,7 @@ from pyhocon import ConfigFactory  # type: ignore[import-untyped]
 from pyspark.sql import DataFrame, SparkSession
 from sqlglot import exp
 
-from lacrosse_assets.game.boxscore import boxscore, document
+from lacrosse_assets.game.boxscore import boxscore, documents_of
 from lacrosse_assets.game.finals import PLAYERS, TEAMS, players2, teams2
 from lacrosse_assets.gamestream import reference_data
 from lacrosse_assets.resources import documents, reference_db
@@ -228,8 +228,7 @@ def ask(spark: SparkSession) -> Ask:
     """The answer to a query, with all tables as they are after the simulator's game."""
     played = ["".join(f"{' '.join(event)}\n" for event in EVENTS[:moment]) for moment in MOMENTS[:-1]]
     boxscores = [boxscore(statistics(spark, body.encode(), ROWS["players"], ROWS["teams"])) for body in (*played, GAME)]
-    final = document(boxscores[-1])
-    assert final
+    (final,) = documents_of(boxscores[-1])
     assert final["final"]
     teams, players = frame(spark, ROWS["teams"], TEAMS), frame(spark, ROWS["players"], PLAYERS)
     tables = {

@@ -5,7 +5,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from itertools import product
-from typing import Any
+from typing import Any, NamedTuple
 
 import pytest
 from dagster import Failure
@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from sqlalchemy import create_engine, event, text
 
-from lacrosse_assets.resources.documents import MongoDocumentStore
+from lacrosse_assets.resources.documents import MongoDocumentStore, Written
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject
 from lacrosse_assets_tests.world import (
@@ -36,11 +36,28 @@ START = datetime(2026, 3, 7, 20, tzinfo=UTC)
 # The document store.
 
 
-def box(event_id: int, fetched: int, *, etag: str | None = None) -> Document:
+def box(event_id: int, fetched: int, *, etag: str | None = None, play: int = 1) -> Document:
     """A box score of a stream that was fetched `fetched` seconds after the start."""
-    etag = etag or f"etag {fetched}"
     moment = START + timedelta(seconds=fetched)
-    return {"_id": event_id, "final": False, "stream": {"etag": etag, "last_modified": START, "fetched_at": moment}}
+    version = {"etag": etag or f"etag {fetched}", "last_modified": START, "fetched_at": moment}
+    return {"_id": event_id, "final": False, "stream": version, "fingerprint": f"event {event_id} of play {play}"}
+
+
+def events(*event_ids: int, play: int = 1) -> dict[int, str]:
+    """The fingerprints of a play of these events."""
+    return {event_id: f"event {event_id} of play {play}" for event_id in event_ids}
+
+
+class Write(NamedTuple):
+    """Some documents of a play, and all events of it."""
+
+    documents: list[Document]
+    timeline: dict[int, str]
+
+
+def current(document: Document) -> Write:
+    """A write of the only document of a play."""
+    return Write([document], {document["_id"]: document["fingerprint"]})
 
 
 class Killed(BaseException):
@@ -64,14 +81,14 @@ class Watched:
         self._store = world.document_store(WatchedStore)
         self.close = client.close
 
-    def write(self, document: Document, before: Callable[[int], None]) -> bool:
+    def write(self, write: Write, before: Callable[[int], None]) -> Written | None:
         self._number, self._before = 0, before
-        return self._store.write(document)
+        return self._store.write(*write)
 
-    def commands_of(self, document: Document) -> int:
+    def commands_of(self, write: Write) -> int:
         """How many commands a write takes when nobody is in its way."""
         numbers: list[int] = []
-        self.write(document, numbers.append)
+        self.write(write, numbers.append)
         assert len(numbers) >= 3, "the steps are not seen"
         return len(numbers)
 
@@ -113,16 +130,51 @@ def lay(world: World, *documents: Document) -> None:
 def test_a_replay_removes_what_the_earlier_play_left_above_it(world: World) -> None:
     lay(world, box(0, 1), box(30, 2), box(70, 3))
 
-    assert world.document_store().write(box(0, 4))
+    assert world.document_store().write(*current(box(0, 4))) == (True, 0, 2)
 
     assert world.documents() == [box(0, 4)]
+
+
+def test_no_document_of_an_earlier_play_remains_below_the_current_one(world: World) -> None:
+    lay(world, *(box(event_id, 1) for event_id in (0, 1, 2, 3, 70)))
+    second = events(0, 2, 3, play=2) | events(0)
+
+    # Event 0 is the same in both, there is no 1 in the second, 2 is yet to be filled in, 3 is its latest.
+    assert world.document_store().write([box(3, 4, play=2)], second) == (True, 0, 2)
+
+    assert world.documents() == [box(0, 1), box(3, 4, play=2)]
+
+
+def test_events_without_a_document_are_filled_in(world: World) -> None:
+    lay(world, box(0, 1))
+    documents = [box(event_id, 2) for event_id in (1, 2, 3)]
+
+    assert world.document_store().write(documents, events(0, 1, 2, 3)) == (True, 2, 0)
+
+    assert world.documents() == [box(0, 1), *documents]
+
+
+def test_what_is_not_of_an_event_is_left_alone(world: World) -> None:
+    lay(world, {"_id": "somebody's note"}, box(70, 1))
+
+    assert world.document_store().write(*current(box(0, 2)))
+
+    assert world.documents() == [box(0, 2), {"_id": "somebody's note"}]
+
+
+def test_documents_of_another_program_give_way(world: World) -> None:
+    lay(world, {"_id": 0, "stream": {}}, {"_id": 1, "fingerprint": 1}, {"_id": 7})
+
+    assert world.document_store().write([box(1, 1)], events(0, 1)) == (True, 0, 1)
+
+    assert world.documents() == [box(1, 1)]
 
 
 def test_a_document_of_a_clock_that_is_wrong_does_not_stop_the_score(world: World) -> None:
     ahead = int((datetime.now(UTC) - START + timedelta(hours=1)).total_seconds())
     lay(world, box(30, ahead), box(70, ahead))
 
-    assert world.document_store().write(box(30, 4))
+    assert world.document_store().write(*current(box(30, 4)))
 
     assert world.documents() == [box(30, 4)]
 
@@ -130,7 +182,7 @@ def test_a_document_of_a_clock_that_is_wrong_does_not_stop_the_score(world: Worl
 def test_a_box_score_of_the_same_play_removes_nothing(world: World) -> None:
     store = world.document_store()
     for event_id, fetched in ((0, 1), (5, 2), (9, 3)):
-        assert store.write(box(event_id, fetched))
+        assert store.write([box(event_id, fetched)], events(0, 5, 9))
 
     assert [document["_id"] for document in world.documents()] == [0, 5, 9]
     assert store.current() == box(9, 3)
@@ -144,29 +196,31 @@ IDS = [(5, 5), (3, 5), (5, 3)]
 def test_whichever_is_written_last_the_newer_box_score_is_the_current_one(
     world: World, older_id: int, newer_id: int
 ) -> None:
-    older, newer = box(older_id, 1), box(newer_id, 2)
+    older, newer = box(older_id, 1), box(newer_id, 2, play=2)
     store = world.document_store()
 
     lay(world)
-    assert [store.write(older), store.write(newer)] == [True, True]
-    assert world.document() == newer
+    assert store.write(*current(older))
+    assert store.write(*current(newer))
+    assert world.documents() == [newer]
 
     lay(world)
-    assert [store.write(newer), store.write(older)] == [True, False]
+    assert store.write(*current(newer))
+    assert store.write(*current(older)) is None
     assert world.documents() == [newer]
 
 
 class Writer(threading.Thread):
     """A write that stops ahead of its command number `stop`, until it is told to go on."""
 
-    def __init__(self, store: Watched, document: Document, stop: int):
+    def __init__(self, store: Watched, write: Write, stop: int):
         super().__init__()
-        self._store, self._document, self._stop_ahead_of = store, document, stop
+        self._store, self._write, self._stop_ahead_of = store, write, stop
         self._stopped_or_done, self._go_on = threading.Event(), threading.Event()
 
     def run(self) -> None:
         try:
-            self._store.write(self._document, self._before)
+            self._store.write(self._write, self._before)
         finally:
             self._stopped_or_done.set()
 
@@ -189,31 +243,58 @@ class Writer(threading.Thread):
 def test_two_writers_interleaved_at_every_step_leave_the_newer_box_score(
     world: World, watched: tuple[Watched, Watched], older_id: int, newer_id: int, older_first: bool
 ) -> None:
-    older, newer = box(older_id, 2), box(newer_id, 3)
-    stale = box(9, 1)  # of an earlier play
-    lay(world, stale)
-    commands = watched[0].commands_of(newer)
-    documents = (older, newer) if older_first else (newer, older)
+    older, newer = current(box(older_id, 2)), current(box(newer_id, 3, play=2))
+    stale = box(9, 1, play=0)
+    interleave(world, watched, [stale], (older, newer) if older_first else (newer, older), newer)
 
-    for stops in product(range(commands + 1), repeat=2):
-        lay(world, stale)
-        first, second = map(Writer, watched, documents, stops)
+
+@pytest.mark.parametrize("older_first", [True, False], ids=["older first", "newer first"])
+@pytest.mark.parametrize("newer_play", [1, 2], ids=["the same play", "another play"])
+def test_two_writers_who_fill_in_leave_no_document_of_another_play(
+    world: World, watched: tuple[Watched, Watched], newer_play: int, older_first: bool
+) -> None:
+    stale = [box(0, 1), box(9, 1, play=0)]
+    # Event 0 is the same in both plays. The older one was fetched before event 3.
+    older = Write([box(event_id, 2) for event_id in (1, 2)], events(0, 1, 2))
+    newer = Write([box(event_id, 3, play=newer_play) for event_id in (1, 3)], events(0) | events(1, 3, play=newer_play))
+    interleave(world, watched, stale, (older, newer) if older_first else (newer, older), newer)
+
+
+def interleave(
+    world: World, watched: tuple[Watched, Watched], before: list[Document], writes: tuple[Write, Write], newer: Write
+) -> None:
+    """Two writes, each stopped ahead of each of its commands, leave the newer one's box score as the current one, and
+    no other that is not of its timeline."""
+    stops = []
+    for each, write in zip(watched, writes, strict=True):
+        lay(world, *before)
+        stops.append(range(each.commands_of(write) + 1))
+
+    for pair in product(*stops):
+        lay(world, *before)
+        first, second = map(Writer, watched, writes, pair)
         first.up_to_the_stop()
         second.up_to_the_stop()
         first.to_the_end()
         second.to_the_end()
 
-        assert world.document() == newer, f"stops {stops}"
+        *earlier, last = world.documents()
+        assert last == newer.documents[-1], f"stops {pair}"
+        there = {document["_id"]: document["fingerprint"] for document in earlier}
+        assert there.items() <= newer.timeline.items(), f"stops {pair}"
 
 
 def test_a_write_killed_at_any_step_is_true_before_and_repaired_after(
     world: World, watched: tuple[Watched, Watched]
 ) -> None:
-    before, document = [box(0, 1), box(46, 2)], box(0, 3)
+    # The first play was at event 46 when the second was seen at event 2, with event 0 as before and another event 1.
+    before = [box(0, 1), box(1, 1), box(46, 2)]
+    second = events(0) | events(1, 2, play=2)
+    write = Write([box(1, 3, play=2), box(2, 3, play=2)], second)
     lay(world, *before)
     store = watched[0]
 
-    for killed_at in range(store.commands_of(document)):
+    for killed_at in range(store.commands_of(write)):
         lay(world, *before)
 
         def kill(number: int, at: int = killed_at) -> None:
@@ -221,12 +302,16 @@ def test_a_write_killed_at_any_step_is_true_before_and_repaired_after(
                 raise Killed
 
         with pytest.raises(Killed):
-            store.write(document, kill)
-        assert world.document() in (before[-1], document), f"killed ahead of command {killed_at}"
+            store.write(write, kill)
+        left = world.documents()
+        assert left[-1] in (before[-1], write.documents[-1]), f"killed ahead of command {killed_at}"
 
         # The next run has fetched the same stream anew.
-        assert world.document_store().write(box(0, 4, etag="etag 3"))
-        assert [each["_id"] for each in world.documents()] == [0]
+        there = world.document_store().fingerprints()
+        missing = [event_id for event_id in (1, 2) if there.get(event_id) != second[event_id]]
+        again = [box(event_id, 4, etag="etag 3", play=2) for event_id in sorted({*missing, 2})]
+        assert world.document_store().write(again, second)
+        assert world.document_store().fingerprints() == second
         assert world.document()["stream"]["etag"] == "etag 3"
 
 
@@ -261,7 +346,7 @@ def test_a_replay_from_the_first_box_score_to_the_final_tables(world: World) -> 
 
     world.put(*MIDDLE)
     assert world.tick_and_run().success
-    assert [each["_id"] for each in world.documents()] == [0, 2]
+    assert [each["_id"] for each in world.documents()] == [0, 1, 2]
     assert [world.table(name) for name in FINAL] == finals
 
     world.put(*ENDED)

@@ -2,6 +2,7 @@
 
 from collections import Counter
 from datetime import datetime
+from functools import reduce
 from typing import Any
 
 import pyarrow as pa
@@ -19,17 +20,20 @@ from dagster import (
     asset,
 )
 from pyspark.sql import DataFrame
+from pyspark.sql import functions as F
 
 from lacrosse_assets.assets.common import OWNERS, RETRIES, SHOWN_ROWS, markdown_table
 from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
-from lacrosse_assets.game.boxscore import Document, boxscore, document, score_line
-from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER
+from lacrosse_assets.game.boxscore import Document, boxscore, documents_of, score_line
+from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_stranger
 from lacrosse_assets.game.statistics import player_game_stats as statistics
-from lacrosse_assets.game.stream import LINES, Line, Verdict, read_lines
-from lacrosse_assets.resources.documents import DocumentStore
-from lacrosse_assets.resources.frames import arrow_table, table_schema
+from lacrosse_assets.game.stream import LINES, VERSION, Line, Verdict, read_lines
+from lacrosse_assets.game.timeline import COUNTED, fingerprints
+from lacrosse_assets.resources.documents import DocumentStore, Written
+from lacrosse_assets.resources.frames import arrow_table, spark_frame, table_schema
 from lacrosse_assets.resources.object_store import ObjectStore
 from lacrosse_assets.resources.reference_db import ReferenceDatabase, Row
+from lacrosse_assets.resources.spark import SparkSessions
 
 GROUP = "live"
 FRAMES = "frames"
@@ -164,9 +168,8 @@ def _side(side: str, team_id: int, teams: list[Row], players: list[Row]) -> list
 def player_game_stats(
     context: AssetExecutionContext, raw_gamestream: DataFrame, roster: DataFrame
 ) -> MaterializeResult:
-    stats = statistics(raw_gamestream, roster).toArrow()
-    rows = stats.to_pylist()
-    strangers = [row for row in rows if row["player_id"] is None and row["number"] is not None]
+    rows = [row.asDict() for row in statistics(raw_gamestream, roster).collect()]
+    strangers = [row for row in rows if is_stranger(row)]
     for row in strangers:
         context.log.warning(
             f"{row['shots']} shots and {row['goals']} goals by jersey {row['number']!r} of {row['team_name']} count for"
@@ -174,7 +177,7 @@ def player_game_stats(
         )
     columns = ["team_name", "number", "name", "shots", "goals", "pct"]
     return MaterializeResult(
-        value=stats,
+        value=arrow_table(rows, PLAYER_GAME_STATS),
         check_results=[
             AssetCheckResult(
                 check_name="shooters_are_rostered",
@@ -194,17 +197,26 @@ def player_game_stats(
     owners=OWNERS,
     kinds={"pyspark", "mongodb"},
     retry_policy=RETRIES,
-    ins={"player_game_stats": AssetIn(input_manager_key=FRAMES)},
-    description="The box score of the latest event, in `sidearm.boxscores`: one document for a web page.",
+    ins={name: AssetIn(input_manager_key=FRAMES) for name in ("player_game_stats", "raw_gamestream")},
+    description="The box score of each event, in `sidearm.boxscores`: one document for a web page.",
 )
 def boxscore_doc(
-    context: AssetExecutionContext, player_game_stats: DataFrame, documents: DocumentStore
+    context: AssetExecutionContext,
+    player_game_stats: pa.Table,
+    raw_gamestream: pa.Table,
+    documents: DocumentStore,
+    spark: SparkSessions,
 ) -> MaterializeResult:
-    box = document(boxscore(player_game_stats))
-    if box is None:
+    timeline = fingerprints(raw_gamestream.select(COUNTED).to_pylist(), _roster(player_game_stats))
+    if not timeline:
         context.log.info("no document: the stream has no event yet")
         return MaterializeResult(metadata={"document": "none: the stream has no event yet"})
-    written = documents.write(box)
+    there = documents.fingerprints()
+    missing = {event for event, fingerprint in timeline.items() if there.get(event) != fingerprint}
+    stats = _statistics_at(missing, max(timeline), player_game_stats, raw_gamestream, spark)
+    boxes = [{**box, "fingerprint": timeline[box["_id"]]} for box in documents_of(boxscore(stats))]
+    box = boxes[-1]
+    written = documents.write(boxes, timeline)
     if not written:
         context.log.warning(f"a newer box score is there already; this one is not written: {score_line(box)}")
     players = [{"team": side["name"], **player} for side in (box[HOME], box[AWAY]) for player in side["players"]]
@@ -214,11 +226,52 @@ def boxscore_doc(
             "event": box["_id"],
             "clock": box["timestamp"],
             "final": box["final"],
-            "document": "written" if written else "not written: a newer one is there already",
+            **_written_metadata(written),
             **stream_metadata(box),
             "players": markdown_table(players, ["team", "id", "name", "number", "shots", "goals", "pct"]),
         }
     )
+
+
+def _roster(stats: pa.Table) -> list[Row]:
+    """The `ROSTER` that a `PLAYER_GAME_STATS` was made with; the one that is stored may be another by now."""
+    return [
+        {column: row[column] for column in ROSTER.fieldNames()} for row in stats.to_pylist() if not is_stranger(row)
+    ]
+
+
+def _statistics_at(missing: set[int], latest: int, stats: pa.Table, lines: pa.Table, spark: SparkSessions) -> DataFrame:
+    """The `PLAYER_GAME_STATS` of the latest event and of those that are missing.
+
+    Those of the latest event are there, in `stats`, and no line is sent to Spark where nothing else is asked for. (Only
+    where one of the two was materialized without the other is `stats` of another version of the stream.)
+    """
+    frames = []
+    at = missing | {latest}
+    if _version(stats) == _version(lines):
+        frames.append(spark_frame(spark, stats))
+        at.remove(latest)
+    if at:
+        is_asked_for = pa.array([event_id in at for event_id in lines["event_id"].to_pylist()])
+        lines = spark_frame(spark, lines.append_column("is_asked_for", is_asked_for))
+        roster = spark_frame(spark, arrow_table(_roster(stats), ROSTER))
+        frames.append(statistics(lines, roster, at=F.col("is_asked_for")))
+    return reduce(DataFrame.unionByName, frames)
+
+
+def _version(frame: pa.Table) -> list[Row]:
+    rows: list[Row] = frame.select(VERSION).slice(0, 1).to_pylist()
+    return rows
+
+
+def _written_metadata(written: Written | None) -> dict[str, Any]:
+    if written is None:
+        return {"document": "not written: a newer one is there already"}
+    return {
+        "document": "written" if written.current else "there already",
+        "documents_filled_in": written.filled_in,
+        "documents_removed": written.removed,
+    }
 
 
 def _goals_add_up(stats: list[dict[str, Any]]) -> AssetCheckResult:

@@ -2,18 +2,20 @@
 
 from collections.abc import Mapping
 from datetime import datetime
+from operator import itemgetter
 from typing import Any
 
 from pyspark.sql import Column, DataFrame
 from pyspark.sql import functions as F
 
 from lacrosse_assets.game.statistics import AWAY, HOME
+from lacrosse_assets.game.stream import VERSION
 
 Document = dict[str, Any]
 
 
 def boxscore(stats: DataFrame) -> DataFrame:
-    """One row in the shape of the document, from a `PLAYER_GAME_STATS`. Its `_id` is null before the first event."""
+    """A row in the shape of the document for each event of a `PLAYER_GAME_STATS`; no row before the first event."""
 
     def of(side: str, value: Column) -> Column:
         return F.when(F.col("side") == side, value)
@@ -31,25 +33,24 @@ def boxscore(stats: DataFrame) -> DataFrame:
             F.sort_array(F.collect_list(F.when(F.col("player_id").isNotNull(), of(side, player)))).alias("players"),
         )
 
-    return stats.agg(
-        F.max("event_id").alias("_id"),
+    # In one task, as the statistics are.
+    events = stats.where("event_id is not null").withColumnRenamed("event_id", "_id").coalesce(1)
+    return events.groupBy("_id").agg(
         F.max("clock").alias("timestamp"),
         team(HOME, AWAY).alias("home"),
         team(AWAY, HOME).alias("away"),
         F.bool_or("final").alias("final"),
-        F.struct(*(F.max(column).alias(column) for column in ("etag", "last_modified", "fetched_at"))).alias("stream"),
+        F.struct(*(F.max(column).alias(column) for column in VERSION)).alias("stream"),
     )
 
 
-def document(boxscore: DataFrame) -> Document | None:
-    """The document of a `boxscore` frame, ready for BSON; None before the first event."""
-    (row,) = boxscore.collect()
-    if row["_id"] is None:
-        return None
-    document: Document = row.asDict(recursive=True)
-    for moment in ("last_modified", "fetched_at"):
-        document["stream"][moment] = datetime.fromisoformat(document["stream"][moment])
-    return document
+def documents_of(boxscores: DataFrame) -> list[Document]:
+    """The documents of a `boxscore` frame, ready for BSON, by `_id`."""
+    found: list[Document] = [row.asDict(recursive=True) for row in boxscores.collect()]
+    for document in found:
+        for moment in ("last_modified", "fetched_at"):
+            document["stream"][moment] = datetime.fromisoformat(document["stream"][moment])
+    return sorted(found, key=itemgetter("_id"))
 
 
 def score_line(document: Mapping[str, Any]) -> str:

@@ -1,10 +1,13 @@
 """Player and team statistics of one game, as Spark frames (CONTRACT.md, sections 1 to 3)."""
 
+from collections.abc import Mapping
+from typing import Any
+
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DoubleType, IntegerType, LongType, StringType, StructField, StructType
 
-from lacrosse_assets.game.stream import EVENTS, OVER, Verdict
+from lacrosse_assets.game.stream import EVENTS, OVER, VERSION, Verdict
 
 HOME, AWAY = "home", "away"
 
@@ -39,43 +42,50 @@ PLAYER_GAME_STATS = StructType(
         StructField("event_id", LongType()),
         StructField("clock", StringType()),
         StructField("final", BooleanType(), nullable=False),
-        StructField("etag", StringType()),
-        StructField("last_modified", StringType()),
-        StructField("fetched_at", StringType()),
+        *(StructField(column, StringType()) for column in VERSION),
     ]
 )
 
+# What a row has before anything is counted: whose it is, and where the game stands.
+_MARK = (*ROSTER.fieldNames(), "event_id", "clock", "final", *VERSION)
 
-def player_game_stats(lines: DataFrame, roster: DataFrame) -> DataFrame:
+
+def player_game_stats(lines: DataFrame, roster: DataFrame, at: Column | None = None) -> DataFrame:
     """The statistics of this game only. `lines` is a `LINES`, `roster` a `ROSTER`; the result a `PLAYER_GAME_STATS`.
 
     `score` is the team's, counted from the lines, whoever shot. A player is known by (team, jersey). A shot by a jersey
     that nobody on the roster wears, or that two players of one team wear, counts for the team and for no player.
+
+    They are as the latest event left them; or, where `at` is given, as each event left them whose line meets that
+    condition: what the latest event's would be, had the stream ended with it. Jerseys without a player are told at the
+    latest event only: at each of them, those of a long and dirty stream would grow with the square of its length.
     """
-    shots = (
-        lines.where(F.col("verdict") == Verdict.SHOT.value)
-        .groupBy("team_id", F.col("number").alias("jersey"))
-        .agg(F.count("*").cast("int").alias("shots"), F.sum("goal").cast("int").alias("goals"))
-    )
     wearers = F.count("player_id").over(Window.partitionBy("team_id", "number"))
-    players = roster.withColumn("jersey", F.when(wearers == 1, F.col("number")))
-    teams = roster.select(*(field.name for field in _TEAM)).distinct()
-    strangers = (
-        shots.join(players, ["team_id", "jersey"], "left_anti")
-        .join(teams, "team_id")
-        .withColumns(
-            {"player_id": F.lit(None).cast("int"), "name": F.lit(None).cast("string"), "number": F.col("jersey")}
-        )
+    players = _in_one_task(roster).withColumn("jersey", F.when(wearers == 1, F.col("number")))
+    # A mark for each player at each moment, among the shots in the order of events: what is not after it counts there.
+    # (The hint: to broadcast a handful of moments would be a job of its own.)
+    marks = players.crossJoin(_moments(lines, at).hint("shuffle_replicate_nl")).select(
+        "team_id", "jersey", "event_id", F.struct(*_MARK).alias("mark")
     )
-    scores = shots.groupBy("team_id").agg(F.sum("goals").cast("int").alias("score"))
-    counted = (
-        players.join(shots, ["team_id", "jersey"], "left")
-        .unionByName(strangers)
-        .join(scores, "team_id", "left")
-        .fillna(0, ["shots", "goals", "score"])
-        .withColumn("pct", percentage(F.col("goals"), F.col("shots")))
+    shots = lines.where(F.col("verdict") == Verdict.SHOT.value).select(
+        "team_id", F.col("number").alias("jersey"), "event_id", "goal"
     )
-    return counted.crossJoin(F.broadcast(_standing(lines))).select(*PLAYER_GAME_STATS.fieldNames())
+    by_team = Window.partitionBy("team_id").orderBy("event_id")
+    by_jersey = Window.partitionBy("team_id", "jersey").orderBy("event_id")
+    counted = _in_one_task(shots.unionByName(marks, allowMissingColumns=True)).select(
+        "*",
+        F.coalesce(F.sum("goal").over(by_team).cast("int"), F.lit(0)).alias("score"),
+        F.count("goal").over(by_jersey).cast("int").alias("shots"),
+        F.coalesce(F.sum("goal").over(by_jersey).cast("int"), F.lit(0)).alias("goals"),
+    )
+    told = counted.where("mark is not null") if at is not None else _with_strangers(counted)
+    pct = percentage(F.col("goals"), F.col("shots")).alias("pct")
+    return told.select("mark.*", "score", "shots", "goals", pct).select(*PLAYER_GAME_STATS.fieldNames())
+
+
+def is_stranger(row: Mapping[str, Any]) -> bool:
+    """Whether a row of a `PLAYER_GAME_STATS` is that of a jersey without a player."""
+    return row["player_id"] is None and row["number"] is not None
 
 
 def percentage(goals: Column, shots: Column) -> Column:
@@ -83,15 +93,53 @@ def percentage(goals: Column, shots: Column) -> Column:
     return F.when(shots == 0, F.lit(0.0)).otherwise(F.floor((goals * 200 + shots) / (shots * 2)) / 100)
 
 
-def _standing(lines: DataFrame) -> DataFrame:
-    """One row: the latest event, the clock, whether the game is over, and the version of the stream that says so."""
+def _with_strangers(counted: DataFrame) -> DataFrame:
+    """The marks of the one moment, and one for each jersey without a mark: its last shot, where all of its shots are
+    counted. Team, moment and score are those of its team's marks."""
+    team, jersey = Window.partitionBy("team_id"), Window.partitionBy("team_id", "jersey")
+    is_last_shot = F.lead("event_id").over(jersey.orderBy("event_id")).isNull()
+    nobody = {"player_id": F.lit(None).cast("int"), "name": F.lit(None).cast("string"), "number": F.col("jersey")}
+    stranger = [nobody.get(name, F.col(f"of_the_team.{name}")).alias(name) for name in _MARK]
+    return (
+        counted.withColumns(
+            {
+                "of_the_team": F.max("mark").over(team),
+                "score": F.max("score").over(team),
+                "is_told": F.col("mark").isNotNull() | (is_last_shot & F.max("mark").over(jersey).isNull()),
+            }
+        )
+        .where("is_told")
+        .withColumn("mark", F.coalesce("mark", F.struct(*stranger)))
+    )
+
+
+def _moments(lines: DataFrame, at: Column | None) -> DataFrame:
+    """A row an event that is asked for: its id, its clock, whether the game is over, and the version of the stream.
+
+    Without `at` it is one row, the latest event's; before the first event there is one as well, without an id. The
+    terminator's word is the latest event's only.
+    """
     is_event = F.col("verdict").isin([verdict.value for verdict in EVENTS])
     is_end = F.col("verdict") == Verdict.TERMINATOR.value
-    event_id = F.when(is_event, F.col("event_id"))
-    clock = F.coalesce(F.max(F.when(is_end, F.col("clock"))), F.max_by("clock", event_id))
-    return lines.agg(
-        F.max(event_id).alias("event_id"),
-        clock.alias("clock"),
-        (F.coalesce(F.bool_or(is_end), F.lit(False)) | F.coalesce(clock == OVER, F.lit(False))).alias("final"),
-        *(F.max(column).alias(column) for column in ("etag", "last_modified", "fetched_at")),
+    event = F.struct("event_id", "clock")
+    events = F.array(F.max(F.when(is_event, event))) if at is None else F.collect_list(F.when(is_event & at, event))
+    game = (
+        _in_one_task(lines)
+        .agg(
+            events.alias("events"),
+            F.max(F.when(is_event, F.col("event_id"))).alias("latest"),
+            F.max(F.when(is_end, F.col("clock"))).alias("end"),
+            *(F.max(column).alias(column) for column in VERSION),
+        )
+        .withColumn("event", F.explode("events"))
     )
+    # Its own end, or none: neither the clock nor the terminator may be there.
+    end = F.when(F.col("event.event_id").eqNullSafe(F.col("latest")), F.col("end"))
+    clock = F.coalesce(end, F.col("event.clock"))
+    is_over = end.isNotNull() | F.coalesce(clock == OVER, F.lit(False))
+    return game.select("event.event_id", clock.alias("clock"), is_over.alias("final"), *VERSION)
+
+
+def _in_one_task(frame: DataFrame) -> DataFrame:
+    """The same rows in one partition. A game is small: what takes time is to start tasks and to send rows around."""
+    return frame.coalesce(1)

@@ -73,7 +73,10 @@ class Line(NamedTuple):
     goal: int | None = None
 
 
-# A frame of lines: `Line`, and the version of the object that they were read from. Times are ISO 8601, in UTC.
+# The version of the object that lines were read from. Times are ISO 8601, in UTC.
+VERSION = ("etag", "last_modified", "fetched_at")
+
+# A frame of lines: `Line`, and their version.
 LINES = StructType(
     [
         StructField("line", IntegerType(), nullable=False),
@@ -85,9 +88,7 @@ LINES = StructType(
         StructField("team_id", IntegerType()),
         StructField("number", StringType()),
         StructField("goal", IntegerType()),
-        StructField("etag", StringType(), nullable=False),
-        StructField("last_modified", StringType(), nullable=False),
-        StructField("fetched_at", StringType(), nullable=False),
+        *(StructField(column, StringType(), nullable=False) for column in VERSION),
     ]
 )
 

@@ -1,7 +1,7 @@
 """Where the frames between the assets are kept: Parquet files in Dagster's own storage folder.
 
-An asset gives the Arrow table that it read from outside or collected from Spark; one downstream gets a Spark frame. So
-each asset can be materialized by itself.
+An asset gives the Arrow table that it read from outside or collected from Spark; one downstream gets a Spark frame, or
+the Arrow table where its parameter is one. So each asset can be materialized by itself.
 """
 
 import os
@@ -35,6 +35,11 @@ def arrow_table(rows: Iterable[Mapping[str, Any]], schema: StructType) -> pa.Tab
     return pa.Table.from_pylist(list(rows), schema=to_arrow_schema(schema))
 
 
+def spark_frame(spark: SparkSessions, table: pa.Table) -> DataFrame:
+    """An Arrow table as a frame of Spark."""
+    return spark.spark_session.createDataFrame(table, schema=from_arrow_schema(table.schema))
+
+
 def table_schema(schema: StructType) -> TableSchema:
     """A Spark schema as Dagit shows it."""
     return TableSchema(
@@ -65,7 +70,7 @@ class ParquetFrames(UPathIOManager):
             unfinished.unlink(missing_ok=True)
         context.add_output_metadata({"dagster/row_count": obj.num_rows})
 
-    def load_from_path(self, context: InputContext, path: UPath) -> DataFrame:
+    def load_from_path(self, context: InputContext, path: UPath) -> DataFrame | pa.Table:
         try:
             table = pq.read_table(str(path))
         except FileNotFoundError:
@@ -73,7 +78,7 @@ class ParquetFrames(UPathIOManager):
             raise Failure(
                 f"{name} is not stored here yet ({path}): materialize {name} first", allow_retries=False
             ) from None
-        return self._spark.spark_session.createDataFrame(table, schema=from_arrow_schema(table.schema))
+        return table if context.dagster_type.typing_type is pa.Table else spark_frame(self._spark, table)
 
 
 class ParquetFramesFactory(ConfigurableIOManagerFactory[ParquetFrames]):

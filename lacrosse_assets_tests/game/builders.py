@@ -3,10 +3,10 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from lacrosse_assets.game.boxscore import Document, boxscore, document
+from lacrosse_assets.game.boxscore import Document, boxscore, documents_of
 from lacrosse_assets.game.statistics import ROSTER, player_game_stats
 from lacrosse_assets.game.stream import LINES, Line, read_lines
 from lacrosse_assets.resources.frames import arrow_table
@@ -44,24 +44,43 @@ def frame(spark: SparkSession, rows: Sequence[Row], schema: StructType) -> DataF
     return spark.createDataFrame(arrow_table(rows, schema), schema=schema)
 
 
-def statistics(spark: SparkSession, body: bytes, players: Sequence[Row], teams: Sequence[Row] = TEAMS) -> DataFrame:
-    """The product's `PLAYER_GAME_STATS` of a stream and reference tables, as the assets bring them together."""
-    lines = [{**line._asdict(), **VERSION} for line in read(body)]
+def roster_rows(players: Sequence[Row], teams: Sequence[Row] = TEAMS) -> list[Row]:
+    """The rows of a `ROSTER`, as the assets bring the two reference tables together."""
     roster = []
     for side, team_id in (("home", HOME), ("away", AWAY)):
         (team,) = (row for row in teams if row["id"] == team_id)
         start = {"side": side, "team_id": team_id, "team_name": team["name"]}
         start |= {column: team[column] for column in ("conference", "wins", "losses")}
+        nobody = {"player_id": None, "name": None, "number": None}
         members = [row for row in players if row["teamid"] == team_id]
         roster += [
             {**start, "player_id": member["id"], "name": member["name"], "number": member["number"]}
             for member in members
-        ] or [start]
-    return player_game_stats(frame(spark, lines, LINES), frame(spark, roster, ROSTER))
+        ] or [{**start, **nobody}]
+    return roster
+
+
+def line_rows(body: bytes) -> list[Row]:
+    """The rows of a `LINES`."""
+    return [{**line._asdict(), **VERSION} for line in read(body)]
+
+
+def statistics(
+    spark: SparkSession,
+    body: bytes,
+    players: Sequence[Row],
+    teams: Sequence[Row] = TEAMS,
+    at: Column | None = None,
+) -> DataFrame:
+    """The product's `PLAYER_GAME_STATS` of a stream and reference tables."""
+    lines, roster = frame(spark, line_rows(body), LINES), frame(spark, roster_rows(players, teams), ROSTER)
+    return player_game_stats(lines, roster, at)
 
 
 def box_score(
     spark: SparkSession, body: bytes, players: Sequence[Row] = (), teams: Sequence[Row] = TEAMS
 ) -> Document | None:
     """The product's document of a stream and reference tables."""
-    return document(boxscore(statistics(spark, body, players, teams)))
+    found = documents_of(boxscore(statistics(spark, body, players, teams)))
+    assert len(found) <= 1, "only the latest event's is asked for"
+    return found[0] if found else None

@@ -96,6 +96,22 @@ def game(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]
     return Game(lines, document, strangers, by_id(teams2), by_id(players2))
 
 
+def timeline(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]) -> list[Row]:
+    """The document of each event, by id: what `game` reads in a stream that has no event after it, and no terminator if
+    the stream went on."""
+    _, events, terminator = read_stream(body, home, away)
+    documents = []
+    for latest in sorted(events):
+        played = [fields for event_id, fields in events.items() if event_id <= latest]
+        if terminator and latest == max(events):
+            played.append(terminator)
+        prefix = "".join(" ".join(map(str, fields)) + "\n" for fields in played)
+        document = game(prefix.encode(), home, away, teams, players).document
+        assert document
+        documents.append(document)
+    return documents
+
+
 def read_stream(body: bytes, home: int, away: int) -> tuple[list[tuple[int, str]], dict[int, Fields], Fields | None]:
     """What became of each line that is not blank, the events by id, and the terminator."""
     lines: list[tuple[int, str]] = []

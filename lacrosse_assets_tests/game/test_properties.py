@@ -6,12 +6,14 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
 from lacrosse_assets.game import finals
-from lacrosse_assets.game.boxscore import boxscore, document
+from lacrosse_assets.game.boxscore import boxscore, documents_of
+from lacrosse_assets.game.timeline import fingerprints
 
 from . import plain
-from .builders import AWAY, HOME, Row, frame, read, statistics
+from .builders import AWAY, HOME, Row, frame, line_rows, read, roster_rows, statistics, stream
 from .strategies import SOUP, reference_tables, streams
 
 PURE = settings(max_examples=300)
@@ -73,7 +75,7 @@ def test_the_game_is_what_the_contract_says(
     expected = plain.game(body, HOME, AWAY, teams, players)
 
     stats = statistics(spark, body, players, teams).localCheckpoint()
-    found = document(boxscore(stats))
+    found = next(iter(documents_of(boxscore(stats))), None)
     if found is not None:
         del found["stream"]
     assert found == expected.document
@@ -90,3 +92,55 @@ def test_the_game_is_what_the_contract_says(
         players2 = finals.players2(spark, frame(spark, players, finals.PLAYERS), found).collect()
         assert exactly([row.asDict() for row in teams2]) == exactly(expected.teams2)
         assert exactly([row.asDict() for row in players2]) == exactly(expected.players2)
+
+
+@ON_SPARK
+@given(body=streams(), tables=reference_tables())
+def test_each_event_has_the_document_of_a_stream_that_ends_with_it(
+    spark: SparkSession, body: bytes, tables: tuple[list[Row], list[Row]]
+) -> None:
+    teams, players = tables
+    expected = plain.timeline(body, HOME, AWAY, teams, players)
+
+    found = documents_of(boxscore(statistics(spark, body, players, teams, at=F.lit(True))))
+    for document in found:
+        del document["stream"]
+    assert found == expected
+    assert exactly(found) == exactly(expected)
+
+
+@PURE
+@given(streams(), reference_tables(), st.integers(0, 25))
+def test_a_fingerprint_is_that_of_the_stream_that_ends_with_its_event(
+    body: bytes, tables: tuple[list[Row], list[Row]], cut: int
+) -> None:
+    teams, players = tables
+    roster = roster_rows(players, teams)
+    _, events, terminator = plain.read_stream(body, HOME, AWAY)
+    whole = fingerprints(line_rows(body), roster)
+    assert list(whole) == sorted(events)
+    assert len(set(whole.values())) == len(whole)
+
+    played = sorted(events.values())[:cut]
+    prefix = stream(*(" ".join(map(str, fields)) for fields in reversed(played)))
+    expected = dict(list(whole.items())[: len(played)])
+    found = fingerprints(line_rows(prefix), reversed(roster))
+    if terminator and played and len(played) == len(events):
+        assert found.pop(played[-1][0]) != expected.pop(played[-1][0])
+    assert found == expected
+
+
+@PURE
+@given(streams(), streams(), reference_tables(), reference_tables())
+def test_the_same_fingerprint_is_the_same_document(
+    one: bytes, other: bytes, tables: tuple[list[Row], list[Row]], other_tables: tuple[list[Row], list[Row]]
+) -> None:
+    def read_both_ways(body: bytes, teams: list[Row], players: list[Row]) -> dict[str, str]:
+        prints = fingerprints(line_rows(body), roster_rows(players, teams))
+        documents = plain.timeline(body, HOME, AWAY, teams, players)
+        return {prints[document["_id"]]: exactly(document) for document in documents}
+
+    first = read_both_ways(one, *tables)
+    for body, (teams, players) in ((other, tables), (one, other_tables)):
+        second = read_both_ways(body, teams, players)
+        assert all(first[same] == second[same] for same in first.keys() & second.keys())
