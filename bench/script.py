@@ -12,7 +12,7 @@ from pymongo import MongoClient
 from pyspark.sql import SparkSession
 from sqlalchemy import create_engine, text
 
-from lacrosse_assets.game.boxscore import boxscore, document
+from lacrosse_assets.game.boxscore import boxscore, documents_of
 from lacrosse_assets.game.statistics import AWAY, HOME, ROSTER, player_game_stats
 from lacrosse_assets.game.stream import LINES, read_lines
 from lacrosse_assets.resources.frames import arrow_table
@@ -47,8 +47,7 @@ def main() -> None:
         spark.createDataFrame(arrow_table(lines, LINES), schema=LINES),
         spark.createDataFrame(arrow_table(roster, ROSTER), schema=ROSTER),
     )
-    box = document(boxscore(stats))
-    if box:
+    for box in documents_of(boxscore(stats)):
         with MongoClient[dict[str, object]](settings.mongodb_uri.get_secret_value()) as client:
             client["sidearm"]["boxscores"].replace_one({"_id": box["_id"]}, box, upsert=True)
 
