@@ -14,8 +14,7 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -26,15 +25,17 @@ from dagster import DagsterInstance, RunsFilter
 from mirakuru.base_env import processes_with_env
 
 from bench.stores import GAME, Stores
+from lacrosse_assets.embedded.cli import environment
 from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
 from lacrosse_assets.embedded.processes import LOOPBACK, MARK, Server, free_ports, signals_end_the_process
-from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services, executable
+from lacrosse_assets.embedded.services import EmbeddedServices, executable
 from lacrosse_assets.gamestream.simulator import play
-from lacrosse_assets.settings import PROJECT_ROOT, embedded_settings, load_settings
+from lacrosse_assets.settings import PROJECT_ROOT, load_settings
 
 REPORT = PROJECT_ROOT / "docs" / "benchmark.md"
 REST = 30  # seconds of looking at what it costs while nothing happens
 SETTLE = 10  # seconds before a measurement begins
+WARM_UP = 30  # seconds in which `make dev` warms Spark up
 # In the order in which one event meets them: a part ends with the first event of the run of this type (and step).
 PARTS = (
     ("noticed, and the run created", "", ""),
@@ -72,34 +73,23 @@ def main(events: int, interval: float, others: int, delay: float, game: bool) ->
     report = Report()
     with signals_end_the_process(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
         os.environ["LACROSSE_STATE_DIR"] = folder
-        with embedded_services(embedded_settings(), click.echo) as services:
+        with environment() as (services, dagit):
             stores = Stores(load_settings())
+            time.sleep(WARM_UP)
             _say(f"this project: {events} events, {interval:g} s apart")
-            with _this_project(services) as dagit:
-                ours = _ours(stores, services, report, events, interval)
-                if game:
-                    _say(f"this project: a whole game at DELAY={delay:g}")
-                    _whole_game(stores, services, report, delay)
-                _say("this project at rest")
-                _at_rest(services, dagit, report)
+            ours = _ours(stores, services, report, events, interval)
+            if game:
+                _say(f"this project: a whole game at DELAY={delay:g}")
+                _whole_game(stores, services, report, delay)
+            _say("this project at rest")
+            _at_rest(services, dagit, report)
+            dagit.end()
             _say(f"stock Dagster: {others} events")
             stock = _stock(stores, services, others)
             _say(f"a script at each refresh: {others} events")
             script = _script(stores, services, others)
     report.compare(ours, stock, script)
     report.write()
-
-
-@contextmanager
-def _this_project(services: EmbeddedServices) -> Iterator[Dagit]:
-    dagit = Dagit(services.state_dir, click.echo)
-    try:
-        dagit.start()
-        dagit.wait_until_up()
-        time.sleep(SETTLE)
-        yield dagit
-    finally:
-        dagit.end()
 
 
 def _ours(stores: Stores, services: EmbeddedServices, report: "Report", events: int, interval: float) -> Spread:

@@ -10,18 +10,20 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
+from dagster._core.storage.sqlite import create_db_conn_string
 from dagster._core.storage.sqlite_storage import (
     DagsterSqliteStorage,
     _event_logs_directory,
     _runs_directory,
     _schedule_directory,
 )
-from sqlalchemy import Connection, Engine, create_engine, event
+from dagster._utils import mkdir_p
+from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 
 BUSY_TIMEOUT = 30  # seconds to wait for another process's write, as the stock one does
 KEPT_RUNS = 16  # the events of each run are a file of their own
@@ -40,10 +42,25 @@ def _engine(url: str) -> Engine:
     return engine
 
 
+def _is_complete(engine: Engine) -> bool:
+    """Whether the stock storage has made its tables: its revision is what it writes last.
+
+    It would find that out itself, but reads all of its migrations for it, in each process and for each run.
+    """
+    with engine.connect() as connection:
+        return inspect(connection).has_table("alembic_version") and bool(
+            connection.execute(text("SELECT 1 FROM alembic_version")).first()
+        )
+
+
 class _EventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
         super().__init__(base_dir)
+
+    def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
+        if not _is_complete(engine):
+            super()._initdb(engine, for_index_shard)
 
     @contextmanager
     def _connect(self, shard: str) -> Iterator[Connection]:
@@ -75,6 +92,12 @@ class _EventLog(SqliteEventLogStorage):
 
 
 class _Runs(SqliteRunStorage):
+    @classmethod
+    def from_local(cls, base_dir: str, inst_data: Any = None) -> "_Runs":
+        mkdir_p(base_dir)
+        there = cls(create_db_conn_string(base_dir, "runs"), inst_data)
+        return there if _is_complete(there._engine) else super().from_local(base_dir, inst_data)
+
     @cached_property
     def _engine(self) -> Engine:
         return _engine(self._conn_string)
@@ -86,6 +109,12 @@ class _Runs(SqliteRunStorage):
 
 
 class _Schedules(SqliteScheduleStorage):
+    @classmethod
+    def from_local(cls, base_dir: str, inst_data: Any = None) -> "_Schedules":
+        mkdir_p(base_dir)
+        there = cls(create_db_conn_string(base_dir, "schedules"), inst_data)
+        return there if _is_complete(there._engine) else cast(_Schedules, super().from_local(base_dir, inst_data))
+
     @cached_property
     def _engine(self) -> Engine:
         return _engine(self._conn_string)
