@@ -14,13 +14,15 @@ from dagster import (
     multi_asset,
 )
 
+from lacrosse_assets.assets.columns import AFTER, REFERENCE, described
 from lacrosse_assets.assets.common import OWNERS, RETRIES, markdown_table
+from lacrosse_assets.assets.lineage import PLAYERS2_LINEAGE, TEAMS2_LINEAGE
 from lacrosse_assets.assets.live import stream_metadata
 from lacrosse_assets.assets.sources import PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game import finals
 from lacrosse_assets.game.boxscore import Document, score_line, why_not_over
 from lacrosse_assets.resources.documents import DocumentStore
-from lacrosse_assets.resources.frames import arrow_table, table_schema
+from lacrosse_assets.resources.frames import arrow_table
 from lacrosse_assets.resources.object_store import ObjectStore
 from lacrosse_assets.resources.reference_db import ReferenceDatabase, Row
 from lacrosse_assets.resources.spark import SparkSessions
@@ -54,7 +56,7 @@ def current_final(documents: DocumentStore, object_store: ObjectStore) -> Final:
             deps=["boxscore_doc", TEAMS_TABLE],
             owners=OWNERS,
             kinds={"pyspark", "sqlalchemy"},
-            metadata={"dagster/column_schema": table_schema(finals.TEAMS)},
+            metadata={"dagster/column_schema": described(finals.TEAMS, REFERENCE, AFTER)},
             description="`teams` after the game: the winner's wins and the loser's losses one up.",
         ),
         AssetSpec(
@@ -62,7 +64,7 @@ def current_final(documents: DocumentStore, object_store: ObjectStore) -> Final:
             deps=["boxscore_doc", PLAYERS_TABLE],
             owners=OWNERS,
             kinds={"pyspark", "sqlalchemy"},
-            metadata={"dagster/column_schema": table_schema(finals.PLAYERS)},
+            metadata={"dagster/column_schema": described(finals.PLAYERS, REFERENCE, AFTER)},
             description="`players` after the game: this game's shots and goals added to each player's.",
         ),
     ],
@@ -111,6 +113,7 @@ def final_tables(
                 "score": score_line(box),
                 **stream_metadata(box),
                 "dagster/row_count": len(rows),
+                "dagster/column_lineage": TEAMS2_LINEAGE if name == "teams2" else PLAYERS2_LINEAGE,
                 "rows": markdown_table(rows, schema.fieldNames()),
             },
             check_results=[_adds_the_game(name, originals, rows, box)],

@@ -22,7 +22,9 @@ from dagster import (
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
+from lacrosse_assets.assets.columns import LINE, PLAYER, STATISTICS, STREAM, TEAM, described, document_schema
 from lacrosse_assets.assets.common import OWNERS, RETRIES, SHOWN_ROWS, markdown_table
+from lacrosse_assets.assets.lineage import DOCUMENT_LINEAGE, ROSTER_LINEAGE, STATISTICS_LINEAGE
 from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game.boxscore import Document, boxscore, documents_of, score_line
 from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_stranger
@@ -30,7 +32,7 @@ from lacrosse_assets.game.statistics import player_game_stats as statistics
 from lacrosse_assets.game.stream import LINES, VERSION, Line, Verdict, read_lines
 from lacrosse_assets.game.timeline import COUNTED, fingerprints
 from lacrosse_assets.resources.documents import DocumentStore, Written
-from lacrosse_assets.resources.frames import arrow_table, spark_frame, table_schema
+from lacrosse_assets.resources.frames import arrow_table, spark_frame
 from lacrosse_assets.resources.object_store import ObjectStore
 from lacrosse_assets.resources.reference_db import ReferenceDatabase, Row
 from lacrosse_assets.resources.spark import SparkSessions
@@ -55,7 +57,7 @@ def live_assets(home: int, away: int) -> list[Any]:
         check_specs=[
             AssetCheckSpec("stream_is_clean", asset="raw_gamestream", description="No line of the stream was left out.")
         ],
-        metadata={"dagster/column_schema": table_schema(LINES)},
+        metadata={"dagster/column_schema": described(LINES, LINE, STREAM)},
         description="Every line of the game stream, and what became of it; body and ETag from one GET.",
     )
     def raw_gamestream(context: AssetExecutionContext, object_store: ObjectStore) -> MaterializeResult:
@@ -103,7 +105,7 @@ def live_assets(home: int, away: int) -> list[Any]:
         io_manager_key=FRAMES,
         dagster_type=FRAME,
         retry_policy=RETRIES,
-        metadata={"dagster/column_schema": table_schema(ROSTER)},
+        metadata={"dagster/column_schema": described(ROSTER, TEAM, PLAYER)},
         description="The players of both teams, with their team's record before the game.",
     )
     def roster(reference_db: ReferenceDatabase) -> MaterializeResult:
@@ -112,6 +114,7 @@ def live_assets(home: int, away: int) -> list[Any]:
         return MaterializeResult(
             value=arrow_table(rows, ROSTER),
             metadata={
+                "dagster/column_lineage": ROSTER_LINEAGE,
                 "teams": markdown_table(rows[:1] + rows[-1:], ["side", "team_name", "conference", "wins", "losses"]),
                 "players": markdown_table(rows, ["side", "player_id", "name", "number"]),
             },
@@ -150,7 +153,7 @@ def _side(side: str, team_id: int, teams: list[Row], players: list[Row]) -> list
     io_manager_key=FRAMES,
     dagster_type=FRAME,
     retry_policy=RETRIES,
-    metadata={"dagster/column_schema": table_schema(PLAYER_GAME_STATS)},
+    metadata={"dagster/column_schema": described(PLAYER_GAME_STATS, TEAM, PLAYER, STATISTICS, STREAM)},
     check_specs=[
         AssetCheckSpec(
             "shooters_are_rostered",
@@ -188,7 +191,10 @@ def player_game_stats(
             ),
             _goals_add_up(rows),
         ],
-        metadata={"players": markdown_table(sorted(rows, key=lambda row: (-row["goals"], -row["shots"])), columns)},
+        metadata={
+            "dagster/column_lineage": STATISTICS_LINEAGE,
+            "players": markdown_table(sorted(rows, key=lambda row: (-row["goals"], -row["shots"])), columns),
+        },
     )
 
 
@@ -198,6 +204,7 @@ def player_game_stats(
     kinds={"pyspark", "mongodb"},
     retry_policy=RETRIES,
     ins={name: AssetIn(input_manager_key=FRAMES) for name in ("player_game_stats", "raw_gamestream")},
+    metadata={"dagster/column_schema": document_schema()},
     description="The box score of each event, in `sidearm.boxscores`: one document for a web page.",
 )
 def boxscore_doc(
@@ -232,6 +239,7 @@ def boxscore_doc(
             **_written_metadata(written),
             **stream_metadata(box),
             "players": markdown_table(players, ["team", "id", "name", "number", "shots", "goals", "pct"]),
+            "dagster/column_lineage": DOCUMENT_LINEAGE,
         }
     )
 

@@ -2,8 +2,8 @@
 
 from dagster import AssetKey, AssetSpec
 
+from lacrosse_assets.assets.columns import REFERENCE, SEASON, described
 from lacrosse_assets.game.finals import PLAYERS, TEAMS
-from lacrosse_assets.resources.frames import table_schema
 from lacrosse_assets.resources.reference_db import DATABASE
 
 GAMESTREAM = AssetKey(["minio", "gamestream"])
@@ -22,13 +22,13 @@ SOURCES = [
         group_name="sources",
         kinds={"sqlserver"},
         description="The teams with their records before the game. The pipeline never writes to it.",
-        metadata={"dagster/column_schema": table_schema(TEAMS)},
+        metadata={"dagster/column_schema": described(TEAMS, REFERENCE, SEASON)},
     ),
     AssetSpec(
         PLAYERS_TABLE,
         group_name="sources",
         kinds={"sqlserver"},
         description="The players with their season's shots and goals before the game. The pipeline never writes to it.",
-        metadata={"dagster/column_schema": table_schema(PLAYERS)},
+        metadata={"dagster/column_schema": described(PLAYERS, REFERENCE, SEASON)},
     ),
 ]

@@ -17,9 +17,6 @@ from dagster import (
     InitResourceContext,
     InputContext,
     OutputContext,
-    TableColumn,
-    TableColumnConstraints,
-    TableSchema,
     UPathIOManager,
 )
 from pyspark.sql import DataFrame
@@ -38,18 +35,6 @@ def arrow_table(rows: Iterable[Mapping[str, Any]], schema: StructType) -> pa.Tab
 def spark_frame(spark: SparkSessions, table: pa.Table) -> DataFrame:
     """An Arrow table as a frame of Spark."""
     return spark.spark_session.createDataFrame(table, schema=from_arrow_schema(table.schema))
-
-
-def table_schema(schema: StructType) -> TableSchema:
-    """A Spark schema as Dagit shows it."""
-    return TableSchema(
-        [
-            TableColumn(
-                field.name, field.dataType.simpleString(), constraints=TableColumnConstraints(nullable=field.nullable)
-            )
-            for field in schema.fields
-        ]
-    )
 
 
 class ParquetFrames(UPathIOManager):

@@ -1,0 +1,72 @@
+"""Which columns each column comes from: Dagit's column lineage."""
+
+from dagster import AssetKey, TableColumnDep, TableColumnLineage
+
+from lacrosse_assets.assets.sources import PLAYERS_TABLE, TEAMS_TABLE
+from lacrosse_assets.game.finals import PLAYERS, TEAMS
+from lacrosse_assets.game.statistics import PLAYER_GAME_STATS, ROSTER
+from lacrosse_assets.game.stream import VERSION
+
+
+def _of(asset: AssetKey | str, *columns: str) -> list[TableColumnDep]:
+    return [TableColumnDep(AssetKey(asset) if isinstance(asset, str) else asset, column) for column in columns]
+
+
+def _same(asset: AssetKey | str, *columns: str) -> dict[str, list[TableColumnDep]]:
+    return {column: _of(asset, column) for column in columns}
+
+
+# Each team's and each player's column has its name from the table, with the table's in front where both have one.
+ROSTER_LINEAGE = TableColumnLineage(
+    {
+        "side": _of(TEAMS_TABLE, "id"),
+        "team_id": _of(TEAMS_TABLE, "id"),
+        "team_name": _of(TEAMS_TABLE, "name"),
+        **_same(TEAMS_TABLE, "conference", "wins", "losses"),
+        "player_id": _of(PLAYERS_TABLE, "id"),
+        **_same(PLAYERS_TABLE, "name", "number"),
+    }
+)
+
+_WHOSE = ("verdict", "team_id", "number")
+STATISTICS_LINEAGE = TableColumnLineage(
+    {
+        **_same("roster", *ROSTER.fieldNames()),
+        "number": [*_of("roster", "number"), *_of("raw_gamestream", "number")],
+        "shots": _of("raw_gamestream", *_WHOSE),
+        "goals": _of("raw_gamestream", *_WHOSE, "goal"),
+        "pct": _of("raw_gamestream", *_WHOSE, "goal"),
+        "score": _of("raw_gamestream", "verdict", "team_id", "goal"),
+        "event_id": _of("raw_gamestream", "verdict", "event_id"),
+        "clock": _of("raw_gamestream", "verdict", "event_id", "clock"),
+        "final": _of("raw_gamestream", "verdict", "clock"),
+        **_same("raw_gamestream", *VERSION),
+    }
+)
+
+_SIDE = [name for name in PLAYER_GAME_STATS.fieldNames() if name not in ("event_id", "clock", "final", *VERSION)]
+DOCUMENT_LINEAGE = TableColumnLineage(
+    {
+        "_id": [*_of("player_game_stats", "event_id"), *_of("raw_gamestream", "event_id")],
+        "timestamp": [*_of("player_game_stats", "clock"), *_of("raw_gamestream", "clock")],
+        "home": [*_of("player_game_stats", *_SIDE), *_of("raw_gamestream", *_WHOSE, "goal")],
+        "away": [*_of("player_game_stats", *_SIDE), *_of("raw_gamestream", *_WHOSE, "goal")],
+        "final": _of("player_game_stats", "final"),
+        "stream": _of("player_game_stats", *VERSION),
+        "fingerprint": [*_of("raw_gamestream", *_WHOSE, "goal"), *_of("player_game_stats", *ROSTER.fieldNames())],
+    }
+)
+
+_GAME = _of("boxscore_doc", "home", "away")
+TEAMS2_LINEAGE = TableColumnLineage(
+    {
+        **_same(TEAMS_TABLE, *TEAMS.fieldNames()),
+        **{column: [*_of(TEAMS_TABLE, column), *_GAME] for column in ("wins", "losses")},
+    }
+)
+PLAYERS2_LINEAGE = TableColumnLineage(
+    {
+        **_same(PLAYERS_TABLE, *PLAYERS.fieldNames()),
+        **{column: [*_of(PLAYERS_TABLE, column), *_GAME] for column in ("shots", "goals")},
+    }
+)
