@@ -29,9 +29,12 @@ def test_materialize_all_plays_the_canned_game_to_both_final_tables(tmp_path: Pa
             told[name] = {key: value.value for key, value in event.asset_materialization.metadata.items()}
 
     goals = Counter[str]()
-    for line in (CANNED / "game.txt").read_text().splitlines():
+    lines = (CANNED / "game.txt").read_text().splitlines()
+    for line in lines:
         event_id, _, team, _, goal = line.split()
         goals[team] += int(goal) if int(event_id) >= 0 else 0
     assert f"syracuse {goals['101']} : {goals['205']} johns hopkins" in str(told["teams2"]["score"])
     assert told["boxscore_doc"]["final"] is True
+    events = [line for line in lines if not line.startswith("-1 ")]
+    assert told["boxscore_doc"]["documents_filled_in"] == len(events) - 1
     assert told["players2"]["dagster/row_count"] == len((CANNED / "players.csv").read_text().splitlines()) - 1
