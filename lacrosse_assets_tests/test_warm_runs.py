@@ -204,7 +204,34 @@ def test_runs_go_on_when_the_warm_process_was_killed(warm: Platform) -> None:
     assert forkserver_of(warm.run("telling")) != before
 
 
-def test_the_setting_switches_back_to_dagsters_own_way(tmp_path: Path) -> None:
+def test_without_it_runs_start_as_dagster_starts_them(tmp_path: Path) -> None:
     with dagster_dev(tmp_path, enable="") as platform:
         told = platform.run("telling")
     assert told["warm"] == "False"
+
+
+@pytest.mark.parametrize(("setting", "warm_processes"), [("true", 1), ("false", 0)])
+def test_the_setting_says_which(setting: str, warm_processes: int, tmp_path: Path) -> None:
+    (port,) = free_ports(0)
+    command = [
+        executable("dagster"),
+        "api",
+        "grpc",
+        "-h",
+        LOOPBACK,
+        "-p",
+        str(port),
+        "-m",
+        "lacrosse_assets.definitions",
+    ]
+    environ = {"LACROSSE_DEPLOYMENT": "mock", "LACROSSE_WARM_RUNS": setting}
+    server = Server("code", command, tmp_path, answers=lambda: True, environ=environ, timeout=PATIENCE, port=port)
+    try:
+        server.start()
+        server.wait_until_up()
+        process = server.process
+        assert process
+        children = [" ".join(child.cmdline()) for child in psutil.Process(process.pid).children(recursive=True)]
+        assert len([line for line in children if "lacrosse_assets.warm_libraries" in line]) == warm_processes
+    finally:
+        server.end()
