@@ -44,6 +44,7 @@ test-services: java odbc ## Run the tests of the stores against those that the e
 
 bench: java $(STAMP) ## Measure the way from a goal to its box score, beside stock Dagster and a script; half an hour
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m examples.boxscore_page.bench
 
 screenshots: java chromium $(STAMP) ## Play a game and take the README's pictures of it
 	@$(BIN)/python -m lacrosse_assets_tests.screenshots

@@ -35,19 +35,8 @@ def main() -> None:
             _shoot(tab, f"{dagit.url}/assets/boxscore_doc", "boxscore_doc")
             simulator.wait()
             _wait_for_finals(dagit.url)
-            for name, path in {
-                "lineage": "/asset-groups",
-                "checks": "/assets/boxscore_doc?view=checks",
-                "lineage_of_columns": "/assets/boxscore_doc?view=lineage",
-                "raw_gamestream": "/assets/raw_gamestream",
-                "player_game_stats": "/assets/player_game_stats",
-                "teams2": "/assets/teams2",
-                "automation": "/automation",
-                "sensor": "/locations/lacrosse/sensors/gamestream_sensor",
-                "jobs": "/jobs",
-                "runs": "/runs",
-            }.items():
-                _shoot(tab, dagit.url + path, name)
+            groups = ",".join(f"__repository__@lacrosse:{group}" for group in ("sources", "live", "final"))
+            _shoot(tab, f"{dagit.url}/asset-groups?expanded={groups}", "lineage")
             browser.close()
 
 
