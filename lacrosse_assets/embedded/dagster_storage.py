@@ -26,7 +26,7 @@ from dagster._utils import mkdir_p
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 
 BUSY_TIMEOUT = 30  # seconds to wait for another process's write, as the stock one does
-KEPT_RUNS = 16  # the events of each run are a file of their own
+KEPT_RUNS = 4  # the events of each run are a file of their own
 
 
 def _engine(url: str) -> Engine:
