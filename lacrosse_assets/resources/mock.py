@@ -6,12 +6,13 @@ simulator's own.
 
 import csv
 import hashlib
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from lacrosse_assets.resources.documents import DocumentStore
+from lacrosse_assets.resources.documents import Document, DocumentStore
 from lacrosse_assets.resources.object_store import ObjectStore, StreamObject, StreamVersion, moment
 from lacrosse_assets.resources.reference_db import ReferenceDatabase
 
@@ -51,6 +52,12 @@ class InMemoryDocumentStore(DocumentStore):
 
     def connect(self) -> Any:
         return _mongomock()
+
+    def _replace(self, documents: Sequence[Document], unless_newer: Mapping[str, Any]) -> list[int]:
+        # One by one: mongomock's bulk_write takes no replacement of pymongo 4.11 or newer.
+        for each in documents:
+            self._boxscores.replace_one({"_id": each["_id"], **unless_newer}, each, upsert=True)
+        return [each["_id"] for each in documents]
 
     def teardown_after_execution(self, context: Any) -> None:
         """Nothing: the process's next run finds the documents."""
