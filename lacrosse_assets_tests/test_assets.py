@@ -135,6 +135,7 @@ def test_a_live_run_tells_what_a_person_wants_to_know(world: World) -> None:
         "raw_gamestream.stream_is_clean",
         "player_game_stats.shooters_are_rostered",
         "player_game_stats.goals_add_up",
+        "boxscore_doc.is_fresh",
     }
 
 

@@ -63,9 +63,9 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         # A driver that cannot be loaded raises anything.
         with told_as_store_error(STORE, self.address, Exception, words=_words):
             engine = self.create_engine()
-        if engine.dialect.name == "sqlite":
-            # Its driver begins a transaction before INSERT, but neither before SELECT nor before CREATE and DROP.
-            event.listen(engine, "begin", lambda connection: connection.exec_driver_sql("BEGIN"))
+        # Once: the engine in memory is that of all runs of the process.
+        if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin_in_sqlite):
+            event.listen(engine, "begin", _begin_in_sqlite)
         return engine
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
@@ -154,6 +154,11 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         password = self._url.password
         secret = str(password) if password else None
         return told_as_store_error(STORE, self.address, SQLAlchemyError, words=_words, secret=secret)
+
+
+def _begin_in_sqlite(connection: "Connection") -> None:
+    """Its driver begins a transaction before INSERT, but neither before SELECT nor before CREATE and DROP."""
+    connection.exec_driver_sql("BEGIN")
 
 
 def _words(error: Exception) -> str:
