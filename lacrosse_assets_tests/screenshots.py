@@ -35,7 +35,7 @@ def main() -> None:
             _shoot(tab, f"{dagit.url}/assets/boxscore_doc", "boxscore_doc")
             simulator.wait()
             _wait_for_finals(dagit.url)
-            groups = ",".join(f"__repository__@lacrosse:{group}" for group in ("sources", "live", "final"))
+            groups = ",".join(f"global@global:{group}" for group in ("sources", "live", "final"))
             _shoot(tab, f"{dagit.url}/asset-groups?expanded={groups}", "lineage")
             browser.close()
 

@@ -43,15 +43,6 @@ STATISTICS = {
     "clock": "game time left then, mm:ss",
     "final": "whether the game is over",
 }
-DOCUMENT = {
-    "_id": ("int", "the event; the highest is the current one"),
-    "timestamp": ("string", "game time left, mm:ss"),
-    "home": ("object", "home team: teamid, name, conference, wins, losses, score, status, players"),
-    "away": ("object", "away team, likewise"),
-    "final": ("bool", "whether the game is over"),
-    "stream": ("object", "the version of the stream that it was made from: etag, last_modified, fetched_at"),
-    "fingerprint": ("string", "stands for all that it says of the game, and changes with it"),
-}
 REFERENCE = {
     "id": "primary key",
     "name": "any text",
@@ -85,15 +76,5 @@ def described(schema: StructType, *words: Mapping[str, str]) -> TableSchema:
                 constraints=TableColumnConstraints(nullable=field.nullable),
             )
             for field in schema.fields
-        ]
-    )
-
-
-def document_schema() -> TableSchema:
-    """The fields of a document, as columns."""
-    return TableSchema(
-        [
-            TableColumn(name, kind, text, constraints=TableColumnConstraints(nullable=False))
-            for name, (kind, text) in DOCUMENT.items()
         ]
     )

@@ -4,7 +4,7 @@ from dagster import AssetKey, TableColumnDep, TableColumnLineage
 
 from lacrosse_assets.assets.sources import PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game.finals import PLAYERS, TEAMS
-from lacrosse_assets.game.statistics import PLAYER_GAME_STATS, ROSTER
+from lacrosse_assets.game.statistics import ROSTER
 from lacrosse_assets.game.stream import VERSION
 
 
@@ -44,19 +44,7 @@ STATISTICS_LINEAGE = TableColumnLineage(
     }
 )
 
-_SIDE = [name for name in PLAYER_GAME_STATS.fieldNames() if name not in ("event_id", "clock", "final", *VERSION)]
-DOCUMENT_LINEAGE = TableColumnLineage(
-    {
-        "_id": [*_of("player_game_stats", "event_id"), *_of("raw_gamestream", "event_id")],
-        "timestamp": [*_of("player_game_stats", "clock"), *_of("raw_gamestream", "clock")],
-        "home": [*_of("player_game_stats", *_SIDE), *_of("raw_gamestream", *_WHOSE, "goal")],
-        "away": [*_of("player_game_stats", *_SIDE), *_of("raw_gamestream", *_WHOSE, "goal")],
-        "final": _of("player_game_stats", "final"),
-        "stream": _of("player_game_stats", *VERSION),
-        "fingerprint": [*_of("raw_gamestream", *_WHOSE, "goal"), *_of("player_game_stats", *ROSTER.fieldNames())],
-    }
-)
-
+# A document has no columns to show, but what a final table takes of it is known by name.
 _GAME = _of("boxscore_doc", "home", "away")
 TEAMS2_LINEAGE = TableColumnLineage(
     {

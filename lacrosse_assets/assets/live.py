@@ -22,9 +22,9 @@ from dagster import (
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
 
-from lacrosse_assets.assets.columns import LINE, PLAYER, STATISTICS, STREAM, TEAM, described, document_schema
+from lacrosse_assets.assets.columns import LINE, PLAYER, STATISTICS, STREAM, TEAM, described
 from lacrosse_assets.assets.common import OWNERS, RETRIES, SHOWN_ROWS, markdown_table
-from lacrosse_assets.assets.lineage import DOCUMENT_LINEAGE, ROSTER_LINEAGE, STATISTICS_LINEAGE
+from lacrosse_assets.assets.lineage import ROSTER_LINEAGE, STATISTICS_LINEAGE
 from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game.boxscore import Document, boxscore, documents_of, score_line
 from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_stranger
@@ -204,7 +204,6 @@ def player_game_stats(
     kinds={"pyspark", "mongodb"},
     retry_policy=RETRIES,
     ins={name: AssetIn(input_manager_key=FRAMES) for name in ("player_game_stats", "raw_gamestream")},
-    metadata={"dagster/column_schema": document_schema()},
     description="The box score of each event, in `sidearm.boxscores`: one document for a web page.",
 )
 def boxscore_doc(
@@ -239,7 +238,6 @@ def boxscore_doc(
             **_written_metadata(written),
             **stream_metadata(box),
             "players": markdown_table(players, ["team", "id", "name", "number", "shots", "goals", "pct"]),
-            "dagster/column_lineage": DOCUMENT_LINEAGE,
         }
     )
 
