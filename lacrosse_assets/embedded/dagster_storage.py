@@ -1,8 +1,8 @@
 """Dagster's SQLite storage, with its connections kept open.
 
-The stock one makes an engine and opens the file anew for every event: 7 ms each, and a live run writes some sixty. The
-files and their schema are the stock ones, so that either can go on with what the other left; a machine of several
-containers has Postgres instead (docker/postgres.yaml). docs/performance.md has the figures.
+The stock one makes an engine and opens the file anew for every event, of which a live run writes some sixty. The files
+and their schema are the stock ones, so that either can go on with what the other left. Where several containers share
+it, it is Postgres instead (docker/postgres.yaml).
 """
 
 from collections import OrderedDict
