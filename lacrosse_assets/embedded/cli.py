@@ -16,7 +16,7 @@ from lacrosse_assets.embedded.services import EmbeddedServices, embedded_service
 from lacrosse_assets.settings import embedded_settings
 
 GAME_DELAY = "0.01"  # `lacrosse game` plays an hour in 36 seconds unless DELAY is set
-WATCH_EVERY = 0.5  # seconds between two looks whether all servers still live
+WATCH_EVERY = 0.5  # seconds between two looks whether all servers are still up
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
@@ -31,7 +31,7 @@ def services() -> None:
         _say("The services are up, until Ctrl-C. This project's commands find them by themselves; others by:")
         for name, value in up.addresses.items():
             _say(f"export {name}={shlex.quote(value)}")
-        _watch(up.check_alive)
+        _watch(up.keep_up)
 
 
 @main.command()
@@ -50,12 +50,7 @@ def dev() -> None:
         _say("Up until Ctrl-C. To play a game, in another terminal:")
         _say(f"  {setting}{shlex.quote(python)} -m lacrosse_assets.gamestream")
 
-        def check_alive() -> None:
-            up.check_alive()
-            dagit.check_alive()
-            page.check_alive()
-
-        _watch(check_alive)
+        _watch(up.keep_up, dagit.keep_up, page.keep_up)
 
 
 @main.command()
@@ -114,9 +109,11 @@ def _unwinding() -> Iterator[None]:
             raise SystemExit(130) from None  # as a shell has it, and without click's `Aborted!`
 
 
-def _watch(check_alive: Callable[[], None]) -> None:
+def _watch(*keep_up: Callable[[Callable[[str], None]], None]) -> None:
+    """Start again what ends, until a Ctrl-C or something that does not stay up."""
     while True:
-        check_alive()
+        for each in keep_up:
+            each(_say)
         time.sleep(WATCH_EVERY)
 
 

@@ -3,7 +3,7 @@
 import json
 import urllib.parse
 import urllib.request
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 
 import yaml
@@ -25,9 +25,12 @@ def dagster_home(state_dir: Path) -> Path:
 
 
 class Dagit(Server):
-    """`dagster dev` on the embedded services, which have to be up. `url` is Dagit's."""
+    """`dagster dev` on the embedded services, which have to be up. `url` is Dagit's.
 
-    def __init__(self, state_dir: Path, say: Callable[[str], None]) -> None:
+    `settings` are laid over those of the embedded deployment: addresses of other services than the embedded ones.
+    """
+
+    def __init__(self, state_dir: Path, say: Callable[[str], None], settings: Mapping[str, str] | None = None) -> None:
         home = dagster_home(state_dir)
         home.mkdir(parents=True, exist_ok=True)
         (home / "dagster.yaml").write_text(dagster_yaml(home))
@@ -40,6 +43,7 @@ class Dagit(Server):
             "DAGSTER_HOME": str(home),
             "LACROSSE_DEPLOYMENT": "embedded",
             "LACROSSE_STATE_DIR": str(state_dir),
+            **(settings or {}),
         }
         super().__init__(
             "dagster", command, state_dir, self._is_up, environ=environ, timeout=STARTUP_TIMEOUT, port=port

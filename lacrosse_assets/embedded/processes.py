@@ -24,6 +24,8 @@ LOOPBACK = "127.0.0.1"
 MARK = "LACROSSE_SUPERVISED"  # not a setting: the environment variable by which our processes are recognized
 GRACE = 10  # seconds between SIGTERM and SIGKILL
 LAST_LINES = 8  # of a log, in an error
+# A server that ends is started again, but not for ever: one that has ended so often within so many seconds stays down.
+RESTARTS, RESTARTS_WITHIN = 3, 60
 
 
 class ServerError(ClickException):
@@ -52,6 +54,7 @@ class Server(SimpleExecutor):
         self._answers = answers
         self._port = port
         self._mark = f"{name}{_mark(state_dir)}"
+        self._restarted: list[float] = []  # when
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(
             [str(part) for part in command],
@@ -67,7 +70,7 @@ class Server(SimpleExecutor):
         return {name: value for name, value in super().envvars.items() if value}
 
     def start(self) -> "Server":
-        with self.log_file.open("w") as log:
+        with self.log_file.open("a" if self._restarted else "w") as log:
             self._stdout = log
             super().start()
         return self
@@ -99,6 +102,21 @@ class Server(SimpleExecutor):
         """Raise a `ServerError` with its last words if the server has ended."""
         if self.process and not self.running():
             raise ServerError(f"{self.name} ended with exit code {self.process.returncode}{self._last_words()}")
+
+    def keep_up(self, say: Callable[[str], None]) -> None:
+        """Start it again if it has ended, and say so; a `ServerError` if it does not come up or ends again and again."""
+        try:
+            self.check_alive()
+        except ServerError as error:
+            now = time.monotonic()
+            self._restarted = [moment for moment in self._restarted if now - moment < RESTARTS_WITHIN]
+            if len(self._restarted) >= RESTARTS:
+                raise
+            self._restarted.append(now)
+            say(f"{error.message.splitlines()[0]}: it is started again.")
+            self.end()
+            self.start()
+            self.wait_until_up()
 
     def check_no_failure(self) -> None:
         """Raise a `ServerError` if it has ended with an error: for a program that ends when its work is done."""

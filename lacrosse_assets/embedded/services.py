@@ -49,6 +49,11 @@ class EmbeddedServices:
         for server in self.servers:
             server.check_alive()
 
+    def keep_up(self, say: Callable[[str], None]) -> None:
+        """Start again whichever of the servers has ended; a `ServerError` if that is of no use."""
+        for server in self.servers:
+            server.keep_up(say)
+
 
 @contextmanager
 def embedded_services(settings: Settings, say: Callable[[str], None] = click.echo) -> Iterator[EmbeddedServices]:

@@ -1,0 +1,1 @@
+"""The platform broken on purpose, and held against the contract: `make chaos`."""

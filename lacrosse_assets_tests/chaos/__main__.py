@@ -1,0 +1,202 @@
+"""`make chaos`: the fault matrix, a line a trial, and the table in docs/chaos.md."""
+
+import itertools
+import os
+import platform as machine
+import random
+import shlex
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from datetime import UTC, datetime
+from pathlib import Path
+from statistics import median
+
+import click
+import psutil
+
+from lacrosse_assets.embedded.processes import ServerError, signals_end_the_process
+from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests.chaos.faults import FAULTS, SMALL_DISK
+from lacrosse_assets_tests.chaos.harness import Platform, platform
+from lacrosse_assets_tests.chaos.moments import Moment
+from lacrosse_assets_tests.chaos.trial import Fault, NotSo, Outcome, Trial
+from lacrosse_assets_tests.chaos.verdict import Stores, Truth
+
+REPORT = PROJECT_ROOT / "docs" / "chaos.md"
+SMALL_DISK_SIZE = "400m"
+MOMENTS = {moment.name.lower(): moment for moment in Moment}
+
+
+@click.command()
+@click.option("--fault", "names", multiple=True, help="Only faults whose name contains this; may be given repeatedly.")
+@click.option("--moment", "moments", multiple=True, type=click.Choice(list(MOMENTS)), help="Only these moments.")
+@click.option("--times", default=1, show_default=True, help="How often each fault is tried at each of its moments.")
+@click.option("--seed", type=int, help="Of an earlier run, to do the same again.  [default: a new one]")
+@click.option(
+    "--report",
+    type=click.Path(path_type=Path),
+    help="Where the table goes.  [default: docs/chaos.md, if everything was tried]",
+)
+@click.option("--list", "only_list", is_flag=True, help="List the trials, and do nothing.")
+def main(
+    names: tuple[str, ...],
+    moments: tuple[str, ...],
+    times: int,
+    seed: int | None,
+    report: Path | None,
+    only_list: bool,
+) -> None:
+    """Break the platform in every way, again and again, and hold what it does against CONTRACT.md."""
+    seed = random.SystemRandom().randrange(10**6) if seed is None else seed
+    chosen = [fault for fault in FAULTS if not names or any(name.lower() in fault.name.lower() for name in names)]
+    trials = [
+        (fault, moment, number)
+        for fault in chosen
+        for moment in fault.moments
+        if not moments or moment.name.lower() in moments
+        for number in range(times * fault.weight)
+    ]
+    if not trials:
+        raise click.ClickException(f"no fault is called so: {', '.join(sorted({fault.name for fault in FAULTS}))}")
+    if only_list:
+        for fault, moment, number in trials:
+            click.echo(f"{fault.name}, {moment.value}, {number + 1}")
+        return
+    if report is None and not names and not moments:
+        report = REPORT
+    _say(f"{len(trials)} trials, seed {seed}")
+    began = time.monotonic()
+    outcomes: list[Outcome] = []
+    with signals_end_the_process():
+        for needs, group in itertools.groupby(trials, key=lambda trial: trial[0].needs):
+            for outcome in _play_all(list(group), seed, on_small_disk=needs == SMALL_DISK):
+                outcomes.append(outcome)
+                _say(f"[{len(outcomes)}/{len(trials)}] {_line(outcome)}")
+    minutes = (time.monotonic() - began) / 60
+    lost = [outcome for outcome in outcomes if not outcome.survived]
+    _say(f"{len(outcomes) - len(lost)} of {len(outcomes)} survived, in {minutes:.0f} minutes")
+    if report:
+        report.write_text(_report(outcomes, seed, minutes))
+        _say(f"The table is in {report}")
+    sys.exit(1 if lost else 0)
+
+
+def _play_all(trials: Sequence[tuple[Fault, Moment, int]], seed: int, *, on_small_disk: bool) -> Iterator[Outcome]:
+    """Each trial in turn, on one platform as long as it survives."""
+    todo = list(trials)
+    while todo:
+        with state_folder(on_small_disk) as folder, platform(folder, _say) as up:
+            truths: dict[str, Truth] = {}
+            while todo:
+                fault, moment, number = todo.pop(0)
+                outcome = play(up, truths, fault, moment, random.Random(f"{seed} {fault.name} {moment.name} {number}"))
+                yield outcome
+                if not outcome.survived:
+                    _keep(up, len(todo))
+                    break  # what it has left must not be counted against the next one
+
+
+def play(up: Platform, truths: dict[str, Truth], fault: Fault, moment: Moment, rng: random.Random) -> Outcome:
+    """One trial, after a game without a fault where there was none yet: that leaves box scores and final tables."""
+    stores = Stores(up.addresses, up.database)
+    try:
+        if not truths:
+            _first_game(up, stores, truths)
+        return Trial(up, stores, truths, rng).play(fault, moment)
+    except (NotSo, ServerError) as problem:
+        return Outcome(fault.name, moment, [f"could not be tried: {problem}"])
+    finally:
+        stores.close()
+
+
+def _first_game(up: Platform, stores: Stores, truths: dict[str, Truth]) -> None:
+    stores.create_database()
+    control = next(fault for fault in FAULTS if "control" in fault.name)
+    outcome = Trial(up, stores, truths, random.Random(0)).play(control, Moment.MIDDLE)
+    if not outcome.survived:
+        raise NotSo(f"not even without a fault: {'; '.join(outcome.problems)}")
+
+
+@contextmanager
+def state_folder(on_small_disk: bool) -> Iterator[Path]:
+    """An empty folder; on a file system of its own, small, where this user may mount one."""
+    with tempfile.TemporaryDirectory(prefix="lacrosse-chaos-") as name, ExitStack() as stack:
+        folder = Path(name)
+        if on_small_disk:
+            mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_SIZE},mode=700", "none", name]
+            try:
+                subprocess.run(mount, check=True, capture_output=True)  # noqa: S607
+            except (OSError, subprocess.CalledProcessError):
+                raise click.ClickException("a small disk takes a mount, and so root: leave `disk full` out") from None
+            stack.callback(subprocess.run, ["umount", "--lazy", name], check=False)  # noqa: S607
+        yield folder
+
+
+def _keep(up: Platform, number: int) -> None:
+    """Dagster's log, for who looks for the cause."""
+    with suppress(OSError):
+        kept = Path(tempfile.gettempdir()) / f"lacrosse-chaos-{os.getpid()}-{number}.log"
+        kept.write_bytes(up.dagit.log_file.read_bytes())
+        _say(f"    (Dagster's log of this trial: {kept})")
+
+
+def _line(outcome: Outcome) -> str:
+    seconds = "" if outcome.recovered_in is None else f", recovered in {outcome.recovered_in:.1f} s"
+    runs = f", {outcome.runs} runs, {len(outcome.failures)} failed"
+    words = "survived" if outcome.survived else "LOST: " + "; ".join(outcome.problems)
+    said = "".join(f"\n    {said[:200]}" for said in dict.fromkeys(outcome.failures))
+    return f"{outcome.fault}, {outcome.moment.value}: {words}{seconds}{runs}{said}"
+
+
+def _report(outcomes: Sequence[Outcome], seed: int, minutes: float) -> str:
+    memory = psutil.virtual_memory().total / 2**30
+    command = " ".join(["python -m lacrosse_assets_tests.chaos", *map(shlex.quote, sys.argv[1:])])
+    if not any(argument.startswith("--seed") for argument in sys.argv[1:]):
+        command += f" --seed {seed}"
+    tried, survived = len(outcomes), sum(outcome.survived for outcome in outcomes)
+    lines = [
+        "# The fault matrix",
+        "",
+        f"Written by `make chaos` on {datetime.now(UTC):%Y-%m-%d}: {survived} of {tried} trials survived, in {minutes:.0f} minutes. "
+        f"{machine.system()} {machine.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB, "
+        f"Python {machine.python_version()}. The same again: `{command}`.",
+        "",
+        "Each trial is a game of a dozen events on the embedded services, with `dagster dev` as `make dev` starts it, and one",
+        "fault in it. It is survived if every event has its true document in the end and the final tables are right, no reader",
+        "has seen anything else on the way, nobody lent a hand, and each failed run says why. Seconds count from the mending",
+        "(of a kill: from the kill) to the box score, or the final tables, of the stream as it is then.",
+        "",
+        "| fault | moment | tried | survived | seconds to recover: median | worst | failed runs |",
+        "|---|---|--:|--:|--:|--:|--:|",
+    ]
+    for (fault, moment), group in _grouped(outcomes).items():
+        seconds = [outcome.recovered_in for outcome in group if outcome.recovered_in is not None]
+        spread = f"{median(seconds):.1f} | {max(seconds):.1f}" if seconds else "– | –"
+        lines.append(
+            f"| {fault} | {moment} | {len(group)} | {sum(outcome.survived for outcome in group)} | {spread} | "
+            f"{sum(len(outcome.failures) for outcome in group)} |"
+        )
+    if lost := [outcome for outcome in outcomes if not outcome.survived]:
+        lines += ["", "Not survived:", ""]
+        lines += [f"- {outcome.fault}, {outcome.moment.value}: {'; '.join(outcome.problems)}" for outcome in lost]
+    return "\n".join(lines) + "\n"
+
+
+def _grouped(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
+    groups: dict[tuple[str, str], list[Outcome]] = {}
+    for outcome in outcomes:
+        groups.setdefault((outcome.fault, outcome.moment.value), []).append(outcome)
+    return groups
+
+
+def _say(line: str) -> None:
+    click.echo(line)
+    sys.stdout.flush()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,364 @@
+"""The faults: each a small thing that is broken, and mended again. The names are those of the result table."""
+
+import random
+import signal
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, suppress
+
+import psutil
+from dagster import DagsterEventType, RunsFilter
+
+from lacrosse_assets.gamestream.simulator import read_game
+from lacrosse_assets_tests.chaos.game import Producer, bodies
+from lacrosse_assets_tests.chaos.moments import BUSY, OUTSIDE, Moment
+from lacrosse_assets_tests.chaos.trial import Fault, NotSo, Trial
+from lacrosse_assets_tests.proxy import Proxy
+
+Broken = Callable[[Trial], AbstractContextManager[None]]
+
+TROUBLE = (3.0, 6.0)  # seconds that an outage lasts
+LONG = (18.0, 20.0)  # longer than any one try waits
+
+
+@contextmanager
+def nothing(trial: Trial) -> Iterator[None]:
+    """The control: what the rest is to be compared with."""
+    yield
+
+
+# Processes.
+
+
+def _kill(processes: list[psutil.Process]) -> int:
+    killed = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            process.kill()
+            killed += 1
+    return killed
+
+
+@contextmanager
+def run_killed(trial: Trial) -> Iterator[None]:
+    """At any point of its second or two."""
+    after = time.monotonic() + trial.rng.uniform(0, 2)
+
+    def is_killed() -> bool:
+        return time.monotonic() > after and bool(_kill(trial.platform.runs()))
+
+    trial.until("a run is killed", is_killed, every=0.01)
+    yield
+
+
+@contextmanager
+def runs_killed(trial: Trial) -> Iterator[None]:
+    """Four in a row."""
+    for _ in range(4):
+        with run_killed(trial):
+            pass
+    yield
+
+
+@contextmanager
+def final_run_killed(trial: Trial) -> Iterator[None]:
+    """Whatever is under way now: the caller has waited for the moment."""
+    if not _kill(trial.platform.runs()):
+        raise NotSo("there was no run to kill")
+    yield
+
+
+def killed(kind: str) -> Broken:
+    """Dagster's process of this kind gets a SIGKILL."""
+
+    @contextmanager
+    def broken(trial: Trial) -> Iterator[None]:
+        if not _kill(trial.platform.processes(kind)):
+            raise NotSo(f"there is no {kind} to kill")
+        yield
+
+    return broken
+
+
+def server_killed(name: str) -> Broken:
+    """One of the embedded servers, with all its processes."""
+
+    @contextmanager
+    def broken(trial: Trial) -> Iterator[None]:
+        process = trial.platform.servers[name].process
+        assert process
+        family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
+        _kill(family)
+        yield
+
+    return broken
+
+
+@contextmanager
+def everything_killed(trial: Trial) -> Iterator[None]:
+    trial.platform.kill_everything()
+    yield
+
+
+# Stores, by the lines to them.
+
+
+def line(name: str, mood: Callable[[Proxy, random.Random], None]) -> Broken:
+    """The line to a store gets into a mood, and out of it."""
+
+    @contextmanager
+    def broken(trial: Trial) -> Iterator[None]:
+        mood(trial.platform.lines[name], trial.rng)
+        yield
+        trial.platform.lines[name].restore()
+
+    return broken
+
+
+def s3_error(status: str, code: str) -> bytes:
+    """What S3 answers in place of what was asked for."""
+    body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'
+    return (
+        f"HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
+        f"Connection: close\r\n\r\n{body}"
+    ).encode()
+
+
+def _random_part(proxy: Proxy, rng: random.Random) -> None:
+    proxy.cut_after(rng.randrange(200, 4000))
+
+
+def _down(proxy: Proxy, _: random.Random) -> None:
+    proxy.refuse()
+
+
+def _stuck(proxy: Proxy, _: random.Random) -> None:
+    proxy.hang()
+
+
+def _reset(proxy: Proxy, _: random.Random) -> None:
+    proxy.cut()
+
+
+def _slow(proxy: Proxy, _: random.Random) -> None:
+    proxy.slow(0.5)
+
+
+STORES = {"s3": "object store", "mongodb": "document store", "spark": "Spark server"}
+
+
+def _store_faults() -> Iterator[Fault]:
+    moods = {
+        "down": (_down, OUTSIDE, TROUBLE),
+        "resets every connection": (_reset, (Moment.MIDDLE, Moment.END), TROUBLE),
+        "stuck (no answer)": (_stuck, (Moment.MIDDLE, Moment.DOCUMENT), TROUBLE),
+        "slow (0.5 s an answer)": (_slow, (Moment.MIDDLE, Moment.END), (6.0, 8.0)),
+        "breaks off in mid-answer": (_random_part, (Moment.MIDDLE, Moment.END), TROUBLE),
+    }
+    for name, shown in STORES.items():
+        for mood, (act, moments, hold) in moods.items():
+            yield Fault(f"{shown} {mood}", line(name, act), moments, hold)
+
+
+# The reference database: a file.
+
+
+def locked(begin: str) -> Broken:
+    """Another program has the file, for writing (`EXCLUSIVE`), or to read on and on (`DEFERRED`)."""
+
+    @contextmanager
+    def broken(trial: Trial) -> Iterator[None]:
+        # It waits for its turn, as everybody.
+        held = sqlite3.connect(trial.stores.database, timeout=20, isolation_level=None)
+        try:
+            held.execute(f"BEGIN {begin}")
+            held.execute("SELECT count(*) FROM teams").fetchall()
+            yield
+        finally:
+            held.close()
+
+    return broken
+
+
+@contextmanager
+def file_away(trial: Trial) -> Iterator[None]:
+    file = trial.stores.database
+    away = file.with_name("away.db")
+    trial.watcher.sees_tables = False
+    trial.until("nobody writes", lambda: not trial.stores.is_being_written())
+    file.rename(away)
+    try:
+        yield
+    finally:
+        away.rename(file)
+        trial.watcher.sees_tables = True
+
+
+# Those who write the stream.
+
+
+@contextmanager
+def object_deleted(trial: Trial) -> Iterator[None]:
+    trial.producer.pause()
+    trial.stores.remove_stream()
+    yield
+    trial.producer.go_on()
+
+
+@contextmanager
+def older_version(trial: Trial) -> Iterator[None]:
+    trial.producer.pause()
+    trial.stores.put(trial.producer.states[trial.rng.randrange(max(1, trial.producer.written - 1))])
+    yield
+    trial.producer.go_on()
+
+
+@contextmanager
+def two_producers(trial: Trial) -> Iterator[None]:
+    """Another game, written between the events of this one."""
+    other = Producer(trial.stores, trial.game()[:-1], pace=0.45)
+    other.finish()
+    other.start()
+    yield
+    other.stop()
+    trial.producer.go_on()
+
+
+def simulator_restarted(times: int, at_the_end: bool) -> Broken:
+    """The real simulator, killed and started again, after the first part of another game."""
+
+    @contextmanager
+    def broken(trial: Trial) -> Iterator[None]:
+        trial.producer.stop()
+        states = trial.know(bodies([event.line for event in read_game()]))
+        etags = [trial.truth(state).etag for state in states]
+
+        def is_at(least: int) -> bool:
+            return trial.stores.etag() in etags[least:]
+
+        for _ in range(times):
+            with trial.simulator(0.002) as process:
+                if at_the_end:
+                    process.wait()
+                    time.sleep(trial.rng.uniform(0, 1.5))
+                else:
+                    at = trial.rng.randrange(10, 60)
+                    trial.until("the simulator has begun", lambda: not is_at(at))
+                    trial.until("the simulator is in mid-game", lambda at=at: is_at(at), every=0.02)  # type: ignore[misc]
+        with trial.simulator(0.002) as process:
+            process.wait()
+        yield
+
+    return broken
+
+
+# People.
+
+
+@contextmanager
+def runs_by_hand(trial: Trial) -> Iterator[None]:
+    """'Materialize all' twice at once, while the sensor has its own run."""
+    processes = [trial.by_hand("*") for _ in range(2)]
+    yield
+    for process in processes:
+        process.wait()
+
+
+@contextmanager
+def old_run_ends_last(trial: Trial) -> Iterator[None]:
+    """A run by hand stands still once it has fetched the stream, and goes on when others have overtaken it."""
+    process = trial.by_hand("raw_gamestream,roster,player_game_stats,boxscore_doc")
+
+    def has_fetched() -> bool:
+        runs = trial.instance.get_runs(RunsFilter(job_name="__ASSET_JOB"), limit=1)
+        return bool(runs) and any(
+            entry.get_dagster_event().step_key == "raw_gamestream"
+            for entry in trial.instance.all_logs(runs[0].run_id, of_type=DagsterEventType.STEP_SUCCESS)
+        )
+
+    before = trial.instance.get_runs_count(RunsFilter(job_name="__ASSET_JOB"))
+    trial.until("it has begun", lambda: trial.instance.get_runs_count(RunsFilter(job_name="__ASSET_JOB")) > before)
+    trial.until("it has fetched the stream", has_fetched, every=0.02)
+    process.send_signal(signal.SIGSTOP)
+    yield
+    process.send_signal(signal.SIGCONT)
+    process.wait()
+
+
+# The machine.
+
+
+@contextmanager
+def disk_full(trial: Trial) -> Iterator[None]:
+    """A file that takes what is left of the state folder's file system."""
+    file = trial.platform.state_dir / "filler"
+    with file.open("wb") as out:
+        piece = b"\0" * 1_000_000
+        with suppress(OSError):
+            while True:
+                out.write(piece)
+                out.flush()
+    yield
+    file.unlink()
+
+
+SMALL_DISK = "a small disk"
+
+FAULTS = [
+    Fault("none (control)", nothing, (Moment.MIDDLE,)),
+    Fault("run killed (SIGKILL)", run_killed, OUTSIDE[:3], of_a_run=True, weight=3),
+    Fault("run killed (SIGKILL), four in a row", runs_killed, (Moment.MIDDLE, Moment.END), of_a_run=True),
+    Fault("run killed (SIGKILL)", final_run_killed, (Moment.TABLES,), weight=3),
+    Fault("daemon killed", killed("daemon"), OUTSIDE),
+    Fault("code server killed", killed("code server"), OUTSIDE),
+    Fault("warm process killed", killed("warm process"), (Moment.MIDDLE, Moment.DOCUMENT)),
+    Fault("webserver killed", killed("webserver"), (Moment.MIDDLE,)),
+    Fault("Spark server killed", server_killed("spark"), OUTSIDE),
+    Fault("object store killed", server_killed("s3"), OUTSIDE),
+    Fault("document store killed", server_killed("mongodb"), OUTSIDE),
+    Fault("everything killed, started again", everything_killed, tuple(Moment)),
+    *_store_faults(),
+    Fault(
+        "object store answers 503",
+        line("s3", lambda proxy, _: proxy.answer(s3_error("503 Slow Down", "SlowDown"))),
+        BUSY,
+        TROUBLE,
+    ),
+    Fault(
+        "object store answers 403",
+        line("s3", lambda proxy, _: proxy.answer(s3_error("403 Forbidden", "AccessDenied"))),
+        BUSY,
+        TROUBLE,
+    ),
+    Fault(
+        "object store resets in mid-body",
+        line("s3", lambda proxy, rng: proxy.break_answers(b"GET /", part=rng.random())),
+        (Moment.MIDDLE, Moment.END),
+        TROUBLE,
+    ),
+    Fault(
+        "object store truncates the body",
+        line("s3", lambda proxy, rng: proxy.break_answers(b"GET /", part=rng.uniform(0.1, 0.9), how="fin")),
+        (Moment.MIDDLE, Moment.END),
+        TROUBLE,
+    ),
+    Fault(
+        "document store gone in mid-write",
+        line("mongodb", lambda proxy, _: proxy.break_answers(b"\x02update\x00", part=0)),
+        (Moment.MIDDLE, Moment.END),
+        TROUBLE,
+    ),
+    Fault("database locked by a writer", locked("EXCLUSIVE"), (Moment.MIDDLE, Moment.DOCUMENT), LONG),
+    Fault("database held by a reader in mid-transaction", locked("DEFERRED"), (Moment.TABLES,), LONG),
+    Fault("database file away", file_away, (Moment.MIDDLE, Moment.DOCUMENT), TROUBLE),
+    Fault("stream object deleted", object_deleted, BUSY, TROUBLE),
+    Fault("older version put back", older_version, BUSY, TROUBLE),
+    Fault("two producers by turns", two_producers, (Moment.MIDDLE, Moment.END), TROUBLE),
+    Fault("simulator restarted", simulator_restarted(1, at_the_end=False), (Moment.MIDDLE,)),
+    Fault("simulator restarted twice in a row", simulator_restarted(2, at_the_end=False), (Moment.MIDDLE,)),
+    Fault("simulator restarted after the end", simulator_restarted(1, at_the_end=True), (Moment.END,)),
+    Fault("two runs by hand at once", runs_by_hand, (Moment.MIDDLE, Moment.END)),
+    Fault("an old run ends last", old_run_ends_last, (Moment.MIDDLE, Moment.END), TROUBLE),
+    Fault("disk full (local state)", disk_full, BUSY, TROUBLE, needs=SMALL_DISK),
+]

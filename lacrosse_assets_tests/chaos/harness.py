@@ -1,0 +1,152 @@
+"""The real thing, up: embedded services, a proxy in front of each, `dagster dev`, and somebody who keeps them up.
+
+That somebody does what `lacrosse dev` does: it starts again what has ended, and nothing else.
+"""
+
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack, contextmanager, suppress
+from pathlib import Path
+from urllib.parse import urlsplit
+
+import psutil
+from dagster import DagsterInstance
+from mirakuru.base_env import processes_with_env
+
+from lacrosse_assets.embedded.cli import WATCH_EVERY
+from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
+from lacrosse_assets.embedded.processes import LOOPBACK, MARK, Server, ServerError
+from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
+from lacrosse_assets.settings import embedded_settings
+from lacrosse_assets_tests.proxy import Proxy
+
+# Which of Dagster's processes it is, by what its command line has in it.
+DAGSTER_PROCESSES = {
+    "daemon": "dagster._daemon",
+    "webserver": "dagster_webserver",
+    "code server": "dagster api grpc",
+    "warm process": "multiprocessing.forkserver",
+}
+
+
+class Platform:
+    """Everything, up."""
+
+    def __init__(self, services: EmbeddedServices, say: Callable[[str], None]):
+        self.services = services
+        self.state_dir = services.state_dir
+        self.addresses = services.addresses
+        self.servers = {server.name: server for server in services.servers}
+        self.lines = {
+            "s3": Proxy(LOOPBACK, urlsplit(self.addresses["AWS_ENDPOINT_URL_S3"]).port or 0),
+            "mongodb": Proxy(LOOPBACK, urlsplit(self.addresses["MONGODB_URI"]).port or 0),
+            "spark": Proxy(LOOPBACK, urlsplit(self.addresses["SPARK_REMOTE"]).port or 0),
+        }
+        self.environ = {
+            **self.addresses,
+            "LACROSSE_DEPLOYMENT": "services",
+            "AWS_ENDPOINT_URL_S3": f"http://{LOOPBACK}:{self.lines['s3'].port}",
+            "MONGODB_URI": f"mongodb://{LOOPBACK}:{self.lines['mongodb'].port}/?directConnection=true",
+            "SPARK_REMOTE": f"sc://{LOOPBACK}:{self.lines['spark'].port}",
+            "DAGSTER_HOME": str(dagster_home(self.state_dir)),
+        }
+        self.dagit = Dagit(self.state_dir, say, self.environ)
+        self.restarts: list[str] = []  # what was said when something was started again
+        self.gone: ServerError | None = None  # what did not stay up
+        self._say = say
+        self._ended = threading.Event()
+        self._watching = threading.Lock()
+        self._watcher = threading.Thread(target=self._watch)
+
+    @property
+    def database(self) -> Path:
+        """The SQLite file of the reference database."""
+        return Path(self.addresses["SIDEARMDB_URL"].removeprefix("sqlite:///"))
+
+    def start(self) -> None:
+        self.dagit.start().wait_until_up()
+        self._watcher.start()
+
+    def end(self) -> None:
+        self._ended.set()
+        if self._watcher.ident:
+            self._watcher.join()
+        self.dagit.end()
+        for line in self.lines.values():
+            line.close()
+
+    def instance(self) -> DagsterInstance:
+        """Dagster's records, opened anew: its files may have been another's until now."""
+        return DagsterInstance.from_config(str(dagster_home(self.state_dir)))
+
+    def restore(self) -> None:
+        """Every line as it should be."""
+        for line in self.lines.values():
+            line.restore()
+
+    def processes(self, kind: str) -> list[psutil.Process]:
+        """Dagster's processes of a kind of `DAGSTER_PROCESSES`."""
+        return [each for each in self._of_dagster() if DAGSTER_PROCESSES[kind] in _command(each)]
+
+    def runs(self) -> list[psutil.Process]:
+        """The processes of the runs of the daemon: what was forked from the warm process, or spawned."""
+        # A forked process has its parent's command line, and so that of the warm process.
+        warm = {process.pid: process for process in self.processes("warm process")}
+        forked = [each for each in warm.values() if each.ppid() in warm]
+        spawned = [each for each in self._of_dagster() if "multiprocessing.spawn" in _command(each)]
+        return [*forked, *spawned]
+
+    def kill_everything(self) -> None:
+        """SIGKILL to every process at once, and after a moment all of it is started again: the machine's restart."""
+        with self._watching:
+            for pid in processes_with_env(MARK, f"@{self.state_dir};"):
+                with suppress(ProcessLookupError):
+                    os.kill(pid, signal.SIGKILL)
+            for server in self._all():
+                server.end()
+            for server in self._all():
+                server.start()
+            for server in self._all():
+                server.wait_until_up()
+
+    def _of_dagster(self) -> list[psutil.Process]:
+        found = []
+        for pid in processes_with_env(MARK, f"dagster@{self.state_dir};"):
+            with suppress(psutil.Error):
+                found.append(psutil.Process(pid))
+        return found
+
+    def _all(self) -> list[Server]:
+        return [*self.services.servers, self.dagit]
+
+    def _watch(self) -> None:
+        while not self._ended.wait(WATCH_EVERY):
+            with self._watching:
+                try:
+                    self.services.keep_up(self.restarts.append)
+                    self.dagit.keep_up(self.restarts.append)
+                except ServerError as error:
+                    self.gone = error
+                    return
+
+
+@contextmanager
+def platform(state_dir: Path, say: Callable[[str], None]) -> Iterator[Platform]:
+    """The platform in this state folder, up; ended afterwards."""
+    with ExitStack() as stack:
+        settings = embedded_settings({"LACROSSE_STATE_DIR": str(state_dir)})
+        up = Platform(stack.enter_context(embedded_services(settings, lambda _: None)), lambda _: None)
+        stack.callback(up.end)
+        began = time.monotonic()
+        up.start()
+        say(f"the platform is up ({time.monotonic() - began:.0f} s)")
+        yield up
+
+
+def _command(process: psutil.Process) -> str:
+    with suppress(psutil.Error):
+        return " ".join(process.cmdline())
+    return ""
