@@ -23,7 +23,12 @@ class Proxy:
         self._open: set[socket.socket] = set()
         self._lock = threading.Lock()
         self.port = 0
-        self._forward_all()
+        self._is_cut = False
+        self._hanging = threading.Event()
+        self._seconds = 0.0
+        self._message: bytes | None = None
+        self._left: int | None = None  # bytes that the server may still say
+        self._breaking: tuple[bytes, float, str] | None = None
         self._listener = self._listen()
 
     def cut(self) -> None:
@@ -62,24 +67,16 @@ class Proxy:
 
     def restore(self) -> None:
         """Forward again. What was cut stays so; new connections come through."""
-        hung = self._hanging.is_set() or self._message is not None
-        self._forward_all()
-        if hung:
+        if self._hanging.is_set():
             self._reset_all()  # what was said meanwhile is lost
+        self._is_cut, self._seconds, self._message, self._left, self._breaking = False, 0.0, None, None, None
+        self._hanging.clear()
         if self._listener.fileno() == -1:
             self._listener = self._listen()
 
     def close(self) -> None:
         self.cut()
         self._closed(self._listener)
-
-    def _forward_all(self) -> None:
-        self._is_cut = False
-        self._left: int | None = None  # bytes that the server may still say
-        self._seconds = 0.0
-        self._message: bytes | None = None
-        self._breaking: tuple[bytes, float, str] | None = None
-        self._hanging = threading.Event()
 
     def _listen(self) -> socket.socket:
         listener = socket.create_server((LOOPBACK, self.port))

@@ -104,7 +104,7 @@ class Server(SimpleExecutor):
             raise ServerError(f"{self.name} ended with exit code {self.process.returncode}{self._last_words()}")
 
     def keep_up(self, say: Callable[[str], None]) -> None:
-        """Start it again if it has ended, and say so; a `ServerError` if it does not come up or ends again and again."""
+        """Start it again if it has ended, and say so; a `ServerError` if it does not come up or keeps ending."""
         try:
             self.check_alive()
         except ServerError as error:

@@ -6,6 +6,7 @@ import sqlite3
 import time
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager, suppress
+from functools import partial
 
 import psutil
 from dagster import DagsterEventType, RunsFilter
@@ -244,8 +245,8 @@ def simulator_restarted(times: int, at_the_end: bool) -> Broken:
                     time.sleep(trial.rng.uniform(0, 1.5))
                 else:
                     at = trial.rng.randrange(10, 60)
-                    trial.until("the simulator has begun", lambda: not is_at(at))
-                    trial.until("the simulator is in mid-game", lambda at=at: is_at(at), every=0.02)  # type: ignore[misc]
+                    trial.until("the simulator has begun", lambda: not is_at(0) or not is_at(9))
+                    trial.until("the simulator is in mid-game", partial(is_at, at), every=0.02)
         with trial.simulator(0.002) as process:
             process.wait()
         yield

@@ -8,8 +8,8 @@ from collections.abc import Sequence
 from lacrosse_assets.gamestream.reference_data import PLAYERS, TEAMS, original_rows
 from lacrosse_assets_tests.chaos.verdict import AWAY, HOME, Stores
 
-EVENTS = 12
-PACE = 0.6  # seconds between two events
+EVENTS = 10
+PACE = 0.5  # seconds between two events
 # The simulator's, so that it may come in between.
 REFERENCE_TEAMS, REFERENCE_PLAYERS = original_rows(TEAMS), original_rows(PLAYERS)
 

@@ -31,7 +31,8 @@ CALM = 1.5  # seconds after the end in which nothing may change any more
 
 # Between teams2 and players2, for a second or two: the first row of players2 takes that long.
 SLOW = (
-    "CREATE VIEW slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000000) SELECT i FROM n",
+    "CREATE VIEW slow AS WITH RECURSIVE n(i) AS (SELECT 1 UNION ALL SELECT i + 1 FROM n WHERE i < 8000000) "
+    "SELECT i FROM n",
     "CREATE TRIGGER slowly BEFORE INSERT ON players2 WHEN NEW.id = (SELECT min(id) FROM players) "
     "BEGIN SELECT count(*) FROM slow; END",
 )

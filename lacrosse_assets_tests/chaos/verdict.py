@@ -1,6 +1,6 @@
 """What the contract demands of a game, looked at with clients of this file's own while it is played and afterwards.
 
-The plain reading of the stream (`game/plain.py`) is what everything is held against: it shares no code with the product.
+Everything is held against the plain reading of the stream (`game/plain.py`), which shares no code with the product.
 """
 
 import hashlib
@@ -30,6 +30,8 @@ Tables = tuple[list[Row], list[Row]]  # teams2, players2
 HOME, AWAY = 101, 205
 BUCKET, KEY = "gamestreams", "gamestream.txt"
 LOOK_EVERY = 0.1  # seconds between two looks of the watcher
+# What Dagster says of every run that others mark as failed; why they do is told beside it.
+SAYS_NOTHING = "This run has been marked as failed from outside the execution context."
 OUR_OWN = {"stream", "fingerprint"}  # fields of a document that the stream does not tell
 
 
@@ -107,7 +109,7 @@ class Stores:
         return None
 
     def tables(self) -> Tables | None:
-        """Both final tables in one transaction, without a row where they are missing; None if they cannot be read now."""
+        """Both final tables in one transaction, without rows where they are missing; None if they cannot be read."""
         try:
             with closing(self._connect()) as connection:
                 connection.execute("BEGIN")
@@ -119,8 +121,9 @@ class Stores:
         except sqlite3.Error as error:
             return ([], []) if "no such table" in str(error) else None
 
-    def create_database(self) -> None:
-        """The file, as the simulator makes it."""
+    def create(self) -> None:
+        """The bucket and the database, as the simulator makes them."""
+        self._s3.create_bucket(Bucket=BUCKET)
         sqlite3.connect(self.database).close()
 
     def reset_reference(self, teams: list[Row], players: list[Row]) -> None:
@@ -252,11 +255,13 @@ def _explanation(instance: DagsterInstance, run_id: str) -> str | None:
         while error and error.cause:
             error = error.cause
         return f"UNEXPLAINED {error.message.strip()[:300]}" if error else None
-    for entry in instance.all_logs(run_id, of_type=DagsterEventType.PIPELINE_FAILURE):
-        event = entry.get_dagster_event()
-        if event.message:
-            return str(event.message)
-    return None
+    told = [
+        entry.get_dagster_event().message
+        for entry in instance.all_logs(
+            run_id, of_type={DagsterEventType.ENGINE_EVENT, DagsterEventType.PIPELINE_FAILURE}
+        )
+    ]
+    return next((str(message) for message in reversed(told) if message and not message.startswith(SAYS_NOTHING)), None)
 
 
 def _counts(tables: Tables) -> str:
