@@ -1,11 +1,14 @@
 """Dagster itself, as `dagster dev` runs it: Dagit, the daemon with the sensor, and the code server."""
 
 import json
-import urllib.parse
+import time
 import urllib.request
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from pathlib import Path
+from typing import Any
 
+import psutil
 import yaml
 
 from lacrosse_assets.embedded.dagster_storage import KeptSqliteStorage
@@ -16,6 +19,11 @@ from lacrosse_assets.settings import PROJECT_ROOT
 DAGIT_PORT = 3000
 WHETHER_LOADED = """{ workspaceOrError { ... on Workspace { locationEntries {
     loadStatus locationOrLoadError { ... on PythonError { message causes { message } } } } } } }"""
+RELOAD = "mutation { reloadWorkspace { __typename } }"
+# Two of its processes that `dagster dev` itself does not watch, by what their command lines have in them: the code
+# server, from which runs are started, and its proxy, which Dagit and the daemon talk to.
+CODE_SERVER, CODE_SERVER_PROXY = "dagster api grpc", "dagster code-server start"
+LOOK_AT_THEM_EVERY = 2  # seconds
 STARTUP_TIMEOUT = 120  # seconds; the first start on a busy machine makes its databases
 
 
@@ -36,6 +44,7 @@ class Dagit(Server):
         (home / "dagster.yaml").write_text(dagster_yaml(home))
         port = choose_port("Dagit", DAGIT_PORT, say)
         self.url = f"http://{LOOPBACK}:{port}"
+        self._looked_at = 0.0
         workspace = PROJECT_ROOT / "workspace.yaml"
         command = [executable("dagster"), "dev", "-h", LOOPBACK, "-p", str(port), "-w", workspace]
         # It runs in the state folder: in the project's it would read Compose's `.env`, whose addresses are others.
@@ -54,12 +63,33 @@ class Dagit(Server):
         super().start()
         return self
 
+    def keep_up(self, say: Callable[[str], None]) -> None:
+        """Start again what has ended: the whole, or the code server alone, which nobody else would."""
+        super().keep_up(say)
+        if time.monotonic() - self._looked_at < LOOK_AT_THEM_EVERY:
+            return
+        commands = self._commands()
+        if not any(CODE_SERVER_PROXY in command for command in commands):
+            self._start_again(ServerError("the proxy of Dagster's code server has ended"), say)
+        elif not any(CODE_SERVER in command for command in commands):
+            say("Dagster's code server has ended: it is started again.")
+            with suppress(OSError):  # it is asked again at the next look
+                self._ask(RELOAD, timeout=STARTUP_TIMEOUT)
+        self._looked_at = time.monotonic()
+
+    def _commands(self) -> list[str]:
+        """The command lines of its processes."""
+        commands = []
+        with suppress(psutil.Error):
+            for process in psutil.Process(self.process.pid if self.process else None).children(recursive=True):
+                with suppress(psutil.Error):
+                    commands.append(" ".join(process.cmdline()))
+        return commands
+
     def _is_up(self) -> bool:
         """Whether Dagit answers with the definitions loaded; a `ServerError` if they cannot be."""
-        url = f"{self.url}/graphql?{urllib.parse.urlencode({'query': WHETHER_LOADED})}"
         try:
-            with urllib.request.urlopen(url, timeout=5) as answer:  # noqa: S310 (our own address)
-                (location,) = json.load(answer)["data"]["workspaceOrError"]["locationEntries"]
+            (location,) = self._ask(WHETHER_LOADED, timeout=5)["workspaceOrError"]["locationEntries"]
         except (OSError, ValueError):
             return False
         problem = location["locationOrLoadError"] or {}
@@ -68,6 +98,13 @@ class Dagit(Server):
             said = (problem["causes"] or [problem])[-1]["message"].strip()
             raise ServerError(f"Dagster cannot load the definitions: {said} (all of its log: {self.log_file})")
         return bool(location["loadStatus"] == "LOADED")
+
+    def _ask(self, query: str, timeout: float) -> Any:
+        """What Dagit's GraphQL says; an `OSError` or a `ValueError` if it does not answer."""
+        question = json.dumps({"query": query}).encode()
+        request = urllib.request.Request(f"{self.url}/graphql", question, {"Content-Type": "application/json"})  # noqa: S310
+        with urllib.request.urlopen(request, timeout=timeout) as answer:  # noqa: S310 (our own address)
+            return json.load(answer)["data"]
 
 
 def dagster_yaml(home: Path) -> str:

@@ -108,15 +108,18 @@ class Server(SimpleExecutor):
         try:
             self.check_alive()
         except ServerError as error:
-            now = time.monotonic()
-            self._restarted = [moment for moment in self._restarted if now - moment < RESTARTS_WITHIN]
-            if len(self._restarted) >= RESTARTS:
-                raise
-            self._restarted.append(now)
-            say(f"{error.message.splitlines()[0]}: it is started again.")
-            self.end()
-            self.start()
-            self.wait_until_up()
+            self._start_again(error, say)
+
+    def _start_again(self, why: ServerError, say: Callable[[str], None]) -> None:
+        now = time.monotonic()
+        self._restarted = [moment for moment in self._restarted if now - moment < RESTARTS_WITHIN]
+        if len(self._restarted) >= RESTARTS:
+            raise why
+        self._restarted.append(now)
+        say(f"{why.message.splitlines()[0]}: it is started again.")
+        self.end()
+        self.start()
+        self.wait_until_up()
 
     def check_no_failure(self) -> None:
         """Raise a `ServerError` if it has ended with an error: for a program that ends when its work is done."""

@@ -313,6 +313,7 @@ FAULTS = [
     Fault("run killed (SIGKILL)", final_run_killed, (Moment.TABLES,), weight=3),
     Fault("daemon killed", killed("daemon"), OUTSIDE),
     Fault("code server killed", killed("code server"), OUTSIDE),
+    Fault("code server's proxy killed", killed("code server's proxy"), (Moment.MIDDLE, Moment.DOCUMENT)),
     Fault("warm process killed", killed("warm process"), (Moment.MIDDLE, Moment.DOCUMENT)),
     Fault("webserver killed", killed("webserver"), (Moment.MIDDLE,)),
     Fault("Spark server killed", server_killed("spark"), OUTSIDE),

@@ -17,7 +17,7 @@ from dagster import DagsterInstance
 from mirakuru.base_env import processes_with_env
 
 from lacrosse_assets.embedded.cli import WATCH_EVERY
-from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
+from lacrosse_assets.embedded.dagster_dev import CODE_SERVER, CODE_SERVER_PROXY, Dagit, dagster_home
 from lacrosse_assets.embedded.processes import LOOPBACK, MARK, Server, ServerError
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
 from lacrosse_assets.settings import embedded_settings
@@ -27,7 +27,8 @@ from lacrosse_assets_tests.proxy import Proxy
 DAGSTER_PROCESSES = {
     "daemon": "dagster._daemon",
     "webserver": "dagster_webserver",
-    "code server": "dagster api grpc",
+    "code server": CODE_SERVER,
+    "code server's proxy": CODE_SERVER_PROXY,
     "warm process": "multiprocessing.forkserver",
 }
 
