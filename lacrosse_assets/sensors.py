@@ -141,8 +141,23 @@ def decide(world: World, now: datetime) -> Ask | str:
     if world.over != version:
         return f"the box score is that of ETag {world.version.etag}: waiting for the next event"
     if world.tables != {version}:
-        return _next_try(finish_game.name, version, world.final_runs, now)
+        return _next_finish(world, version, now)
     return f"teams2 and players2 are those of ETag {world.version.etag}: waiting for a new game"
+
+
+def _next_finish(world: World, version: str, now: datetime) -> Ask | str:
+    """Ask for the final tables; where they have failed twice, for the box score first.
+
+    Dagster's records say that it was written. A document store that was killed or put back may have lost it since, and
+    then no try of the tables alone comes to an end.
+    """
+    ask = _next_try(finish_game.name, version, world.final_runs, now)
+    if isinstance(ask, str) or ask.nth_try <= 2:
+        return ask
+    made = next(run for run in world.live_runs if run.status == DagsterRunStatus.SUCCESS)
+    if made.last_heard > world.final_runs[0].last_heard:
+        return ask
+    return _next_try(live_boxscore.name, version, world.live_runs, now)
 
 
 def _next_try(job: str, version: str, runs: Sequence[Run], now: datetime) -> Ask | str:

@@ -158,6 +158,18 @@ def test_the_final_tables_are_tried_again_like_the_box_score() -> None:
     assert "failed: try 3" in str(after(4))
 
 
+def test_where_they_have_failed_twice_the_box_score_is_made_again_first() -> None:
+    def after(*live_runs: Run, failures: int = 2) -> Ask | str:
+        failed = (ran(FAILURE, job=FINISH, ago=10),) * failures
+        return decide(seen(*live_runs, ran(SUCCESS, ago=30), over=NEW, final_runs=failed), NOW)
+
+    assert after(failures=1) == Ask(FINISH, NEW.key, 2), "a run that was killed, most likely"
+    assert after() == Ask(LIVE, NEW.key, 1)
+    assert after(ran(SUCCESS, ago=2)) == Ask(FINISH, NEW.key, 3)
+    down = [ran(FAILURE, ago=2)] * TRIES
+    assert "try 6" in str(after(*down)), "no storm of runs where that fails as well"
+
+
 def test_only_failures_in_a_row_and_of_this_version_count() -> None:
     of_another = seen(*[ran(FAILURE, OLD)] * TRIES)
     before_a_success = seen(ran(SUCCESS, OLD), *[ran(FAILURE)] * TRIES)
