@@ -13,7 +13,7 @@ PYTHON_OK := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(PYTHON_OK)' 2>/dev/null && echo $(name))))
 
-.PHONY: help install game dev services env test test-services bench screenshots lint clean python odbc chromium java
+.PHONY: help install game dev services env test test-services chaos bench screenshots lint clean python odbc chromium java
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -45,6 +45,9 @@ test-services: java odbc ## Run the tests of the stores against those that the e
 bench: java $(STAMP) ## Measure the way from a goal to its box score, beside stock Dagster and a script; half an hour
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m examples.boxscore_page.bench
+
+chaos: java $(STAMP) ## Break the platform in every way, and see what becomes of its games; an hour, writes docs/chaos.md
+	@$(BIN)/python -m lacrosse_assets_tests.chaos
 
 screenshots: java chromium $(STAMP) ## Play a game and take the README's pictures of it
 	@$(BIN)/python -m lacrosse_assets_tests.screenshots

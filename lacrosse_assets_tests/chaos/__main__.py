@@ -5,12 +5,9 @@ import os
 import platform as machine
 import random
 import shlex
-import subprocess
 import sys
-import tempfile
 import time
-from collections.abc import Iterator, Sequence
-from contextlib import ExitStack, contextmanager, suppress
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from pathlib import Path
 from statistics import median
@@ -18,16 +15,14 @@ from statistics import median
 import click
 import psutil
 
-from lacrosse_assets.embedded.processes import ServerError, signals_end_the_process
+from lacrosse_assets.embedded.processes import signals_end_the_process
 from lacrosse_assets.settings import PROJECT_ROOT
-from lacrosse_assets_tests.chaos.faults import FAULTS, SMALL_DISK
-from lacrosse_assets_tests.chaos.harness import Platform, platform
+from lacrosse_assets_tests.chaos.faults import FAULTS
+from lacrosse_assets_tests.chaos.matrix import play_all
 from lacrosse_assets_tests.chaos.moments import Moment
-from lacrosse_assets_tests.chaos.trial import Fault, NotSo, Outcome, Trial
-from lacrosse_assets_tests.chaos.verdict import Stores, Truth
+from lacrosse_assets_tests.chaos.trial import Outcome
 
 REPORT = PROJECT_ROOT / "docs" / "chaos.md"
-SMALL_DISK_SIZE = "400m"
 MOMENTS = {moment.name.lower(): moment for moment in Moment}
 
 
@@ -72,8 +67,8 @@ def main(
     began = time.monotonic()
     outcomes: list[Outcome] = []
     with signals_end_the_process():
-        for needs, group in itertools.groupby(trials, key=lambda trial: trial[0].needs):
-            for outcome in _play_all(list(group), seed, on_small_disk=needs == SMALL_DISK):
+        for _, group in itertools.groupby(trials, key=lambda trial: trial[0].needs):
+            for outcome in play_all(list(group), seed, _say):
                 outcomes.append(outcome)
                 _say(f"[{len(outcomes)}/{len(trials)}] {_line(outcome)}")
     minutes = (time.monotonic() - began) / 60
@@ -83,65 +78,6 @@ def main(
         report.write_text(_report(outcomes, seed, minutes))
         _say(f"The table is in {report}")
     sys.exit(1 if lost else 0)
-
-
-def _play_all(trials: Sequence[tuple[Fault, Moment, int]], seed: int, *, on_small_disk: bool) -> Iterator[Outcome]:
-    """Each trial in turn, on one platform as long as it survives."""
-    todo = list(trials)
-    while todo:
-        with state_folder(on_small_disk) as folder, platform(folder, _say) as up:
-            truths: dict[str, Truth] = {}
-            while todo:
-                fault, moment, number = todo.pop(0)
-                outcome = play(up, truths, fault, moment, random.Random(f"{seed} {fault.name} {moment.name} {number}"))
-                yield outcome
-                if not outcome.survived:
-                    _keep(up, len(todo))
-                    break  # what it has left must not be counted against the next one
-
-
-def play(up: Platform, truths: dict[str, Truth], fault: Fault, moment: Moment, rng: random.Random) -> Outcome:
-    """One trial, after a game without a fault where there was none yet: that leaves box scores and final tables."""
-    stores = Stores(up.addresses, up.database)
-    try:
-        if not truths:
-            _first_game(up, stores, truths)
-        return Trial(up, stores, truths, rng).play(fault, moment)
-    except (NotSo, ServerError) as problem:
-        return Outcome(fault.name, moment, [f"could not be tried: {problem}"])
-    finally:
-        stores.close()
-
-
-def _first_game(up: Platform, stores: Stores, truths: dict[str, Truth]) -> None:
-    stores.create()
-    control = next(fault for fault in FAULTS if "control" in fault.name)
-    outcome = Trial(up, stores, truths, random.Random(0)).play(control, Moment.MIDDLE)
-    if not outcome.survived:
-        raise NotSo(f"not even without a fault: {'; '.join(outcome.problems)}")
-
-
-@contextmanager
-def state_folder(on_small_disk: bool) -> Iterator[Path]:
-    """An empty folder; on a file system of its own, small, where this user may mount one."""
-    with tempfile.TemporaryDirectory(prefix="lacrosse-chaos-") as name, ExitStack() as stack:
-        folder = Path(name)
-        if on_small_disk:
-            mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_SIZE},mode=700", "none", name]
-            try:
-                subprocess.run(mount, check=True, capture_output=True)
-            except (OSError, subprocess.CalledProcessError):
-                raise click.ClickException("a small disk takes a mount, and so root: leave `disk full` out") from None
-            stack.callback(subprocess.run, ["umount", "--lazy", name], check=False)
-        yield folder
-
-
-def _keep(up: Platform, number: int) -> None:
-    """Dagster's log, for who looks for the cause."""
-    with suppress(OSError):
-        kept = Path(tempfile.gettempdir()) / f"lacrosse-chaos-{os.getpid()}-{number}.log"
-        kept.write_bytes(up.dagit.log_file.read_bytes())
-        _say(f"    (Dagster's log of this trial: {kept})")
 
 
 def _line(outcome: Outcome) -> str:

@@ -305,6 +305,7 @@ def disk_full(trial: Trial) -> Iterator[None]:
 
 
 SMALL_DISK = "a small disk"
+EARLIER_VERSION = "the state of an earlier version"
 
 FAULTS = [
     Fault("none (control)", nothing, (Moment.MIDDLE,)),
@@ -363,4 +364,5 @@ FAULTS = [
     Fault("two runs by hand at once", runs_by_hand, (Moment.MIDDLE, Moment.END)),
     Fault("an old run ends last", old_run_ends_last, (Moment.MIDDLE, Moment.END), TROUBLE),
     Fault("disk full (local state)", disk_full, BUSY, TROUBLE, needs=SMALL_DISK),
+    Fault("state of an earlier version", nothing, (Moment.BEFORE, Moment.MIDDLE), needs=EARLIER_VERSION),
 ]

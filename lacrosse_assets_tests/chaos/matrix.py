@@ -1,0 +1,120 @@
+"""Trials, one after the other, on a platform that stays up as long as it survives them."""
+
+import os
+import random
+import subprocess
+import sys
+import tarfile
+import tempfile
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import ExitStack, contextmanager, suppress
+from io import BytesIO
+from pathlib import Path
+
+import click
+
+from lacrosse_assets.embedded.processes import ServerError
+from lacrosse_assets.gamestream.simulator import read_game
+from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests.chaos.faults import EARLIER_VERSION, FAULTS, SMALL_DISK
+from lacrosse_assets_tests.chaos.game import REFERENCE_PLAYERS, REFERENCE_TEAMS, bodies
+from lacrosse_assets_tests.chaos.harness import Platform, platform
+from lacrosse_assets_tests.chaos.moments import Moment
+from lacrosse_assets_tests.chaos.trial import Fault, NotSo, Outcome, Trial
+from lacrosse_assets_tests.chaos.verdict import Stores, Truth
+
+SMALL_DISK_SIZE = "400m"
+# The version whose state today's has to live with: no warm runs yet, no fingerprints, one document a run.
+EARLIER = "b5e66b4"
+
+
+def play_all(trials: Sequence[tuple[Fault, Moment, int]], seed: int, say: Callable[[str], None]) -> Iterator[Outcome]:
+    """Each of these trials, which all need the same, in turn; after one that is lost, on a new platform."""
+    todo = list(trials)
+    while todo:
+        needs = todo[0][0].needs
+        with state_folder(on_small_disk=needs == SMALL_DISK) as folder, ExitStack() as stack:
+            truths: dict[str, Truth] = {}
+            if needs == EARLIER_VERSION:
+                play_with_earlier_version(folder)
+                for body in bodies([event.line for event in read_game()]):
+                    truth = Truth(body, REFERENCE_TEAMS, REFERENCE_PLAYERS)
+                    truths[truth.etag] = truth
+            up = stack.enter_context(platform(folder, say))
+            while todo and todo[0][0].needs == needs:
+                fault, moment, number = todo.pop(0)
+                outcome = play(up, truths, fault, moment, random.Random(f"{seed} {fault.name} {moment.name} {number}"))
+                yield outcome
+                if not outcome.survived:
+                    _keep(up, len(todo), say)
+                    break  # what it has left must not be counted against the next one
+
+
+def play(up: Platform, truths: dict[str, Truth], fault: Fault, moment: Moment, rng: random.Random) -> Outcome:
+    """One trial, after a game without a fault where there was none yet: that leaves box scores and final tables."""
+    stores = Stores(up.addresses, up.database)
+    try:
+        if not truths:
+            _first_game(up, stores, truths)
+        return Trial(up, stores, truths, rng).play(fault, moment)
+    except (NotSo, ServerError) as problem:
+        return Outcome(fault.name, moment, [f"could not be tried: {problem}"])
+    finally:
+        stores.close()
+
+
+def _first_game(up: Platform, stores: Stores, truths: dict[str, Truth]) -> None:
+    stores.create()
+    outcome = Trial(up, stores, truths, random.Random(0)).play(FAULTS[0], Moment.MIDDLE)
+    if not outcome.survived:
+        raise NotSo(f"not even without a fault: {'; '.join(outcome.problems)}")
+
+
+@contextmanager
+def state_folder(on_small_disk: bool) -> Iterator[Path]:
+    """An empty folder; on a file system of its own, small, where this user may mount one."""
+    with tempfile.TemporaryDirectory(prefix="lacrosse-chaos-") as name, ExitStack() as stack:
+        folder = Path(name)
+        if on_small_disk:
+            mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_SIZE},mode=700", "none", name]
+            try:
+                subprocess.run(mount, check=True, capture_output=True)
+            except (OSError, subprocess.CalledProcessError):
+                raise click.ClickException("a small disk takes a mount, and so root: leave `disk full` out") from None
+            stack.callback(subprocess.run, ["umount", "--lazy", name], check=False)
+        yield folder
+
+
+def play_with_earlier_version(state_dir: Path) -> None:
+    """A whole game with the code of `EARLIER` leaves its state in this folder: Dagster's home, documents, tables."""
+    try:
+        archive = subprocess.run(
+            ["git", "archive", EARLIER, "lacrosse_assets", "dagster.yaml", "workspace.yaml"],
+            cwd=PROJECT_ROOT,
+            check=True,
+            capture_output=True,
+        ).stdout
+    except (OSError, subprocess.CalledProcessError):
+        raise click.ClickException(
+            f"an earlier version is taken from git, and {EARLIER} is not there: leave `earlier` out"
+        ) from None
+    with tempfile.TemporaryDirectory(prefix="lacrosse-earlier-") as code:
+        tarfile.open(fileobj=BytesIO(archive)).extractall(code, filter="data")
+        game = subprocess.run(
+            [sys.executable, "-c", "from lacrosse_assets.embedded.cli import main; main(['game'])"],
+            cwd=code,
+            env={**os.environ, "PYTHONPATH": code, "LACROSSE_STATE_DIR": str(state_dir), "DELAY": "0.002"},
+            check=False,
+            capture_output=True,
+            text=True,
+        )
+    if game.returncode:
+        raise click.ClickException(f"the game with {EARLIER} failed: {game.stderr.strip() or game.stdout[-500:]}")
+
+
+def _keep(up: Platform, number: int, say: Callable[[str], None]) -> None:
+    """Dagster's log, for who looks for the cause."""
+    with suppress(OSError):
+        kept = Path(tempfile.gettempdir()) / f"lacrosse-chaos-{os.getpid()}-{number}.log"
+        kept.write_bytes(up.dagit.log_file.read_bytes())
+        say(f"    (Dagster's log of this trial: {kept})")
