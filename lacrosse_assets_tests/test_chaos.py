@@ -1,16 +1,19 @@
 """A few trials of the fault matrix, so that it cannot rot; `make chaos` runs all of it."""
 
 import random
+import time
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import contextmanager
+from typing import Any
 
 import pytest
+from pymongo import MongoClient
 
 from lacrosse_assets_tests.chaos.faults import FAULTS
 from lacrosse_assets_tests.chaos.harness import Platform, platform
 from lacrosse_assets_tests.chaos.matrix import play
 from lacrosse_assets_tests.chaos.moments import Moment
-from lacrosse_assets_tests.chaos.verdict import Truth
+from lacrosse_assets_tests.chaos.verdict import LOOK_EVERY, Stores, Truth, Watcher, why_not_done
 
 FEW = [
     ("run killed (SIGKILL)", Moment.TABLES),
@@ -39,4 +42,42 @@ def test_survived(up: Platform, truths: dict[str, Truth], name: str, moment: Mom
     assert outcome.recovered_in is not None
 
 
-def test_the_verdict_sees_what_is_wrong(up: Platform, truths: dict[str, Truth], tmp_path: Path) -> None: ...
+def test_the_verdict_sees_what_is_wrong(up: Platform, truths: dict[str, Truth]) -> None:
+    stores = Stores(up.addresses, up.database)
+    outcome = play(up, truths, FAULTS[0], Moment.MIDDLE, random.Random(0))
+    assert outcome.problems == []
+    etag = stores.etag()
+    assert etag
+    truth = truths[etag]
+    with MongoClient[dict[str, Any]](up.addresses["MONGODB_URI"]) as client:
+        boxscores = client["sidearm"]["boxscores"]
+        current = stores.documents()[-1]  # type: ignore[index]
+
+        boxscores.delete_one({"_id": 3})
+        assert "box scores of events [0, 1, 2, 4" in str(why_not_done(stores, truth))
+        boxscores.insert_one({**current, "_id": 3})
+        assert "the box score of event 3 is not true" in str(why_not_done(stores, truth))
+        boxscores.replace_one({"_id": 3}, next(each for each in truth.timeline if each["_id"] == 3))
+        assert why_not_done(stores, truth) is None
+
+        with seen(stores, truths) as watcher:
+            boxscores.update_one({"_id": current["_id"]}, {"$inc": {"home.score": 1}})
+            stores.sql("DELETE FROM players2 WHERE id = 1")
+            time.sleep(5 * LOOK_EVERY)
+        assert [words.split(": ")[0] for words in watcher.faults] == [
+            "a current box score was seen that is not true",
+            "final tables of no game were seen",
+        ]
+        assert "is not true: home" in str(why_not_done(stores, truth))
+        boxscores.replace_one({"_id": current["_id"]}, current)
+        assert why_not_done(stores, truth) == "teams2 and players2 are not those of the final box score"
+    stores.close()
+
+
+@contextmanager
+def seen(stores: Stores, truths: dict[str, Truth]) -> Iterator[Watcher]:
+    watcher = Watcher(stores, truths, stores.tables())
+    watcher.start()
+    time.sleep(3 * LOOK_EVERY)
+    yield watcher
+    watcher.end()

@@ -24,8 +24,9 @@ LOOPBACK = "127.0.0.1"
 MARK = "LACROSSE_SUPERVISED"  # not a setting: the environment variable by which our processes are recognized
 GRACE = 10  # seconds between SIGTERM and SIGKILL
 LAST_LINES = 8  # of a log, in an error
-# A server that ends is started again, but not for ever: one that has ended so often within so many seconds stays down.
-RESTARTS, RESTARTS_WITHIN = 3, 60
+# A server that ends is started again, but not for ever: one that has ended so often in a row, each time within so many
+# seconds of its start, stays down.
+RESTARTS, SETTLED_AFTER = 3, 10
 
 
 class ServerError(ClickException):
@@ -54,7 +55,8 @@ class Server(SimpleExecutor):
         self._answers = answers
         self._port = port
         self._mark = f"{name}{_mark(state_dir)}"
-        self._restarted: list[float] = []  # when
+        self._restarts = 0  # in a row
+        self._started_at = 0.0
         self.log_file.parent.mkdir(parents=True, exist_ok=True)
         super().__init__(
             [str(part) for part in command],
@@ -70,9 +72,10 @@ class Server(SimpleExecutor):
         return {name: value for name, value in super().envvars.items() if value}
 
     def start(self) -> "Server":
-        with self.log_file.open("a" if self._restarted else "w") as log:
+        with self.log_file.open("a" if self._restarts else "w") as log:
             self._stdout = log
             super().start()
+        self._started_at = time.monotonic()
         return self
 
     def wait_until_up(self) -> None:
@@ -111,11 +114,11 @@ class Server(SimpleExecutor):
             self._start_again(error, say)
 
     def _start_again(self, why: ServerError, say: Callable[[str], None]) -> None:
-        now = time.monotonic()
-        self._restarted = [moment for moment in self._restarted if now - moment < RESTARTS_WITHIN]
-        if len(self._restarted) >= RESTARTS:
+        if time.monotonic() - self._started_at > SETTLED_AFTER:
+            self._restarts = 0
+        if self._restarts >= RESTARTS:
             raise why
-        self._restarted.append(now)
+        self._restarts += 1
         say(f"{why.message.splitlines()[0]}: it is started again.")
         self.end()
         self.start()

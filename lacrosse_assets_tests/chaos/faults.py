@@ -75,8 +75,7 @@ def killed(kind: str) -> Broken:
 
     @contextmanager
     def broken(trial: Trial) -> Iterator[None]:
-        if not _kill(trial.platform.processes(kind)):
-            raise NotSo(f"there is no {kind} to kill")
+        trial.until(f"a {kind} is killed", lambda: bool(_kill(trial.platform.processes(kind))))
         yield
 
     return broken

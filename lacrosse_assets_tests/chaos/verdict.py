@@ -261,7 +261,8 @@ def _explanation(instance: DagsterInstance, run_id: str) -> str | None:
             run_id, of_type={DagsterEventType.ENGINE_EVENT, DagsterEventType.PIPELINE_FAILURE}
         )
     ]
-    return next((str(message) for message in reversed(told) if message and not message.startswith(SAYS_NOTHING)), None)
+    words = (str(message).strip() for message in reversed(told) if message)
+    return next((message for message in words if not message.startswith(SAYS_NOTHING)), None)
 
 
 def _counts(tables: Tables) -> str:
