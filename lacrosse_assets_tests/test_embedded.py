@@ -18,9 +18,10 @@ from dotenv import dotenv_values
 from mirakuru.base_env import processes_with_env
 from pymongo import MongoClient
 
+from lacrosse_assets.embedded import processes
 from lacrosse_assets.embedded.dagster_dev import Dagit
 from lacrosse_assets.embedded.java import JavaError, check_java
-from lacrosse_assets.embedded.processes import MARK, Server, ServerError, free_ports, locked
+from lacrosse_assets.embedded.processes import MARK, RESTARTS, Server, ServerError, free_ports, locked
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.settings import VARIABLES, embedded_addresses_file
 
@@ -188,6 +189,50 @@ def test_what_a_server_started_ends_with_it(tmp_path: Path) -> None:
     server.end()
     server.end()
     assert not left_running(tmp_path)
+
+
+def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:
+    said: list[str] = []
+
+    def answers() -> bool:
+        return server.log_file.read_text() == "I am up\n" * (1 + len(said))
+
+    server = Server("oracle", ["/bin/sh", "-c", "echo I am up; exec sleep 300"], tmp_path, answers)
+    server.start().wait_until_up()
+    server.keep_up(said.append)
+    assert said == []
+    assert server.process
+    first = server.process.pid
+    server.process.kill()
+    server.process.wait()
+    server.keep_up(said.append)
+    assert said == [
+        f"oracle ended with exit code -9 (all of its log: {tmp_path}/logs/oracle.log): it is started again."
+    ]
+    assert server.process.pid != first
+    server.end()
+
+
+def test_a_server_that_keeps_ending_stays_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server("oracle", ["/bin/sh", "-c", "echo doom; sleep 0.2; exit 3"], tmp_path, answers=lambda: True)
+    said: list[str] = []
+
+    def keeps_ending() -> None:
+        server.start()
+        for _ in range(RESTARTS + 1):
+            assert server.process
+            server.process.wait()
+            server.keep_up(said.append)
+
+    with pytest.raises(ServerError, match="oracle ended with exit code 3"):
+        keeps_ending()
+    assert len(said) == RESTARTS
+
+    # One that was up for a good while in between has its tries again.
+    monkeypatch.setattr(processes, "SETTLED_AFTER", 0.1)
+    server.keep_up(said.append)
+    assert len(said) == RESTARTS + 1
+    server.end()
 
 
 def test_the_state_folder_is_free_again(tmp_path: Path) -> None:

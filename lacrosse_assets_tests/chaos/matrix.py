@@ -99,7 +99,8 @@ def play_with_earlier_version(state_dir: Path) -> None:
             f"an earlier version is taken from git, and {EARLIER} is not there: leave `earlier` out"
         ) from None
     with tempfile.TemporaryDirectory(prefix="lacrosse-earlier-") as code:
-        tarfile.open(fileobj=BytesIO(archive)).extractall(code, filter="data")
+        with tarfile.open(fileobj=BytesIO(archive)) as files:
+            files.extractall(code, filter="data")
         game = subprocess.run(
             [sys.executable, "-c", "from lacrosse_assets.embedded.cli import main; main(['game'])"],
             cwd=code,
