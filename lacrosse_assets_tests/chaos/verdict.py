@@ -17,6 +17,7 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
+from dagster._core.errors import DagsterAssetCheckFailedError
 from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
@@ -252,6 +253,8 @@ def _explanation(instance: DagsterInstance, run_id: str) -> str | None:
         if failure.user_failure_data and failure.user_failure_data.description:
             return str(failure.user_failure_data.description)
         error = failure.error
+        if error and error.cls_name == DagsterAssetCheckFailedError.__name__:
+            return _word_of_the_gate(instance, run_id)
         while error and error.cause:
             error = error.cause
         return f"UNEXPLAINED {error.message.strip()[:300]}" if error else None
@@ -263,6 +266,15 @@ def _explanation(instance: DagsterInstance, run_id: str) -> str | None:
     ]
     words = (str(message).strip() for message in reversed(told) if message)
     return next((message for message in words if not message.startswith(SAYS_NOTHING)), None)
+
+
+def _word_of_the_gate(instance: DagsterInstance, run_id: str) -> str | None:
+    """What the check says that stopped a run: it is what Dagit shows beside the failure."""
+    for entry in instance.all_logs(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION):
+        check = entry.get_dagster_event().asset_check_evaluation_data
+        if check.blocking and not check.passed:
+            return check.description
+    return None
 
 
 def _counts(tables: Tables) -> str:
