@@ -1,6 +1,8 @@
 """What the assets share."""
 
+import logging
 from collections.abc import Iterable, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from dagster import Backoff, Jitter, MarkdownMetadataValue, MetadataValue, RetryPolicy
@@ -10,17 +12,33 @@ OWNERS = ["team:sidearm-data"]
 # A store that is down for a moment. What is longer is the sensor's: it starts the run again.
 RETRIES = RetryPolicy(max_retries=2, delay=0.5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 
-# As many rows as a table in Dagit's metadata shows.
+# As much as is told of what may be any number of things of any length: rows of a table in Dagit's metadata, characters of
+# a value in it, warnings of one kind in a run's log.
 SHOWN_ROWS = 100
+SHOWN_CHARACTERS = 200
+LOGGED = 20
 
 
-def markdown_table(rows: Sequence[Mapping[str, Any]], columns: Iterable[str]) -> MarkdownMetadataValue:
-    """Rows as a table that Dagit renders. Names are any text, and are shown as that."""
-    columns = list(columns)
+def warn_of_each(log: logging.Logger, warnings: Iterable[str], total: int) -> None:
+    """Log a warning for each thing that is amiss, `total` in all; those beyond the first `LOGGED` are counted."""
+    for warning in islice(warnings, LOGGED):
+        log.warning(warning)
+    if total > LOGGED:
+        log.warning(f"… and {total - LOGGED} more of these: the metadata has the first {SHOWN_ROWS}, the frame has all")
+
+
+def markdown_table(
+    rows: Sequence[Mapping[str, Any]], columns: Iterable[str], total: int | None = None
+) -> MarkdownMetadataValue:
+    """Rows as a table that Dagit renders. Names are any text, and are shown as that.
+
+    `total` is how many rows there are, where `rows` are only the first of them.
+    """
+    columns, total = list(columns), len(rows) if total is None else total
     lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
     lines += ["| " + " | ".join(_cell(row[column]) for column in columns) + " |" for row in rows[:SHOWN_ROWS]]
-    if len(rows) > SHOWN_ROWS:
-        lines += ["", f"… and {len(rows) - SHOWN_ROWS} more"]
+    if total > SHOWN_ROWS:
+        lines += ["", f"… and {total - SHOWN_ROWS} more"]
     return MetadataValue.md("\n".join(lines))
 
 
@@ -29,4 +47,9 @@ _ESCAPED = str.maketrans({special: f"&#{ord(special)};" for special in "&<>|`*_[
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else " ".join(str(value).split()).translate(_ESCAPED)
+    return "" if value is None else shown(" ".join(str(value).split())).translate(_ESCAPED)
+
+
+def shown(text: str) -> str:
+    """As much of a text as a person takes in: a name, or a jersey of the stream, may be a megabyte long."""
+    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"

@@ -1,11 +1,13 @@
 """While the game is on: from the stream and the reference tables to the box score document."""
 
 from collections import Counter
+from collections.abc import Iterator
 from datetime import datetime
 from functools import reduce
 from typing import Any
 
 import pyarrow as pa
+import pyarrow.compute as pc
 from dagster import (
     AssetCheckResult,
     AssetCheckSeverity,
@@ -21,15 +23,16 @@ from dagster import (
 )
 from pyspark.sql import DataFrame
 from pyspark.sql import functions as F
+from pyspark.sql.pandas.types import to_arrow_schema
 
 from lacrosse_assets.assets.columns import LINE, PLAYER, STATISTICS, STREAM, TEAM, described
-from lacrosse_assets.assets.common import OWNERS, RETRIES, SHOWN_ROWS, markdown_table
+from lacrosse_assets.assets.common import OWNERS, RETRIES, SHOWN_ROWS, markdown_table, shown, warn_of_each
 from lacrosse_assets.assets.lineage import ROSTER_LINEAGE, STATISTICS_LINEAGE
 from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game.boxscore import Document, boxscore, documents_of, score_line
 from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_stranger
 from lacrosse_assets.game.statistics import player_game_stats as statistics
-from lacrosse_assets.game.stream import LINES, VERSION, Line, Verdict, read_lines
+from lacrosse_assets.game.stream import EVENTS, LINES, VERSION, Line, Verdict, read_lines
 from lacrosse_assets.game.timeline import COUNTED, fingerprints
 from lacrosse_assets.resources.documents import DocumentStore, Written
 from lacrosse_assets.resources.frames import arrow_table, spark_frame
@@ -67,25 +70,41 @@ def live_assets(home: int, away: int) -> list[Any]:
                 f"there is no {object_store.uri} yet: start the game (python -m lacrosse_assets.gamestream)",
                 allow_retries=False,
             )
-        lines = list(read_lines(stream.body, home, away))
         version = {
             "etag": stream.version.etag,
             "last_modified": stream.version.last_modified.isoformat(),
             "fetched_at": stream.fetched_at.isoformat(),
         }
-        left_out = [line for line in lines if line.verdict == Verdict.LEFT_OUT]
-        for line in left_out[:SHOWN_ROWS]:
-            context.log.warning(f"{object_store.uri} line {line.line} is left out: {line.reason}: {line.text!r}")
+        verdicts: Counter[str] = Counter()
+        first_left_out: list[Line] = []
+
+        def rows() -> Iterator[Row]:
+            for line in read_lines(stream.body, home, away):
+                verdicts[line.verdict] += 1
+                if line.verdict == Verdict.LEFT_OUT and len(first_left_out) < SHOWN_ROWS:
+                    first_left_out.append(line)
+                yield {**line._asdict(), **version}
+
+        lines = arrow_table(rows(), LINES)
+        left_out = verdicts[Verdict.LEFT_OUT]
+        table = markdown_table([line._asdict() for line in first_left_out], ["line", "reason", "text"], left_out)
+        warn_of_each(
+            context.log,
+            (
+                f"{object_store.uri} line {each.line} is left out: {each.reason}: {each.text!r}"
+                for each in first_left_out
+            ),
+            left_out,
+        )
         clean = AssetCheckResult(
             check_name="stream_is_clean",
             passed=not left_out,
             severity=AssetCheckSeverity.WARN,
             description="every line could be read" if not left_out else f"left out {_count(left_out, 'line')}",
-            metadata={"left_out": _lines(left_out)} if left_out else {},
+            metadata={"left_out": table} if left_out else {},
         )
-        verdicts = Counter(line.verdict for line in lines)
         return MaterializeResult(
-            value=arrow_table(({**line._asdict(), **version} for line in lines), LINES),
+            value=lines,
             data_version=DataVersion(stream.version.etag),
             check_results=[clean],
             metadata={
@@ -93,7 +112,7 @@ def live_assets(home: int, away: int) -> list[Any]:
                 "object": object_store.uri,
                 "bytes": stream.version.size,
                 "lines": {verdict.value: verdicts[verdict] for verdict in Verdict if verdicts[verdict]},
-                **({"left_out": _lines(left_out)} if left_out else {}),
+                **({"left_out": table} if left_out else {}),
             },
         )
 
@@ -169,33 +188,47 @@ def _side(side: str, team_id: int, teams: list[Row], players: list[Row]) -> list
     description="Shots, goals and percentage of every player in this game, with where the game stands.",
 )
 def player_game_stats(
-    context: AssetExecutionContext, raw_gamestream: DataFrame, roster: DataFrame
+    context: AssetExecutionContext, raw_gamestream: pa.Table, roster: DataFrame, spark: SparkSessions
 ) -> MaterializeResult:
-    rows = [row.asDict() for row in statistics(raw_gamestream, roster).collect()]
-    strangers = [row for row in rows if is_stranger(row)]
-    for row in strangers:
-        context.log.warning(
-            f"{row['shots']} shots and {row['goals']} goals by jersey {row['number']!r} of {row['team_name']} count for"
-            " the team and for no player: no one player of the roster wears it"
-        )
+    counted = statistics(spark_frame(spark, counting(raw_gamestream)), roster)
+    stats = counted.toArrow().cast(to_arrow_schema(PLAYER_GAME_STATS))
+    strangers = stats.filter(pc.field("player_id").is_null() & pc.field("number").is_valid())
+    first_strangers = strangers.slice(0, SHOWN_ROWS).to_pylist()
+    warn_of_each(
+        context.log,
+        (
+            f"{row['shots']} shots and {row['goals']} goals by jersey {shown(row['number'])!r} of"
+            f" {shown(str(row['team_name']))} count for the team and for no player: no one player of the roster wears it"
+            for row in first_strangers
+        ),
+        len(strangers),
+    )
     columns = ["team_name", "number", "name", "shots", "goals", "pct"]
+    best = stats.sort_by([("goals", "descending"), ("shots", "descending")]).slice(0, SHOWN_ROWS).to_pylist()
     return MaterializeResult(
-        value=arrow_table(rows, PLAYER_GAME_STATS),
+        value=stats,
         check_results=[
             AssetCheckResult(
                 check_name="shooters_are_rostered",
                 passed=not strangers,
                 severity=AssetCheckSeverity.WARN,
-                description=f"{_count(strangers, 'jersey')} not on the roster" if strangers else "all are",
-                metadata={"not_on_the_roster": markdown_table(strangers, columns)} if strangers else {},
+                description=f"{_count(len(strangers), 'jersey')} not on the roster" if strangers else "all are",
+                metadata={"not_on_the_roster": markdown_table(first_strangers, columns, len(strangers))}
+                if strangers
+                else {},
             ),
-            _goals_add_up(rows),
+            _goals_add_up(stats),
         ],
         metadata={
             "dagster/column_lineage": STATISTICS_LINEAGE,
-            "players": markdown_table(sorted(rows, key=lambda row: (-row["goals"], -row["shots"])), columns),
+            "players": markdown_table(best, columns, len(stats)),
         },
     )
+
+
+def counting(lines: pa.Table) -> pa.Table:
+    """Those lines of a `LINES` that say something of the game. Of the others there may be any number."""
+    return lines.filter(pc.field("verdict").isin([*EVENTS, Verdict.TERMINATOR]))
 
 
 @asset(
@@ -213,6 +246,7 @@ def boxscore_doc(
     documents: DocumentStore,
     spark: SparkSessions,
 ) -> MaterializeResult:
+    raw_gamestream = counting(raw_gamestream)
     timeline = fingerprints(raw_gamestream.select(COUNTED).to_pylist(), _roster(player_game_stats))
     if not timeline:
         context.log.info("no document: the stream has no event yet")
@@ -283,9 +317,11 @@ def _written_metadata(written: Written | None) -> dict[str, Any]:
     }
 
 
-def _goals_add_up(stats: list[dict[str, Any]]) -> AssetCheckResult:
-    scores = {row["team_name"]: row["score"] for row in stats}
-    goals = {team: sum(row["goals"] for row in stats if row["team_name"] == team) for team in scores}
+def _goals_add_up(stats: pa.Table) -> AssetCheckResult:
+    # By side, not by name: two teams may have the same.
+    sums = stats.group_by("side").aggregate([("score", "max"), ("goals", "sum")]).to_pylist()
+    scores = {each["side"]: each["score_max"] for each in sums}
+    goals = {each["side"]: each["goals_sum"] for each in sums}
     return AssetCheckResult(
         check_name="goals_add_up", passed=scores == goals, metadata={"scores": scores, "goals": goals}
     )
@@ -301,9 +337,5 @@ def version_metadata(etag: str, last_modified: datetime) -> dict[str, Any]:
     return {"etag": etag, "last_modified": MetadataValue.timestamp(last_modified)}
 
 
-def _count(things: list[Any], noun: str) -> str:
-    return f"{len(things)} {noun}{'s' if len(things) != 1 else ''}"
-
-
-def _lines(lines: list[Line]) -> Any:
-    return markdown_table([line._asdict() for line in lines], ["line", "reason", "text"])
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"

@@ -6,6 +6,7 @@ the Arrow table where its parameter is one. So each asset can be materialized by
 
 import os
 from collections.abc import Iterable, Mapping
+from itertools import islice
 from typing import Any, cast
 
 import pyarrow as pa
@@ -26,10 +27,15 @@ from upath import UPath
 
 from lacrosse_assets.resources.spark import SparkSessions
 
+# So many rows at a time are held as Python's objects, which take ten times the room.
+BATCH = 10_000
+
 
 def arrow_table(rows: Iterable[Mapping[str, Any]], schema: StructType) -> pa.Table:
     """Rows from outside as an Arrow table of the given Spark schema; raises `ArrowInvalid` if one does not fit."""
-    return pa.Table.from_pylist(list(rows), schema=to_arrow_schema(schema))
+    arrow_schema, rows = to_arrow_schema(schema), iter(rows)
+    batches = iter(lambda: list(islice(rows, BATCH)), [])
+    return pa.Table.from_batches((pa.RecordBatch.from_pylist(batch, arrow_schema) for batch in batches), arrow_schema)
 
 
 def spark_frame(spark: SparkSessions, table: pa.Table) -> DataFrame:

@@ -1,0 +1,165 @@
+"""Hostile streams by the million lines: what the product reads in them against the independent reading (`make fuzz`).
+
+    python -m lacrosse_assets_tests.fuzz --lines 1000000 --seed 7
+
+A stream is a pure function of the seed and its number, so that a difference is found again by the two numbers that are
+told with it. Hypothesis (`game/test_properties.py`) looks for the smallest stream that does harm; this looks at many,
+and at long ones.
+"""
+
+import random
+import sys
+from collections.abc import Iterator
+from time import process_time
+
+import click
+
+from lacrosse_assets.game.stream import LINES, SHOWN_CHARACTERS, TERMINATOR_ID, Line, Verdict, read_lines
+from lacrosse_assets.game.timeline import fingerprints
+from lacrosse_assets.resources.frames import arrow_table
+
+from .game import plain
+from .game.builders import AWAY, HOME, VERSION, roster_rows
+
+# Characters that some library or other takes for a blank, for the end of a line or for the end of a text.
+UNICODE_BLANKS = [
+    chr(code)
+    for code in (
+        *(*range(0x1C, 0x20), 0x85, 0xA0, 0x1680, *range(0x2000, 0x2010)),
+        *(0x2028, 0x2029, 0x202F, 0x205F, 0x2060, 0x3000, 0xFEFF),
+    )
+]
+CONTROLS = [chr(code) for code in (*range(0x20), 0x7F, *range(0x80, 0xA0)) if chr(code) not in "\t\n"]
+CODE = ["'; DROP TABLE teams; --", "<script>alert(1)</script>", "$where", "home.players.0", '{"$gt":""}', "%s%n"]
+MEGABYTE = 1_000_000
+
+IDS = ["-1", "-1", "-2", "+3", "007", "-0", "9" * 30, "-" + "9" * 30, str(2**63 - 1), str(2**63), "1e3", "2.0", "٣"]
+FIELDS = {
+    "event_id": IDS,
+    "clock": ["00:00", "00:60", "60:00", "99:59", "5:13", "--:--", "٥٦:١٣", "00:000", "0:0:0"],
+    "team_id": ["0", "-0", "+101", "77", "101.0", "home", str(2**64 + HOME), "9" * 5_000],
+    "number": ["0", "00", "é", "8a", "\U0001f94d", "e\u0301", *UNICODE_BLANKS, *CONTROLS, *CODE],
+    "goal": ["2", "-1", "01", "1.0", "true", "1\x00", "１"],
+}
+BLANKS = [" "] * 20 + ["  ", "\t", " \t ", "\r", "\u00a0", "\u3000", "\x0b", ""]
+ENDS = [b"\n"] * 20 + [b"\r\n"] * 10 + [b"\r", b"\n\n", b"\r\r\n", b"\x0b\n", b"", "\u2028".encode(), b"\x00\n"]
+PLAYERS = [
+    {"id": number, "name": name, "number": str(number), "shots": 0, "goals": 0, "teamid": (HOME, AWAY)[number % 2]}
+    for number, name in enumerate(CODE)
+]
+
+
+class DifferenceError(Exception):
+    """Where the two readings part."""
+
+
+def streams(seed: int) -> Iterator[bytes]:
+    """Streams without end: most of some dozen lines, some of ten thousand, a few with a line of a megabyte."""
+    for number in range(sys.maxsize):
+        yield stream(random.Random(f"{seed}/{number}"))
+
+
+def stream(chance: random.Random) -> bytes:
+    """One stream; `chance` alone decides on it."""
+    size = chance.choice([1, 10, 30, 30, 100, 300, 10_000])
+    # Dirt in all of it, in a part, in nothing.
+    dirt = chance.choice([0, 0.01, 0.1, 0.5, 1])
+    ids = chance.choice([size, size * 10, 5])
+    lines: list[bytes] = []
+    for number in range(size):
+        if lines and chance.random() < dirt / 5:
+            lines.append(chance.choice(lines))
+        else:
+            lines.append(line(chance, dirt, min(number, ids) if chance.random() < 0.9 else chance.randrange(ids)))
+    if chance.random() < 0.02:
+        unit = chance.choice([b"x", b"9", b" ", b"\t ", b"\xff", b"\x00", b"1 ", "é".encode()])
+        lines.insert(chance.randrange(len(lines) + 1), b"2 56:13 205 " + unit * (MEGABYTE // len(unit)) + b" 1")
+    body = b"".join(each + (chance.choice(ENDS) if dirt else b"\n") for each in lines)
+    return body[: chance.randrange(len(body) + 1)] if chance.random() < 0.2 else body
+
+
+def line(chance: random.Random, dirt: float, event_id: int) -> bytes:
+    """A row, in which each field, each blank and each byte may be another than it ought to be."""
+    clock = f"{chance.randrange(60):02}:{chance.randrange(60):02}"
+    team = chance.choice((HOME, AWAY, AWAY, 0))
+    row = {
+        "event_id": str(event_id),
+        "clock": clock,
+        "team_id": str(team),
+        "number": str(chance.randrange(30)),
+        "goal": chance.choice("01"),
+    }
+    if chance.random() >= dirt:
+        return " ".join(row.values()).encode()
+    for name, odd in FIELDS.items():
+        if chance.random() < 0.2:
+            row[name] = chance.choice(odd)
+    written = "".join(field + chance.choice(BLANKS) for field in row.values()).encode()
+    match chance.randrange(6):
+        case 0:  # bytes in the place of bytes
+            start, end = sorted(chance.randrange(len(written) + 1) for _ in range(2))
+            return written[:start] + chance.randbytes(chance.randrange(4)) + written[end:]
+        case 1:  # no row at all
+            return chance.randbytes(chance.randrange(40))
+    return written
+
+
+def check(body: bytes) -> int:
+    """Hold the product's reading of a stream against the plain one; the number of its lines.
+
+    Raises `DifferenceError` where one of them sees what the other does not, or where the product yields what the stores
+    after it could not take.
+    """
+    lines = list(read_lines(body, HOME, AWAY))
+    expected, events, terminator = plain.read_stream(body, HOME, AWAY)
+    for ours, theirs in zip(((line.line, str(line.verdict)) for line in lines), expected, strict=False):
+        if ours != theirs:
+            raise DifferenceError(f"line {theirs[0]} is {theirs[1]!r}, and was read as {ours}")
+    if len(lines) != len(expected):
+        raise DifferenceError(f"{len(expected)} lines are not blank, and {len(lines)} were read")
+    everything = events if terminator is None else {**events, TERMINATOR_ID: terminator}
+    if (found := {line.event_id: _fields(line) for line in lines if line.event_id is not None}) != everything:
+        raise DifferenceError(f"events differ: {found.items() ^ everything.items()}")
+    for line in lines:
+        if line.verdict in (Verdict.LEFT_OUT, Verdict.UNFINISHED):
+            if not (line.text and line.reason and len(line.text) <= SHOWN_CHARACTERS):
+                raise DifferenceError(f"line {line.line} is left out, and told as {line}")
+            if len(line.reason) > 20 * SHOWN_CHARACTERS:
+                raise DifferenceError(f"line {line.line}: a reason of {len(line.reason)} characters")
+
+    table = arrow_table(({**line._asdict(), **VERSION} for line in lines), LINES)
+    prints = fingerprints(table.to_pylist(), roster_rows(PLAYERS))
+    if list(prints) != sorted(events):
+        raise DifferenceError("the frame of the lines holds other events than the lines")
+    return len(expected)
+
+
+def _fields(line: Line) -> tuple[object, ...]:
+    return line.event_id, line.clock, line.team_id, line.number, line.goal
+
+
+@click.command()
+@click.option("--lines", default=1_000_000, show_default=True, help="How many lines to read, at least.")
+@click.option("--seed", type=int, help="Which streams; another one each time, if none is given.")
+def main(lines: int, seed: int | None) -> None:
+    """Read hostile streams until so many lines were read twice alike, or end with the first difference."""
+    seed = random.SystemRandom().randrange(2**32) if seed is None else seed
+    start, read, size = process_time(), 0, 0
+    for number, body in enumerate(streams(seed), start=1):
+        try:
+            read += check(body)
+        except Exception as error:
+            raise click.ClickException(
+                f"stream {number} of seed {seed} ({len(body)} bytes): {type(error).__name__}: {error}"
+            ) from error
+        size += len(body)
+        if read >= lines:
+            break
+    click.echo(
+        f"{number} streams, {read} lines, {size / 1e6:.0f} MB, read alike by both; "
+        f"seed {seed}, {process_time() - start:.0f} s"
+    )
+
+
+if __name__ == "__main__":
+    main()
