@@ -13,7 +13,7 @@ PYTHON_OK := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(PYTHON_OK)' 2>/dev/null && echo $(name))))
 
-.PHONY: help install game dev services env test test-services chaos bench screenshots lint clean python odbc chromium java
+.PHONY: help install game dev services env test test-services chaos fuzz bench screenshots lint clean python odbc chromium java
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -48,6 +48,10 @@ bench: java $(STAMP) ## Measure the way from a goal to its box score, beside sto
 
 chaos: java $(STAMP) ## Break the platform in every way, and see what becomes of its games; an hour, writes docs/chaos.md
 	@$(BIN)/python -m lacrosse_assets_tests.chaos
+
+fuzz: java $(STAMP) ## Read a million hostile lines twice, and play streams of 50 MB; some minutes
+	@$(BIN)/python -m lacrosse_assets_tests.fuzz
+	@$(BIN)/python -m pytest lacrosse_assets_tests/test_hostile.py -k flood --megabytes 50
 
 screenshots: java chromium $(STAMP) ## Play a game and take the README's pictures of it
 	@$(BIN)/python -m lacrosse_assets_tests.screenshots

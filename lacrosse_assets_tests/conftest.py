@@ -25,6 +25,10 @@ ELSEWHERE = os.environ.get("LACROSSE_DEPLOYMENT") == "services"
 OF_A_TEST = ("LACROSSE_DEPLOYMENT", "LACROSSE_STATE_DIR", "GAMESTREAM_BUCKET", "GAMESTREAM_KEY", "DELAY")
 
 
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--megabytes", type=int, default=4, help="The size of the streams in test_hostile.py.")
+
+
 def pytest_configure() -> None:
     if ELSEWHERE:
         try:

@@ -104,6 +104,44 @@ def line(chance: random.Random, dirt: float, event_id: int) -> bytes:
     return written
 
 
+# Streams of one kind of line, of any size. Those of the last two have events without end, the others fifty.
+FEW_EVENTS = ("dirt", "bytes", "repeats", "clashes", "long lines")
+MANY_EVENTS = ("events", "strangers")
+
+
+def flood(kind: str, size: int) -> bytes:
+    """A stream of `size` bytes or a little more, whose last line is the last event."""
+    game = b"".join(_event(number, number % 30) for number in range(50))
+    last = _event(50, 6)
+    match kind:
+        case "dirt":
+            return game + _filled(b"2026-11-24T04:45:12Z INFO something else happened here\n", size) + last
+        case "bytes":
+            return game + _filled(b"\x00\xff\xfe \x80\x1b[2J 205 8 1\r\n", size) + last
+        case "repeats":
+            return _filled(game, size) + last
+        case "clashes":
+            return game + _filled(b"0 11:11 101 6 0\n", size) + last
+        case "long lines":
+            long = min(MEGABYTE, size // 4)
+            return (
+                game + _filled(b"1 59:00 101 " + b"x" * long + b" 1\n", size) + b"51 00:01 101 " + b"y" * long + b" 1\n"
+            )
+        case "events":
+            return b"".join(_event(number, number % 30) for number in range(size // len(_event(10_000, 10))))
+        case "strangers":
+            return b"".join(_event(number, number) for number in range(size // len(_event(10_000, 10_000))))
+    raise ValueError(kind)
+
+
+def _event(number: int, jersey: int) -> bytes:
+    return b"%d %02d:%02d %d %d %d\n" % (number, 59 - number % 60, 1, (HOME, AWAY)[number % 2], jersey, number % 7 == 0)
+
+
+def _filled(piece: bytes, size: int) -> bytes:
+    return piece * (size // len(piece) + 1)
+
+
 def check(body: bytes) -> int:
     """Hold the product's reading of a stream against the plain one; the number of its lines.
 

@@ -21,10 +21,11 @@ from lacrosse_assets.assets.live import stream_metadata
 from lacrosse_assets.assets.sources import PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game import finals
 from lacrosse_assets.game.boxscore import Document, score_line, why_not_over
+from lacrosse_assets.game.reference import amiss
 from lacrosse_assets.resources.documents import DocumentStore
 from lacrosse_assets.resources.frames import arrow_table
 from lacrosse_assets.resources.object_store import ObjectStore
-from lacrosse_assets.resources.reference_db import ReferenceDatabase, Row
+from lacrosse_assets.resources.reference_db import Reference, ReferenceDatabase, Row
 from lacrosse_assets.resources.spark import SparkSessions
 
 TEAMS2, PLAYERS2 = AssetKey("teams2"), AssetKey("players2")
@@ -88,6 +89,8 @@ def final_tables(
     box = final.document
     session = spark.spark_session
     reference = reference_db.read()
+    if problem := _amiss(reference, names):
+        raise Failure(f"{' and '.join(names)} not written: {problem}", allow_retries=False)
     tables: dict[str, list[Row]] = {}
     if "teams2" in names:
         teams = session.createDataFrame(arrow_table(reference.teams, finals.TEAMS), schema=finals.TEAMS)
@@ -118,6 +121,15 @@ def final_tables(
             },
             check_results=[_adds_the_game(name, originals, rows, box)],
         )
+
+
+def _amiss(reference: Reference, names: list[str]) -> str | None:
+    """Why the game cannot be added to the tables of these names: of each row, the sums have to be right."""
+    problems = {
+        "teams2": amiss("teams", reference.teams, finals.TEAMS, ["id", "wins", "losses"], unique=True),
+        "players2": amiss("players", reference.players, finals.PLAYERS, ["id", "shots", "goals"], unique=True),
+    }
+    return next((problem for name in names if (problem := problems[name])), None)
 
 
 def _adds_the_game(name: str, before: list[Row], after: list[Row], box: Document) -> AssetCheckResult:

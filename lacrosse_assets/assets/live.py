@@ -30,6 +30,8 @@ from lacrosse_assets.assets.common import OWNERS, RETRIES, SHOWN_ROWS, markdown_
 from lacrosse_assets.assets.lineage import ROSTER_LINEAGE, STATISTICS_LINEAGE
 from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game.boxscore import Document, boxscore, documents_of, score_line
+from lacrosse_assets.game.finals import PLAYERS, TEAMS
+from lacrosse_assets.game.reference import amiss
 from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_stranger
 from lacrosse_assets.game.statistics import player_game_stats as statistics
 from lacrosse_assets.game.stream import EVENTS, LINES, VERSION, Line, Verdict, read_lines
@@ -129,6 +131,12 @@ def live_assets(home: int, away: int) -> list[Any]:
     )
     def roster(reference_db: ReferenceDatabase) -> MaterializeResult:
         teams, players = reference_db.read()
+        playing = (home, away)
+        if problem := (
+            amiss("teams", [team for team in teams if team["id"] in playing], TEAMS, ["id"])
+            or amiss("players", [player for player in players if player["teamid"] in playing], PLAYERS, ["id"])
+        ):
+            raise Failure(problem, allow_retries=False)
         rows = [row for side, team_id in ((HOME, home), (AWAY, away)) for row in _side(side, team_id, teams, players)]
         return MaterializeResult(
             value=arrow_table(rows, ROSTER),
@@ -162,7 +170,7 @@ def _side(side: str, team_id: int, teams: list[Row], players: list[Row]) -> list
     members = [player for player in players if player["teamid"] == team_id]
     return [
         {**start, "player_id": player["id"], "name": player["name"], "number": player["number"]} for player in members
-    ] or [start]
+    ] or [{**start, "player_id": None, "name": None, "number": None}]
 
 
 @asset(

@@ -1,0 +1,169 @@
+"""Hostile and odd input, the whole way: from the bytes in the object store to documents, tables and what Dagit shows."""
+
+from typing import Any
+
+import pytest
+from sqlalchemy import create_engine, text
+
+from lacrosse_assets_tests.fuzz import CODE, CONTROLS, FEW_EVENTS, MEGABYTE, UNICODE_BLANKS, flood
+from lacrosse_assets_tests.game import plain
+from lacrosse_assets_tests.world import ENDED, LIVE, PLAYERS, TEAMS, Rows, Run, World
+
+HOME, AWAY = 101, 205
+SAID = 50_000  # characters that a log, or a piece of metadata, may have whatever the stream has
+
+
+def document(world: World) -> dict[str, Any]:
+    return {name: value for name, value in world.document().items() if name not in ("stream", "fingerprint")}
+
+
+def is_bounded(run: Run) -> bool:
+    told = [value for metadata in run.metadata.values() for value in metadata.values()]
+    return all(len(str(value)) < SAID for value in [*told, "".join(run.log)])
+
+
+@pytest.mark.timeout(1800)
+@pytest.mark.parametrize("kind", FEW_EVENTS)
+def test_a_flood_is_counted_and_told_in_a_few_lines(world: World, kind: str, request: pytest.FixtureRequest) -> None:
+    body = flood(kind, request.config.getoption("--megabytes") * MEGABYTE)
+    world.put(body=body)
+    run = world.materialize(*LIVE)
+    assert run.success, run.failures
+    assert document(world) == plain.game(body, HOME, AWAY, TEAMS, PLAYERS).document
+    assert is_bounded(run)
+
+
+def test_whatever_a_field_holds_the_game_is_what_the_contract_says(world: World) -> None:
+    jerseys = [*CODE, *UNICODE_BLANKS, *(each for each in CONTROLS if each != "\r"), "x" * MEGABYTE]
+    shots = [f"{number} 50:00 {(HOME, AWAY)[number % 2]} {jersey} 1" for number, jersey in enumerate(jerseys)]
+    dirt = ["9" * 30 + " 49:00 101 6 1", "-" + "9" * 30 + " 49:00 101 6 1", "\x00", "7 \x00 101 6 1", '{"$where": "1"}']
+    players = [
+        {"id": number, "name": name, "number": str(number), "shots": 0, "goals": 0, "teamid": (HOME, AWAY)[number % 2]}
+        for number, name in enumerate([*CODE, "home.score", "$inc", "a\x1bb", "\u2028", "![x](y)"])
+    ]
+    world.reset_tables([*TEAMS[:1], {**TEAMS[1], "name": CODE[1]}, *TEAMS[2:]], players)
+    lines = [*shots, *dirt, "100 10:00 101 2 1", "101 09:00 205 1 1", "102 00:00 0 0 0"]
+    body = "\n".join([*lines, ""]).encode()
+    world.put(body=body)
+
+    run = world.materialize()
+
+    assert run.success, run.failures
+    teams, rows = world.table("teams"), world.table("players")
+    assert teams
+    assert rows == players
+    expected = plain.game(body, HOME, AWAY, teams, players)
+    assert document(world) == expected.document
+    assert (world.table("teams2"), world.table("players2")) == (expected.teams2, expected.players2)
+    assert is_bounded(run)
+    shown = run.metadata["boxscore_doc"]["players"]
+    assert "<script>" not in shown
+    assert "![x](y)" not in shown
+
+
+def players_of(count: int) -> list[dict[str, Any]]:
+    return [
+        {
+            "id": number,
+            "name": "n",
+            "number": str(number // 2),
+            "shots": 1,
+            "goals": 1,
+            "teamid": (HOME, AWAY)[number % 2],
+        }
+        for number in range(count)
+    ]
+
+
+@pytest.mark.parametrize(
+    "players",
+    [
+        pytest.param([], id="none"),
+        pytest.param([player for player in PLAYERS if player["teamid"] == HOME], id="none of one team"),
+        pytest.param(players_of(1000), id="a thousand"),
+        pytest.param([{**player, "number": "6"} for player in PLAYERS], id="one jersey for all"),
+    ],
+)
+def test_any_roster(world: World, players: Rows) -> None:
+    world.reset_tables(TEAMS, players)
+    world.put(*ENDED)
+    run = world.materialize()
+    assert run.success, run.failures
+    expected = plain.game("".join(f"{line}\n" for line in ENDED).encode(), HOME, AWAY, TEAMS, list(players))
+    assert document(world) == expected.document
+    assert (world.table("teams2"), world.table("players2")) == (expected.teams2, expected.players2)
+
+
+def without_constraints(world: World, teams: Rows, players: Rows) -> None:
+    """The reference tables in a database that lets everything in."""
+    engine = create_engine(world.environ["SIDEARMDB_URL"])
+    with engine.begin() as connection:
+        for name, rows in (("players", players), ("teams", teams)):
+            connection.exec_driver_sql(f"DROP TABLE {name}")
+            texts = ("name", "number", "conference")
+            columns = ", ".join(f"{column} {'VARCHAR(50)' if column in texts else 'INT'}" for column in rows[0])
+            connection.exec_driver_sql(f"CREATE TABLE {name} ({columns})")
+            for row in rows:
+                places = ", ".join(f":{column}" for column in row)
+                connection.execute(text(f"INSERT INTO {name} VALUES ({places})"), dict(row))
+    engine.dispose()
+
+
+def first_with(rows: list[dict[str, Any]], **values: Any) -> Rows:
+    return [{**rows[0], **values}, *rows[1:]]
+
+
+@pytest.fixture
+def a_file(world: World) -> World:
+    if world.environ["SIDEARMDB_URL"].startswith("sqlite"):
+        return world
+    pytest.fail("run this with the embedded database: a server's types let no such row in")
+
+
+@pytest.mark.parametrize("column", ["name", "number", "teamid"])
+def test_a_null_that_nothing_is_counted_with_does_no_harm(a_file: World, column: str) -> None:
+    without_constraints(a_file, TEAMS, first_with(PLAYERS, **{column: None}))
+    a_file.put(*ENDED)
+    run = a_file.materialize()
+    assert run.success, run.failures
+    assert (a_file.document()["home"]["score"], a_file.document()["away"]["score"]) == (2, 1)
+    players2 = a_file.table("players2")
+    assert players2
+    assert players2[0][column] is None
+
+
+@pytest.mark.parametrize(
+    ("teams", "players", "told"),
+    [
+        (TEAMS, first_with(PLAYERS, shots=None), "in table players, shots is NULL and has to be an integer of 32 bits"),
+        (
+            TEAMS,
+            first_with([PLAYERS[-1], *PLAYERS[:-1]], shots="many"),
+            "in table players, shots is 'many' and has to be an integer",
+        ),
+        (first_with(TEAMS, wins=None), PLAYERS, "in table teams, wins is NULL and has to be an integer of 32 bits"),
+        (TEAMS, [*PLAYERS, {**PLAYERS[-1], "id": None}], "in table players, id is NULL and has to be an integer"),
+        (TEAMS, [*PLAYERS, PLAYERS[-1]], "in table players, two rows have the id 99"),
+        (TEAMS, [*PLAYERS, {**PLAYERS[-1], "id": 2**40}], "in table players, id is 1099511627776 and has to be"),
+    ],
+)
+def test_what_cannot_be_added_to_is_told_and_the_box_score_is_live(
+    a_file: World, teams: Rows, players: Rows, told: str
+) -> None:
+    without_constraints(a_file, teams, players)
+    a_file.put(*ENDED)
+    run = a_file.materialize()
+    assert f"not written: {told}" in run.failure
+    assert "\n" not in run.failure.strip()
+    assert a_file.document()["final"]
+    assert a_file.table("teams2") is None
+    assert a_file.table("players2") is None
+
+
+@pytest.mark.parametrize("values", [{"id": None}, {"id": 2**40}])
+def test_a_player_who_cannot_be_told_from_others_is_named(a_file: World, values: dict[str, Any]) -> None:
+    without_constraints(a_file, TEAMS, first_with(PLAYERS, **values))
+    a_file.put(*ENDED)
+    run = a_file.materialize(*LIVE)
+    assert run.failures["roster"].startswith("in table players, id is ")
+    assert "name 'sam'" in run.failures["roster"]
