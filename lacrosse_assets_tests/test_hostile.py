@@ -1,4 +1,4 @@
-"""Hostile and odd input, the whole way: from the bytes in the object store to documents, tables and what Dagit shows."""
+"""Hostile and odd input, the whole way: from the bytes in the object store to documents, tables and Dagit."""
 
 from typing import Any
 
@@ -89,7 +89,9 @@ def test_any_roster(world: World, players: Rows) -> None:
     world.put(*ENDED)
     run = world.materialize()
     assert run.success, run.failures
-    expected = plain.game("".join(f"{line}\n" for line in ENDED).encode(), HOME, AWAY, TEAMS, list(players))
+    expected = plain.game(
+        "".join(f"{line}\n" for line in ENDED).encode(), HOME, AWAY, TEAMS, [dict(player) for player in players]
+    )
     assert document(world) == expected.document
     assert (world.table("teams2"), world.table("players2")) == (expected.teams2, expected.players2)
 

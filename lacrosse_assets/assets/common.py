@@ -12,8 +12,8 @@ OWNERS = ["team:sidearm-data"]
 # A store that is down for a moment. What is longer is the sensor's: it starts the run again.
 RETRIES = RetryPolicy(max_retries=2, delay=0.5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)
 
-# As much as is told of what may be any number of things of any length: rows of a table in Dagit's metadata, characters of
-# a value in it, warnings of one kind in a run's log.
+# As much as is told of what may be any number of things of any length: rows of a table in Dagit's metadata, characters
+# of a value in it, warnings of one kind in a run's log.
 SHOWN_ROWS = 100
 SHOWN_CHARACTERS = 200
 LOGGED = 20

@@ -205,8 +205,8 @@ def player_game_stats(
     warn_of_each(
         context.log,
         (
-            f"{row['shots']} shots and {row['goals']} goals by jersey {shown(row['number'])!r} of"
-            f" {shown(str(row['team_name']))} count for the team and for no player: no one player of the roster wears it"
+            f"{row['shots']} shots and {row['goals']} goals by jersey {shown(row['number'])!r} of "
+            f"{shown(str(row['team_name']))} count for the team and for no player: no one player of the roster wears it"
             for row in first_strangers
         ),
         len(strangers),
