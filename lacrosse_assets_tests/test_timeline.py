@@ -15,6 +15,7 @@ from pyspark.sql import DataFrame
 
 from lacrosse_assets.assets import live
 from lacrosse_assets.game.statistics import PLAYER_GAME_STATS
+from lacrosse_assets.game.stream import LINES
 from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.frames import spark_frame
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject
@@ -199,7 +200,7 @@ def test_thousands_of_events_take_a_few_seconds(world: World) -> None:
     assert len(set(world.document_store().fingerprints().values())) == 4_999
 
 
-def test_where_only_the_latest_event_is_new_no_line_is_sent_to_spark(
+def test_where_only_the_latest_event_is_new_the_lines_are_sent_to_spark_once(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     live_run(world, *MIDDLE)
@@ -212,7 +213,8 @@ def test_where_only_the_latest_event_is_new_no_line_is_sent_to_spark(
     monkeypatch.setattr(live, "spark_frame", recorded)
     live_run(world, *MIDDLE, "3 02:15 101 0 1")
 
-    assert sent == [PLAYER_GAME_STATS.fieldNames()]
+    # To player_game_stats, which counts them; boxscore_doc has only that.
+    assert sent == [LINES.fieldNames(), PLAYER_GAME_STATS.fieldNames()]
     assert told(world) == timeline_of([*MIDDLE, "3 02:15 101 0 1"])
 
 
