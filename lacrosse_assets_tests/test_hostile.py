@@ -5,11 +5,12 @@ from typing import Any
 import pytest
 from sqlalchemy import create_engine, text
 
+from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets_tests.fuzz import CODE, CONTROLS, FEW_EVENTS, MEGABYTE, UNICODE_BLANKS, flood
 from lacrosse_assets_tests.game import plain
+from lacrosse_assets_tests.game.builders import AWAY, HOME, stream
 from lacrosse_assets_tests.world import ENDED, LIVE, PLAYERS, TEAMS, Rows, Run, World
 
-HOME, AWAY = 101, 205
 SAID = 50_000  # characters that a log, or a piece of metadata, may have whatever the stream has
 
 
@@ -43,7 +44,7 @@ def test_whatever_a_field_holds_the_game_is_what_the_contract_says(world: World)
     ]
     world.reset_tables([*TEAMS[:1], {**TEAMS[1], "name": CODE[1]}, *TEAMS[2:]], players)
     lines = [*shots, *dirt, "100 10:00 101 2 1", "101 09:00 205 1 1", "102 00:00 0 0 0"]
-    body = "\n".join([*lines, ""]).encode()
+    body = stream(*lines)
     world.put(body=body)
 
     run = world.materialize()
@@ -89,9 +90,7 @@ def test_any_roster(world: World, players: Rows) -> None:
     world.put(*ENDED)
     run = world.materialize()
     assert run.success, run.failures
-    expected = plain.game(
-        "".join(f"{line}\n" for line in ENDED).encode(), HOME, AWAY, TEAMS, [dict(player) for player in players]
-    )
+    expected = plain.game(stream(*ENDED), HOME, AWAY, TEAMS, [dict(player) for player in players])
     assert document(world) == expected.document
     assert (world.table("teams2"), world.table("players2")) == (expected.teams2, expected.players2)
 
@@ -116,7 +115,8 @@ def first_with(rows: list[dict[str, Any]], **values: Any) -> Rows:
 
 
 @pytest.fixture
-def a_file(world: World) -> World:
+def a_file(embedded: EmbeddedServices, world: World) -> World:
+    # `embedded` keeps these out of `make test-services`.
     if world.environ["SIDEARMDB_URL"].startswith("sqlite"):
         return world
     pytest.fail("run this with the embedded database: a server's types let no such row in")

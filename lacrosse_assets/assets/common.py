@@ -7,6 +7,8 @@ from typing import Any
 
 from dagster import Backoff, Jitter, MarkdownMetadataValue, MetadataValue, RetryPolicy
 
+from lacrosse_assets.game.stream import shown
+
 OWNERS = ["team:sidearm-data"]
 
 # A store that is down for a moment. What is longer is the sensor's: it starts the run again.
@@ -47,9 +49,4 @@ _ESCAPED = str.maketrans({special: f"&#{ord(special)};" for special in "&<>|`*_[
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else shown(" ".join(str(value).split())).translate(_ESCAPED)
-
-
-def shown(text: str) -> str:
-    """As much of a text as a person takes in: a name, or a jersey of the stream, may be a megabyte long."""
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+    return "" if value is None else shown(" ".join(str(value).split()), SHOWN_CHARACTERS).translate(_ESCAPED)

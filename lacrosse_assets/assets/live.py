@@ -26,7 +26,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from lacrosse_assets.assets.columns import LINE, PLAYER, STATISTICS, STREAM, TEAM, described
-from lacrosse_assets.assets.common import OWNERS, RETRIES, SHOWN_ROWS, markdown_table, shown, warn_of_each
+from lacrosse_assets.assets.common import OWNERS, RETRIES, SHOWN_CHARACTERS, SHOWN_ROWS, markdown_table, warn_of_each
 from lacrosse_assets.assets.lineage import ROSTER_LINEAGE, STATISTICS_LINEAGE
 from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game.boxscore import Document, boxscore, documents_of, score_line
@@ -34,7 +34,7 @@ from lacrosse_assets.game.finals import PLAYERS, TEAMS
 from lacrosse_assets.game.reference import amiss
 from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_stranger
 from lacrosse_assets.game.statistics import player_game_stats as statistics
-from lacrosse_assets.game.stream import EVENTS, LINES, VERSION, Line, Verdict, read_lines
+from lacrosse_assets.game.stream import EVENTS, LINES, VERSION, Line, Verdict, read_lines, shown
 from lacrosse_assets.game.timeline import COUNTED, fingerprints
 from lacrosse_assets.resources.documents import DocumentStore, Written
 from lacrosse_assets.resources.frames import arrow_table, spark_frame
@@ -205,8 +205,9 @@ def player_game_stats(
     warn_of_each(
         context.log,
         (
-            f"{row['shots']} shots and {row['goals']} goals by jersey {shown(row['number'])!r} of "
-            f"{shown(str(row['team_name']))} count for the team and for no player: no one player of the roster wears it"
+            f"{row['shots']} shots and {row['goals']} goals by jersey {shown(row['number'], SHOWN_CHARACTERS)!r} of "
+            f"{shown(str(row['team_name']), SHOWN_CHARACTERS)} count for the team and for no player: "
+            "no one player of the roster wears it"
             for row in first_strangers
         ),
         len(strangers),

@@ -123,11 +123,11 @@ def read_lines(body: bytes, home: int, away: int) -> Iterator[Line]:
                 yield Line(number, Verdict.REPEATED, f"the same as line {first_line}")
             else:
                 reason = f"event {event.event_id} again, with other content than line {first_line}"
-                yield Line(number, Verdict.LEFT_OUT, reason, _shown(text))
+                yield Line(number, Verdict.LEFT_OUT, reason, shown(text))
         elif is_unended:
-            yield Line(number, Verdict.UNFINISHED, "a write in progress", _shown(text))
+            yield Line(number, Verdict.UNFINISHED, "a write in progress", shown(text))
         else:
-            yield Line(number, Verdict.LEFT_OUT, event, _shown(text))
+            yield Line(number, Verdict.LEFT_OUT, event, shown(text))
 
 
 def _read_event(text: str, teams: frozenset[int]) -> Event | str:
@@ -138,18 +138,18 @@ def _read_event(text: str, teams: frozenset[int]) -> Event | str:
     event_id_text, clock, team_text, number, goal = fields
     for name, field in (("event id", event_id_text), ("team", team_text)):
         if not _INTEGER.fullmatch(field):
-            return f"{name} {_shown(field)!r} is not an integer"
+            return f"{name} {shown(field)!r} is not an integer"
     event_id, team_id = _integer(event_id_text), _integer(team_text)
     if event_id is None:
-        return f"event id {_shown(event_id_text)} is beyond 64 bits"
+        return f"event id {shown(event_id_text)} is beyond 64 bits"
     if event_id < TERMINATOR_ID:
         return f"event id {event_id} is neither an event's nor the terminator's ({TERMINATOR_ID})"
     if not _CLOCK.fullmatch(clock):
-        return f"clock {_shown(clock)!r} is not mm:ss"
+        return f"clock {shown(clock)!r} is not mm:ss"
     if team_id not in teams:
-        return f"team {_shown(team_text)} is none of {', '.join(map(str, sorted(teams)))}"
+        return f"team {shown(team_text)} is none of {', '.join(map(str, sorted(teams)))}"
     if goal not in ("0", "1"):
-        return f"goal flag {_shown(goal)!r} is neither 0 nor 1"
+        return f"goal flag {shown(goal)!r} is neither 0 nor 1"
     return Event(event_id, clock, team_id, number, int(goal))
 
 
@@ -165,5 +165,6 @@ def _integer(text: str) -> int | None:
     return value if abs(value) <= LARGEST_ID else None
 
 
-def _shown(text: str) -> str:
-    return text if len(text) <= SHOWN_CHARACTERS else text[: SHOWN_CHARACTERS - 1] + "…"
+def shown(text: str, most: int = SHOWN_CHARACTERS) -> str:
+    """As much of a text as a person takes in: a line, a jersey or a name may be a megabyte long."""
+    return text if len(text) <= most else text[: most - 1] + "…"
