@@ -4,14 +4,15 @@
 """
 
 import os
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
-from typing import Any, Literal, Self
-from urllib.parse import urlsplit
+from typing import Any, Literal, NamedTuple, Self
 
 from click import ClickException
 from dotenv import dotenv_values
 from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+
+from lacrosse_assets import addresses
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
@@ -24,11 +25,28 @@ SERVICE_ADDRESSES = {
     "SIDEARMDB_URL": "mssql+pyodbc://user:password@localhost/sidearmdb?driver=ODBC+Driver+18+for+SQL+Server",
 }
 
-# The schemes by which an address is recognized as one, so that a slip shows here and not as a time-out later.
-SCHEMES = {
-    "AWS_ENDPOINT_URL_S3": ("http://", "https://"),
-    "MONGODB_URI": ("mongodb://", "mongodb+srv://"),
-    "SPARK_REMOTE": ("sc://",),
+
+class Address(NamedTuple):
+    """What an address has to be. It may hold a secret, and so no message quotes one."""
+
+    schemes: tuple[str, ...]  # by which it is recognized, so that a slip shows here and not as a time-out later
+    example: str
+    parse: Callable[[str], str]  # raises where it is none
+
+
+ADDRESSES = {
+    "AWS_ENDPOINT_URL_S3": Address(("http://", "https://"), "http://localhost:9000", addresses.object_store),
+    "MONGODB_URI": Address(
+        ("mongodb://", "mongodb+srv://"),
+        "mongodb://user:password@localhost:27017/?tls=true",
+        addresses.document_store,
+    ),
+    "SIDEARMDB_URL": Address(
+        (),
+        f"{SERVICE_ADDRESSES['SIDEARMDB_URL']} or sqlite:////path/to.db",
+        addresses.reference_database,
+    ),
+    "SPARK_REMOTE": Address(("sc://",), "sc://localhost:15002/;use_ssl=true;token=…", addresses.spark_server),
 }
 
 
@@ -142,25 +160,24 @@ def _check_addresses(environ: Mapping[str, str]) -> None:
     if missing:
         wanted = ", ".join(f"{name} (such as {SERVICE_ADDRESSES[name]})" for name in missing)
         raise SettingsError(f"LACROSSE_DEPLOYMENT=services needs {wanted}; .env.example lists all settings")
-    for name, schemes in SCHEMES.items():
-        value = environ.get(name)
-        if value and not value.startswith(schemes):
-            # Not the value itself: an address with a slip in it may still hold a password.
-            raise SettingsError(f"{name} is no address that begins with {' or '.join(schemes)}")
-    if "@" in urlsplit(environ["AWS_ENDPOINT_URL_S3"]).netloc:
+    if "@" in environ["AWS_ENDPOINT_URL_S3"]:
         raise SettingsError(
             "AWS_ENDPOINT_URL_S3 holds a user or a password: those are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
         )
-    _check_database_url(environ["SIDEARMDB_URL"])
+    for name, address in ADDRESSES.items():
+        if value := environ.get(name):
+            _check_address(name, value, address)
 
 
-def _check_database_url(url: str) -> None:
-    from sqlalchemy import make_url
-    from sqlalchemy.exc import ArgumentError
-
+def _check_address(name: str, value: str, address: Address) -> None:
+    if address.schemes and not value.startswith(address.schemes):
+        raise SettingsError(f"{name} is no address that begins with {' or '.join(address.schemes)}")
     try:
-        make_url(url)
-    except ArgumentError:
+        address.parse(value)
+    except OSError as error:
+        raise SettingsError(f"{name} names a file that cannot be read: {error.filename!r} ({error.strerror})") from None
+    except Exception as error:  # each library has errors of its own
         raise SettingsError(
-            f"SIDEARMDB_URL is no SQLAlchemy URL, such as {SERVICE_ADDRESSES['SIDEARMDB_URL']} or sqlite:////path/to.db"
+            f"{name} does not read as an address ({type(error).__name__}), such as {address.example}: "
+            "special characters in it are percent-encoded, `@` as %40"
         ) from None

@@ -2,12 +2,14 @@
 
 import os
 import re
+from collections.abc import Callable
 from io import StringIO
 from pathlib import Path
 
 import pytest
 from dotenv import dotenv_values
 
+from lacrosse_assets import addresses
 from lacrosse_assets.settings import (
     PROJECT_ROOT,
     SERVICE_ADDRESSES,
@@ -76,7 +78,9 @@ def test_a_missing_address(name: str, how: str) -> None:
         ("AWS_ENDPOINT_URL_S3", f"http://somebody:{SECRET}@store", "AWS_ENDPOINT_URL_S3 holds a user or a password"),
         ("MONGODB_URI", f"somebody:{SECRET}@documents", "MONGODB_URI is no address that begins with mongodb://"),
         ("SPARK_REMOTE", "spark://host:15002", "SPARK_REMOTE is no address that begins with sc://"),
-        ("SIDEARMDB_URL", f"Server=database;Password={SECRET}", "SIDEARMDB_URL is no SQLAlchemy URL, such as"),
+        ("SIDEARMDB_URL", "mssql+pyodcb://database/sidearmdb", "does not read as an address (NoSuchModuleError)"),
+        ("MONGODB_URI", "mongodb://documents/?tls=ture", "MONGODB_URI does not read as an address (ValueError)"),
+        ("MONGODB_URI", "mongodb://documents/?tlsCAFile=/no/such", "names a file that cannot be read: '/no/such'"),
         ("HOME_TEAM_ID", "orange", "HOME_TEAM_ID='orange' will not do: input should be a valid integer"),
         ("AWAY_TEAM_ID", "0", "AWAY_TEAM_ID='0' will not do: input should be greater than 0"),
         ("HOME_TEAM_ID", "205", "HOME_TEAM_ID and AWAY_TEAM_ID are both 205: a game has two teams"),
@@ -86,6 +90,77 @@ def test_a_missing_address(name: str, how: str) -> None:
 )
 def test_a_value_that_will_not_do(name: str, value: str, says: str) -> None:
     assert says in error_of({**SERVICES, name: value})
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("AWS_ENDPOINT_URL_S3", "http://store/?{}"),
+        ("AWS_ENDPOINT_URL_S3", "http://store:{}"),
+        ("AWS_ENDPOINT_URL_S3", "http://[{}"),
+        ("MONGODB_URI", "mongodb://us@er:{}@documents"),
+        ("MONGODB_URI", "mongodb://user:p@{}@documents"),
+        ("MONGODB_URI", "mongodb://user:p:{}@documents"),
+        ("MONGODB_URI", "mongodb://user:p/{}@documents"),
+        ("MONGODB_URI", "mongodb://user:{}?p@documents"),
+        ("MONGODB_URI", "mongodb://user:%{}@documents"),
+        ("MONGODB_URI", "mongodb://user:{}"),
+        ("MONGODB_URI", "mongodb://documents/?{}"),
+        ("MONGODB_URI", "mongodb://documents/?password={}"),
+        ("MONGODB_URI", "mongodb://documents/?authMechanism={}"),
+        ("MONGODB_URI", "mongodb+srv://user:p/{}@documents"),
+        ("MONGODB_URI", "mongodb://user:p@docu\n{}"),
+        ("SIDEARMDB_URL", "Server=database;Password={}"),
+        ("SIDEARMDB_URL", "mssql+pyodbc://sa:p@{}@database/sidearmdb"),
+        ("SIDEARMDB_URL", "mssql+pyodbc://sa:p@p:{}@database/sidearmdb"),
+        ("SIDEARMDB_URL", "mssql+pyodbc://sa:{}"),
+        ("SIDEARMDB_URL", "mssql+pyodbc://database/sidearmdb;PWD={}"),
+        ("SIDEARMDB_URL", "mssql+pyodbc://database;PWD={}/sidearmdb"),
+        ("SPARK_REMOTE", "sc://host/;token=p;{}"),
+        ("SPARK_REMOTE", "sc://host/;token=p={}"),
+        ("SPARK_REMOTE", "sc://host/token={}"),
+        ("SPARK_REMOTE", "sc://host/?token={}"),
+        ("SPARK_REMOTE", "sc://host/;token=p#{}"),
+        ("SPARK_REMOTE", "sc://host;token={}"),
+        ("SPARK_REMOTE", "sc://;token={}"),
+        ("SPARK_REMOTE", "sc:///;token={}"),
+        ("SPARK_REMOTE", "sc://user:{}@host"),
+        ("SPARK_REMOTE", "sc://host:{}"),
+        ("SPARK_REMOTE", "sc://[host/;token={}"),
+    ],
+)
+def test_an_address_with_a_slip_in_it_is_not_quoted(name: str, value: str) -> None:
+    """Any part of it may be a piece of the secret: the rest of a password after an `@`, a token behind a `/`."""
+    told = error_of({**SERVICES, name: value.format(SECRET)})
+    assert told.startswith(f"{name} does not read as an address (")
+    assert "percent-encoded" in told
+
+
+@pytest.mark.parametrize(
+    ("parse", "address", "shown"),
+    [
+        (addresses.object_store, "https://minio.example.edu:9000", "https://minio.example.edu:9000"),
+        (addresses.object_store, "http://[::1]:9000/", "http://[::1]:9000/"),
+        (addresses.document_store, "mongodb://a:p%40@h1,h2:27018/db?replicaSet=rs0&tls=true", "h1:27017,h2:27018"),
+        (addresses.document_store, "mongodb+srv://a:p@cluster.example.edu/?retryWrites=true", "cluster.example.edu"),
+        (addresses.document_store, "mongodb+srv://cluster.example.edu/?srvMaxHosts=2", "cluster.example.edu"),
+        (addresses.document_store, "mongodb://%2Ftmp%2Fmongodb.sock", "/tmp/mongodb.sock:None"),
+        (addresses.reference_database, "mssql+pyodbc://sa:p@host:1433/db?driver=x&PWD=p", "mssql://host:1433/db"),
+        (
+            addresses.reference_database,
+            "mssql+pyodbc:///?odbc_connect=DRIVER%3Dx%3BSERVER%3Dhost%2C1433%3BPWD%3Dp",
+            "mssql://host,1433/",
+        ),
+        (addresses.reference_database, "sqlite:////tmp/a b@c;d.db", "sqlite:////tmp/a b@c;d.db"),
+        (addresses.spark_server, "sc://host", "sc://host:15002"),
+        (addresses.spark_server, "sc://host:15003/;", "sc://host:15003"),
+        (addresses.spark_server, "sc://[::1]/;use_ssl=true;token=p%3D;user_id=me", "sc://[::1]:15002"),
+    ],
+)
+def test_an_address_is_shown_without_what_may_be_a_secret(
+    parse: Callable[[str], str], address: str, shown: str
+) -> None:
+    assert parse(address) == shown
 
 
 def test_embedded_without_the_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

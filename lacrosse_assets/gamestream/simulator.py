@@ -12,9 +12,10 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from click import ClickException
-from sqlalchemy import create_engine, make_url
+from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 
+from lacrosse_assets import addresses
 from lacrosse_assets.gamestream.reference_data import METADATA, create_database, reset_tables
 from lacrosse_assets.settings import Settings
 
@@ -130,8 +131,7 @@ def _call_store(settings: Settings, call: Callable[[], object]) -> None:
 
 def _reset_reference_data(settings: Settings) -> None:
     url = settings.sidearmdb_url.get_secret_value()
-    shown = make_url(url).render_as_string(hide_password=True)
-    what = f"the reference database at {shown}"
+    what = f"the reference database at {addresses.reference_database(url)}"
 
     def attempt() -> None:
         try:

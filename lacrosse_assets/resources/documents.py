@@ -15,6 +15,7 @@ from typing import Any, NamedTuple
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
 
+from lacrosse_assets import addresses
 from lacrosse_assets.resources.errors import told_as_store_error
 from lacrosse_assets.resources.object_store import moment
 
@@ -25,6 +26,11 @@ COLLECTION = "boxscores"
 # Which of two fetches is the newer one is told by the clocks of those who fetched. They may differ by this much; a
 # document from further ahead was written by a clock that is wrong, and must not stop the score until then.
 CLOCK_TOLERANCE = timedelta(seconds=5)
+
+WAYS_OUT = {
+    "CERTIFICATE_VERIFY_FAILED": "tlsCAFile= in MONGODB_URI names the file of whoever vouches for the "
+    "server's certificate"
+}
 
 DUPLICATE_KEY = 11000  # MongoDB's code
 
@@ -160,7 +166,13 @@ class DocumentStore(ConfigurableResource[Any], ABC):
     def _errors(self) -> Any:
         from pymongo.errors import PyMongoError
 
-        return told_as_store_error(STORE, self.address, PyMongoError)
+        # An `OSError`: a file of the address that is not there any more, such as a certificate.
+        return told_as_store_error(STORE, self.address, PyMongoError, OSError, words=_words, ways_out=WAYS_OUT)
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, without the driver's view of all servers, which says the same again at length."""
+    return str(error).partition(", Topology Description")[0]
 
 
 def _same(stored: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool:
@@ -180,14 +192,7 @@ class MongoDocumentStore(DocumentStore):
 
     @cached_property
     def address(self) -> str:
-        from pymongo.errors import PyMongoError
-        from pymongo.uri_parser import parse_uri
-
-        try:
-            nodes = parse_uri(self.uri, validate=False)["nodelist"]
-        except PyMongoError:
-            return self.uri.split("://")[0] + "://" + self.uri.rsplit("@")[-1].split("://")[-1].split("/")[0]
-        return ",".join(f"{host}:{port}" for host, port in nodes)
+        return addresses.document_store(self.uri)
 
     def connect(self) -> Any:
         from pymongo import MongoClient

@@ -1,6 +1,6 @@
 """What a store says when it cannot be worked with."""
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from dagster import Failure
@@ -19,16 +19,21 @@ def told_as_store_error(
     address: str,
     *errors: type[Exception],
     words: Callable[[Exception], str] = str,
+    ways_out: Mapping[str, str] | None = None,
     secret: str | None = None,
 ) -> Iterator[None]:
     """Turn `errors` of a client library into a `StoreError` of one line, without `secret` should they quote it.
 
-    `words` says what an error means where the library's own words would not do.
+    `words` says what an error means where the library's own words would not do; `ways_out` has what to do, by a part
+    of what is said.
     """
     try:
         yield
     except errors as error:
         problem = " ".join(words(error).split()) or type(error).__name__
+        way_out = next((way_out for said, way_out in (ways_out or {}).items() if said in problem), None)
+        if way_out:
+            problem = f"{problem} ({way_out})"
         if secret:
             problem = problem.replace(secret, "***")
         # Not `from error`: Dagster stores the whole chain, and with it whatever the library put into its message.

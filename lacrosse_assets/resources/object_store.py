@@ -12,6 +12,7 @@ from pydantic import Field
 from lacrosse_assets.resources.errors import StoreError, told_as_store_error
 
 STORE = "object store"
+WAYS_OUT = {"CERTIFICATE_VERIFY_FAILED": "AWS_CA_BUNDLE names the file of whoever vouches for the server's certificate"}
 
 
 class StreamVersion(NamedTuple):
@@ -102,7 +103,8 @@ class S3ObjectStore(ObjectStore):
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
         address = f"{self.s3.endpoint_url} ({self.uri})"
-        with told_as_store_error(STORE, address, BotoCoreError, HTTPClientError):
+        # A `ValueError`: a host name that it does not take for one.
+        with told_as_store_error(STORE, address, BotoCoreError, HTTPClientError, ValueError, ways_out=WAYS_OUT):
             try:
                 response: dict[str, Any] = getattr(self._client, operation)(Bucket=self.bucket, Key=self.key)
                 if "Body" in response:

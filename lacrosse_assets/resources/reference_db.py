@@ -5,7 +5,6 @@ type names, SQL Server's locks and time-outs. pyodbc is imported by SQLAlchemy a
 `+pyodbc`.
 """
 
-import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -15,6 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
 
+from lacrosse_assets import addresses
 from lacrosse_assets.resources.errors import told_as_store_error
 
 if TYPE_CHECKING:
@@ -32,7 +32,8 @@ WAYS_OUT = {
     "libodbc": "pyodbc needs unixODBC: `apt-get install unixodbc`",
     "Can't open lib": NAME_A_DRIVER,
     "no default driver": NAME_A_DRIVER,
-    "certificate verify failed": "TrustServerCertificate=yes in SIDEARMDB_URL takes a certificate of the server's own",
+    "certificate verify failed": "SSL_CERT_FILE names the file of whoever vouches for the server's certificate; "
+    "TrustServerCertificate=yes in SIDEARMDB_URL takes any",
 }
 
 Row = dict[str, Any]
@@ -61,7 +62,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         from sqlalchemy import event
 
         # A driver that cannot be loaded raises anything.
-        with told_as_store_error(STORE, self.address, Exception, words=_words):
+        with told_as_store_error(STORE, self.address, Exception, words=_words, ways_out=WAYS_OUT):
             engine = self.create_engine()
         # Once: the engine in memory is that of all runs of the process.
         if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin_in_sqlite):
@@ -81,13 +82,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
     @cached_property
     def address(self) -> str:
         """Where it is, without user and password (and so without the URL's query, which may hold them as well)."""
-        url = self._url
-        host = url.host or ""
-        if "odbc_connect" in url.query:
-            server = re.search(r"(?i)\bserver=\{?([^;}]+)", str(url.query["odbc_connect"]))
-            host = server[1] if server else ""
-        port = f":{url.port}" if url.port else ""
-        return f"{url.get_backend_name()}://{host}{port}/{url.database or ''}"
+        return addresses.reference_database(self.url)
 
     def read(self) -> Reference:
         """All rows of `teams` and `players`, as of one moment, also while the simulator resets them."""
@@ -153,7 +148,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
 
         password = self._url.password
         secret = str(password) if password else None
-        return told_as_store_error(STORE, self.address, SQLAlchemyError, words=_words, secret=secret)
+        return told_as_store_error(STORE, self.address, SQLAlchemyError, words=_words, ways_out=WAYS_OUT, secret=secret)
 
 
 def _begin_in_sqlite(connection: "Connection") -> None:
@@ -169,9 +164,7 @@ def _words(error: Exception) -> str:
         return f"there is no table {error}: the simulator creates it"
     driver_error = error.orig if isinstance(error, DBAPIError) else None
     # pyodbc's first word is the SQLSTATE, which its second begins with as well.
-    problem = str(driver_error.args[-1] if driver_error and driver_error.args else error)
-    way_out = next((way_out for said, way_out in WAYS_OUT.items() if said in problem), None)
-    return f"{problem} ({way_out})" if way_out else problem
+    return str(driver_error.args[-1] if driver_error and driver_error.args else error)
 
 
 def _copy_of(connection: "Connection", original: str, name: str) -> "tuple[Table, Table | None]":

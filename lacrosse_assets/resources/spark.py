@@ -1,17 +1,22 @@
 """The Spark session: dagster-pyspark's, in the process or attached to a Spark Connect server."""
 
-import socket
-from urllib.parse import urlsplit
+import re
 
 from dagster import EnvVar, InitResourceContext
 from dagster_pyspark import LazyPySparkResource
 from dagster_pyspark.resources import spark_session_from_config
 from pydantic import Field
 
+from lacrosse_assets import addresses
 from lacrosse_assets.resources.errors import told_as_store_error
 
 STORE = "Spark Connect server"
-DEFAULT_PORT = 15002
+ANSWER_TIMEOUT = 5  # seconds
+WAYS_OUT = {
+    "CERTIFICATE_VERIFY_FAILED": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the file of whoever vouches for the server's "
+    "certificate",
+    "Socket closed": "a server with TLS wants /;use_ssl=true behind its address in SPARK_REMOTE",
+}
 
 # Frames of a game are small, and each run asks its few questions once: one partition, no planning anew on the way, and
 # nothing compiled that takes longer to compile than to run. It halves the time of a live run's Spark jobs.
@@ -44,22 +49,43 @@ class ConnectSessions(SparkSessions):
     @property
     def address(self) -> str:
         """Where the server is, without the parameters, which may hold a token."""
-        url = urlsplit(self.remote)
-        return f"sc://{url.hostname}:{url.port or DEFAULT_PORT}"
+        return addresses.spark_server(self.remote)
 
     def _init_session(self) -> None:
         if self._spark_session is None:
-            # PySpark's client tries a server that is down for ten minutes before it says so.
-            with told_as_store_error(STORE, self.address, OSError, ValueError):
-                url = urlsplit(self.remote)
-                socket.create_connection((url.hostname, url.port or DEFAULT_PORT), timeout=5).close()
-            self._spark_session = spark_session_from_config({**self.spark_config, "spark.remote": self.remote})
+            import grpc
+            from pyspark.errors import PySparkException
+
+            errors = grpc.RpcError, PySparkException
+            with told_as_store_error(STORE, self.address, *errors, words=_words, ways_out=WAYS_OUT):
+                _see_that_it_answers(self.remote)
+                self._spark_session = spark_session_from_config({**self.spark_config, "spark.remote": self.remote})
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
         # Otherwise it stays on the server, with what it holds, for an hour.
         if self._spark_session is not None:
             self._spark_session.stop()
             self._spark_session = None
+
+
+def _see_that_it_answers(remote: str) -> None:
+    """Ask the server for anything: PySpark's own client tries one that is down, or not trusted, for ten minutes."""
+    import grpc
+    from pyspark.sql.connect.client import DefaultChannelBuilder
+
+    with DefaultChannelBuilder(remote).toChannel() as channel:
+        try:
+            channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=ANSWER_TIMEOUT)
+        except grpc.RpcError as error:
+            # Any other is an answer: Spark's server knows no such method.
+            if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
+                raise
+
+
+def _words(error: Exception) -> str:
+    """What went wrong, which is one among the many lines of gRPC's own words."""
+    details = re.search(r'details = "(.*)"', str(error))
+    return details[1] if details else str(error)
 
 
 def spark_sessions(connect: bool) -> SparkSessions:
