@@ -58,7 +58,7 @@ TEST = [
     "check-jsonschema>=0.33",  # the CI workflow against GitHub's schema
     "pyhocon>=0.3.61",  # Drill's configuration, parsed
     "sqlglot>=27",  # what SQLAlchemy emits for SQL Server, parsed as T-SQL
-    "cryptography>=44",  # a certificate that nobody vouches for
+    "trustme>=1.2,<2",  # certificates of an authority of the tests' own
     "mssql-python-odbc>=18.6,<19",  # Microsoft's ODBC driver, where its Debian package is not installed
 ]
 

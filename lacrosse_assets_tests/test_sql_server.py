@@ -6,152 +6,46 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Mapping, Sequence
-from datetime import UTC, datetime, timedelta
-from importlib.resources import files
 from pathlib import Path
-from platform import machine
 from time import monotonic
 from typing import Any
 from urllib.parse import quote_plus
 
 import pytest
 import sqlglot
-from cryptography import x509
-from cryptography.hazmat.primitives import hashes, serialization
-from cryptography.hazmat.primitives.asymmetric import ec
-from sqlalchemy import URL, Column, Integer, MetaData, String, Table, create_engine, make_url
-from sqlglot.expressions import Command, Query
+from sqlalchemy import Column, Integer, MetaData, Table, create_engine, make_url
+from sqlglot.expressions import Command
 
-from lacrosse_assets.gamestream.reference_data import METADATA, create_database, original_rows, reset_tables
 from lacrosse_assets.gamestream.reference_data import UTF8_COLLATION as COLLATION
+from lacrosse_assets.gamestream.reference_data import create_database, original_rows, reset_tables
 from lacrosse_assets.resources import reference_db
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+from lacrosse_assets_tests.sql_server import GREETING, SEED, Script, url
 from lacrosse_assets_tests.tds import (
     LATIN1_COLLATION,
     UTF8_COLLATION,
     Answer,
-    Done,
     NoAnswer,
     Refused,
     Rows,
     TdsServer,
 )
+from lacrosse_assets_tests.tls import Authority
 from lacrosse_assets_tests.world import PLAYERS, TEAMS, closed_port
 
 PASSWORD = "p@ss;w}rd"
-SEED = METADATA.sorted_tables
 NO_SUCH_OBJECT, INVALID_COLLATION, LOCK_TIMEOUT_EXCEEDED = 208, 448, 1222
-
-# What SQLAlchemy wants to know of a server at first, and what one of 2022 says.
-GREETING = {
-    "SERVERPROPERTY('ProductVersion')": "16.0.4175.1",
-    "schema_name()": "dbo",
-    "FROM sys.system_views": "dm_exec_sessions",
-    "FROM sys.dm_exec_sessions": "READ COMMITTED",
-    "test max support": "test max support",
-    "fn_listextendedproperty": "1",
-}
 
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
     """One that nobody but its owner vouches for, as a new SQL Server makes for itself."""
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "SSL_Self_Signed_Fallback")])
-    today = datetime.now(UTC)
-    made = (
-        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
-        .not_valid_before(today - timedelta(days=1))
-        .not_valid_after(today + timedelta(days=1))
-        .sign(key, hashes.SHA256())
-    )
-    file = tmp_path_factory.mktemp("certificate") / "certificate.pem"
-    private = key.private_bytes(
-        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-    )
-    file.write_bytes(private + made.public_bytes(serialization.Encoding.PEM))
-    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    context.load_cert_chain(file)
-    return context
-
-
-def url(port: int, password: str = "secret", database: str = "sidearmdb", **query: str) -> str:
-    """An address as a user gives it, with everything percent-encoded that has to be."""
-    libraries = Path(str(files("mssql_python_odbc"))) / "libs/linux/debian_ubuntu" / machine() / "lib"
-    (driver,) = libraries.glob("libmsodbcsql-*")
-    parts = URL.create("mssql+pyodbc", "sa", password, "127.0.0.1", port, database, {"driver": str(driver), **query})
-    return parts.render_as_string(hide_password=False)
+    return Authority(tmp_path_factory.mktemp("certificate")).context()
 
 
 def reference(server: TdsServer) -> SqlReferenceDatabase:
     return SqlReferenceDatabase(url=url(server.port, Encrypt="no"))
-
-
-class Script:
-    """What a server answers that has these tables. `exceptions`: what it answers to statements with a certain part."""
-
-    def __init__(self, *tables: Table, exceptions: Mapping[str, Answer] | None = None):
-        self.tables = {table.name: table for table in tables}
-        self.exceptions = exceptions or {}
-
-    def __call__(self, sql: str, parameters: Sequence[Any]) -> Answer:
-        sql = sql.replace("[sys]", "sys")
-        for part, answer in self.exceptions.items():
-            if part in sql:
-                return answer
-        for part, value in GREETING.items():
-            if part in sql:
-                return Rows([""], [[value]])
-        if match := re.search(r"FROM (players|teams) ORDER BY", sql):
-            rows = {"players": PLAYERS, "teams": TEAMS}[match[1]]
-            return Rows(list(rows[0]), [[varchar(value) for value in row.values()] for row in rows])
-        if match := re.search(r"DROP TABLE (\w+)", sql):
-            del self.tables[match[1]]
-        if "sys.objects" not in sql:
-            return Done(1)
-        # The catalogue. It is asked about tables by parameters, and for much that is NULL.
-        columns = sqlglot.parse_one(sql, read="tsql").assert_is(Query).named_selects
-        found = [row for name, table in self.tables.items() if name in parameters for row in catalogue(sql, table)]
-        return Rows(columns, [[row.get(column) for column in columns] for row in found])
-
-
-def varchar(value: Any) -> Any:
-    return value.encode() if isinstance(value, str) else value
-
-
-def catalogue(sql: str, table: Table) -> list[dict[str, Any]]:
-    """What the views that are asked say about the table."""
-    found: list[dict[str, Any]]
-    if "fk_info" in sql:
-        found = [
-            {
-                "constraint_name": "fk",
-                "constrained_column": key.parent.name,
-                "referred_table_schema": "dbo",
-                "referred_table_name": key.column.table.name,
-                "referred_column": key.column.name,
-            }
-            for key in table.foreign_keys
-        ]
-    elif "sys.key_constraints" in sql:
-        found = [{"constraint_name": "pk", "column_name": column.name} for column in table.primary_key]
-    elif "sys.index" in sql:
-        found = []
-    elif "sys.columns" in sql:
-        found = [
-            {"column_name": column.name, "is_nullable": int(bool(column.nullable))}
-            | (
-                {"type_name": "varchar", "max_length": column.type.length, "collation_name": COLLATION}
-                if isinstance(column.type, String)
-                else {"type_name": "int"}
-            )
-            for column in table.columns
-        ]
-    else:
-        found = [{"name": table.name}]
-    return [{"table_name": table.name, **row} for row in found]
 
 
 def copy_of(table: Table, name: str, *wrong: Column[Any]) -> Table:

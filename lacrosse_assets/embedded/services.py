@@ -6,7 +6,7 @@ The fourth, the reference database, is a SQLite file and needs no process. State
 import importlib.util
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from http.client import HTTPConnection, HTTPException
@@ -75,9 +75,9 @@ def embedded_services(settings: Settings, say: Callable[[str], None] = click.ech
             for name, port in (("S3", S3_PORT), ("MongoDB", MONGODB_PORT), ("Spark Connect", SPARK_PORT))
         )
         servers = (
-            _object_store(state_dir, s3_port),
+            object_store(state_dir, s3_port),
             document_store(state_dir, mongodb_port),
-            _spark_connect(state_dir, spark_port),
+            spark_connect(state_dir, spark_port),
         )
         for server in servers:
             stack.callback(server.end)
@@ -120,7 +120,8 @@ def _published(file: Path, addresses: dict[str, str]) -> Iterator[None]:
         file.unlink(missing_ok=True)
 
 
-def _object_store(state_dir: Path, port: int) -> Server:
+def object_store(state_dir: Path, port: int, keys: Mapping[str, str] = S3_KEYS) -> Server:
+    """The object store's stand-in; who knows `keys` may do anything."""
     folder = _folder(state_dir, "s3")
     # Every port that it opens has to be named, or it takes fixed ones, and two servers at once need different ones.
     grpc, master, master_grpc, volume, volume_grpc, filer, filer_grpc = free_ports(*[ANY_PORT] * 7)
@@ -146,7 +147,7 @@ def _object_store(state_dir: Path, port: int) -> Server:
         "webdav": "false",
     }
     command = [executable("weed"), "mini", *(f"-{name}={value}" for name, value in options.items())]
-    return Server("s3", command, state_dir, lambda: _http_ok(port, "/healthz"), environ=S3_KEYS, port=port)
+    return Server("s3", command, state_dir, lambda: _http_ok(port, "/healthz"), environ=keys, port=port)
 
 
 def _admin_ports() -> tuple[int, int]:
@@ -173,7 +174,8 @@ def document_store(state_dir: Path, port: int, *options: str) -> Server:
     return Server("mongodb", command, state_dir, lambda: _mongodb_answers(port), port=port)
 
 
-def _spark_connect(state_dir: Path, port: int) -> Server:
+def spark_connect(state_dir: Path, port: int, token: str = "") -> Server:
+    """A Spark Connect server; with a `token`, for those who bring it."""
     spec = importlib.util.find_spec("pyspark")
     if spec is None or spec.origin is None:
         raise ServerError("the package pyspark is not installed: `make install` does that")
@@ -201,7 +203,11 @@ def _spark_connect(state_dir: Path, port: int) -> Server:
         "spark-internal",
     ]
     # Somebody's own Spark settings are not for this server; an address of another would make it a client.
-    environ = {"SPARK_HOME": str(spark_home), "SPARK_REMOTE": "", "SPARK_CONF_DIR": "", "PYSPARK_SUBMIT_ARGS": ""}
+    environ = {
+        "SPARK_HOME": str(spark_home),
+        "SPARK_CONNECT_AUTHENTICATE_TOKEN": token,
+        **dict.fromkeys(("SPARK_REMOTE", "SPARK_CONF_DIR", "PYSPARK_SUBMIT_ARGS"), ""),
+    }
     return Server("spark", command, state_dir, answers=lambda: True, environ=environ, timeout=SPARK_TIMEOUT, port=port)
 
 

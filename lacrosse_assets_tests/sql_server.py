@@ -1,0 +1,102 @@
+"""A SQL Server with `sidearmdb`, as far as this project asks it anything: what the stand-in of `tds.py` answers."""
+
+import re
+from collections.abc import Mapping, Sequence
+from importlib.resources import files
+from pathlib import Path
+from platform import machine
+from typing import Any
+
+import sqlglot
+from sqlalchemy import URL, String, Table
+from sqlglot.expressions import Query
+
+from lacrosse_assets.gamestream.reference_data import METADATA
+from lacrosse_assets.gamestream.reference_data import UTF8_COLLATION as COLLATION
+from lacrosse_assets_tests.tds import Answer, Done, Rows
+from lacrosse_assets_tests.world import PLAYERS, TEAMS
+
+SEED = METADATA.sorted_tables
+
+# What SQLAlchemy wants to know of a server at first, and what one of 2022 says.
+GREETING = {
+    "SERVERPROPERTY('ProductVersion')": "16.0.4175.1",
+    "schema_name()": "dbo",
+    "FROM sys.system_views": "dm_exec_sessions",
+    "FROM sys.dm_exec_sessions": "READ COMMITTED",
+    "test max support": "test max support",
+    "fn_listextendedproperty": "1",
+}
+
+
+class Script:
+    """What a server answers that has these tables. `exceptions`: what it answers to statements with a certain part."""
+
+    def __init__(self, *tables: Table, exceptions: Mapping[str, Answer] | None = None):
+        self.tables = {table.name: table for table in tables}
+        self.exceptions = exceptions or {}
+
+    def __call__(self, sql: str, parameters: Sequence[Any]) -> Answer:
+        sql = sql.replace("[sys]", "sys")
+        for part, answer in self.exceptions.items():
+            if part in sql:
+                return answer
+        for part, value in GREETING.items():
+            if part in sql:
+                return Rows([""], [[value]])
+        if match := re.search(r"FROM (players|teams) ORDER BY", sql):
+            rows = {"players": PLAYERS, "teams": TEAMS}[match[1]]
+            return Rows(list(rows[0]), [[varchar(value) for value in row.values()] for row in rows])
+        if match := re.search(r"DROP TABLE (\w+)", sql):
+            del self.tables[match[1]]
+        if "sys.objects" not in sql:
+            return Done(1)
+        # The catalogue. It is asked about tables by parameters, and for much that is NULL.
+        columns = sqlglot.parse_one(sql, read="tsql").assert_is(Query).named_selects
+        found = [row for name, table in self.tables.items() if name in parameters for row in catalogue(sql, table)]
+        return Rows(columns, [[row.get(column) for column in columns] for row in found])
+
+
+def varchar(value: Any) -> Any:
+    return value.encode() if isinstance(value, str) else value
+
+
+def catalogue(sql: str, table: Table) -> list[dict[str, Any]]:
+    """What the views that are asked say about the table."""
+    found: list[dict[str, Any]]
+    if "fk_info" in sql:
+        found = [
+            {
+                "constraint_name": "fk",
+                "constrained_column": key.parent.name,
+                "referred_table_schema": "dbo",
+                "referred_table_name": key.column.table.name,
+                "referred_column": key.column.name,
+            }
+            for key in table.foreign_keys
+        ]
+    elif "sys.key_constraints" in sql:
+        found = [{"constraint_name": "pk", "column_name": column.name} for column in table.primary_key]
+    elif "sys.index" in sql:
+        found = []
+    elif "sys.columns" in sql:
+        found = [
+            {"column_name": column.name, "is_nullable": int(bool(column.nullable))}
+            | (
+                {"type_name": "varchar", "max_length": column.type.length, "collation_name": COLLATION}
+                if isinstance(column.type, String)
+                else {"type_name": "int"}
+            )
+            for column in table.columns
+        ]
+    else:
+        found = [{"name": table.name}]
+    return [{"table_name": table.name, **row} for row in found]
+
+
+def url(port: int, password: str = "secret", database: str = "sidearmdb", host: str = "127.0.0.1", **query: str) -> str:
+    """An address as a user gives it, with everything percent-encoded that has to be."""
+    libraries = Path(str(files("mssql_python_odbc"))) / "libs/linux/debian_ubuntu" / machine() / "lib"
+    (driver,) = libraries.glob("libmsodbcsql-*")
+    parts = URL.create("mssql+pyodbc", "sa", password, host, port, database, {"driver": str(driver), **query})
+    return parts.render_as_string(hide_password=False)

@@ -1,0 +1,70 @@
+"""TLS in front of a server that speaks in the clear, with a certificate of an authority of the tests' own."""
+
+import asyncio
+import ssl
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+
+import trustme
+
+LOOPBACK = "127.0.0.1"
+
+
+class Authority:
+    """Vouches for servers on loopback; `file` is what a client has to be given to trust it."""
+
+    def __init__(self, folder: Path):
+        self.file = folder / "authority.pem"
+        authority = trustme.CA()
+        authority.cert_pem.write_to_path(str(self.file))
+        self._certificate = authority.issue_cert("localhost", LOOPBACK)
+
+    def context(self, *protocols: str) -> ssl.SSLContext:
+        """For a server; `protocols` are those that it agrees upon, as HTTP/2 wants it (`h2`)."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+        self._certificate.configure_cert(context)
+        if protocols:
+            context.set_alpn_protocols(protocols)
+        return context
+
+
+@contextmanager
+def tls_in_front_of(port: int, context: ssl.SSLContext) -> Iterator[int]:
+    """The port of a server with TLS that passes on what it gets to `port`, and brings back the answers."""
+    loop = asyncio.new_event_loop()
+
+    async def serve(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
+        try:
+            server, to_server = await asyncio.open_connection(LOOPBACK, port)
+        except OSError:
+            to_client.close()
+            return
+        await asyncio.gather(_pass_on(client, to_server), _pass_on(server, to_client))
+
+    async def listen() -> asyncio.Server:
+        return await asyncio.start_server(serve, LOOPBACK, 0, ssl=context)
+
+    listener = loop.run_until_complete(listen())
+    thread = threading.Thread(target=loop.run_forever)
+    thread.start()
+    try:
+        yield listener.sockets[0].getsockname()[1]
+    finally:
+        loop.call_soon_threadsafe(loop.stop)
+        thread.join()
+        for task in asyncio.all_tasks(loop):
+            task.cancel()
+        listener.close()
+        loop.run_until_complete(asyncio.sleep(0))
+        loop.close()
+
+
+async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError, ssl.SSLError):
+        while data := await reader.read(65536):
+            writer.write(data)
+            await writer.drain()
+    with suppress(OSError, ssl.SSLError, RuntimeError):
+        writer.close()
