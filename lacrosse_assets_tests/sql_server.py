@@ -34,6 +34,7 @@ class Script:
 
     def __init__(self, *tables: Table, exceptions: Mapping[str, Answer] | None = None):
         self.tables = {table.name: table for table in tables}
+        self._known = dict(self.tables)
         self.exceptions = exceptions or {}
 
     def __call__(self, sql: str, parameters: Sequence[Any]) -> Answer:
@@ -49,6 +50,8 @@ class Script:
             return Rows(list(rows[0]), [[varchar(value) for value in row.values()] for row in rows])
         if match := re.search(r"DROP TABLE (\w+)", sql):
             del self.tables[match[1]]
+        if (match := re.search(r"CREATE TABLE (\w+)", sql)) and match[1] in self._known:
+            self.tables[match[1]] = self._known[match[1]]
         if "sys.objects" not in sql:
             return Done(1)
         # The catalogue. It is asked about tables by parameters, and for much that is NULL.

@@ -34,37 +34,38 @@ class Authority:
 def tls_in_front_of(port: int, context: ssl.SSLContext) -> Iterator[int]:
     """The port of a server with TLS that passes on what it gets to `port`, and brings back the answers."""
     loop = asyncio.new_event_loop()
+    writers: set[asyncio.StreamWriter] = set()
 
     async def serve(client: asyncio.StreamReader, to_client: asyncio.StreamWriter) -> None:
-        try:
+        writers.add(to_client)
+        with suppress(OSError):
             server, to_server = await asyncio.open_connection(LOOPBACK, port)
-        except OSError:
-            to_client.close()
-            return
-        await asyncio.gather(_pass_on(client, to_server), _pass_on(server, to_client))
+            writers.add(to_server)
+            await asyncio.gather(_pass_on(client, to_server), _pass_on(server, to_client))
+            writers.remove(to_server)
+        to_client.close()
+        writers.remove(to_client)
 
-    async def listen() -> asyncio.Server:
-        return await asyncio.start_server(serve, LOOPBACK, 0, ssl=context)
+    async def end() -> None:
+        listener.close()
+        for writer in writers:
+            writer.transport.abort()
+        loop.call_later(0.1, loop.stop)
 
-    listener = loop.run_until_complete(listen())
+    listener = loop.run_until_complete(asyncio.start_server(serve, LOOPBACK, 0, ssl=context))
     thread = threading.Thread(target=loop.run_forever)
     thread.start()
     try:
         yield listener.sockets[0].getsockname()[1]
     finally:
-        loop.call_soon_threadsafe(loop.stop)
+        asyncio.run_coroutine_threadsafe(end(), loop)
         thread.join()
-        for task in asyncio.all_tasks(loop):
-            task.cancel()
-        listener.close()
-        loop.run_until_complete(asyncio.sleep(0))
         loop.close()
 
 
 async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError, ssl.SSLError):
+    with suppress(OSError):  # one of them is gone
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()
-    with suppress(OSError, ssl.SSLError, RuntimeError):
-        writer.close()
+    writer.close()
