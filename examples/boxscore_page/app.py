@@ -200,7 +200,7 @@ def _client(uri: str) -> AsyncMongoClient[dict[str, Any]]:
             connectTimeoutMS=2_000,
             socketTimeoutMS=5_000,
         )
-    except (PyMongoError, ValueError) as error:
+    except (PyMongoError, ValueError, OSError) as error:
         # Not its words: an address with a slip in it may still hold a password.
         raise SystemExit(
             f"Error: MONGODB_URI is no address of MongoDB, such as mongodb://127.0.0.1:27017 ({type(error).__name__})"

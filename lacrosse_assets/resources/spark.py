@@ -84,7 +84,7 @@ def _see_that_it_answers(remote: str) -> None:
 
 def _words(error: Exception) -> str:
     """What went wrong, which is one among the many lines of gRPC's own words."""
-    details = re.search(r'details = "(.*)"', str(error))
+    details = re.search(r'details = "(.*?)"\s+debug_error_string', str(error), re.DOTALL)
     return details[1] if details else str(error)
 
 

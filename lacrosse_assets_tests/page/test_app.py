@@ -252,7 +252,16 @@ def test_without_mongodb_it_starts_says_so_and_keeps_its_password(tmp_path: Path
     assert "somebody" not in said
 
 
-@pytest.mark.parametrize("uri", ["", "mongodb//u:s3cr3t@host", "mongodb://u:s3cr3t@host:port", "mongodb://u:s3@cr3t@h"])
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "",
+        "mongodb//u:s3cr3t@host",
+        "mongodb://u:s3cr3t@host:port",
+        "mongodb://u:s3@cr3t@h",
+        "mongodb://h/?tlsCAFile=/none",
+    ],
+)
 def test_a_wrong_address_is_one_line(uri: str, tmp_path: Path) -> None:
     ended = subprocess.run(
         [Path(sys.executable).parent / "uvicorn", "--app-dir", PROJECT_ROOT, "--port", "0", "--factory", APP],
