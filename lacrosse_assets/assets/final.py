@@ -1,6 +1,6 @@
 """When the game is over: the reference tables with the game's result in them."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
 from dagster import (
@@ -11,8 +11,11 @@ from dagster import (
     AssetSpec,
     Failure,
     MaterializeResult,
+    TableColumnLineage,
     multi_asset,
 )
+from pyspark.sql import DataFrame, SparkSession
+from pyspark.sql.types import StructType
 
 from lacrosse_assets.assets.columns import AFTER, REFERENCE, described
 from lacrosse_assets.assets.common import OWNERS, RETRIES, markdown_table
@@ -25,11 +28,26 @@ from lacrosse_assets.game.reference import amiss
 from lacrosse_assets.resources.documents import DocumentStore
 from lacrosse_assets.resources.frames import arrow_table
 from lacrosse_assets.resources.object_store import ObjectStore
-from lacrosse_assets.resources.reference_db import Reference, ReferenceDatabase, Row
+from lacrosse_assets.resources.reference_db import ORIGINALS, ReferenceDatabase, Row
 from lacrosse_assets.resources.spark import SparkSessions
 
 TEAMS2, PLAYERS2 = AssetKey("teams2"), AssetKey("players2")
 FINAL_TABLES = frozenset({TEAMS2, PLAYERS2})
+
+
+class FinalTable(NamedTuple):
+    """What a final table is made of, and how."""
+
+    schema: StructType
+    sums: tuple[str, str]  # the columns that the game is added to
+    add_the_game: Callable[[SparkSession, DataFrame, Document], DataFrame]
+    lineage: TableColumnLineage
+
+
+TABLES = {
+    "teams2": FinalTable(finals.TEAMS, ("wins", "losses"), finals.teams2, TEAMS2_LINEAGE),
+    "players2": FinalTable(finals.PLAYERS, ("shots", "goals"), finals.players2, PLAYERS2_LINEAGE),
+}
 
 
 class Final(NamedTuple):
@@ -83,21 +101,20 @@ def final_tables(
 ) -> Iterator[MaterializeResult]:
     """Both tables from one final box score, in one transaction, whichever of them are selected."""
     final = current_final(documents, object_store)
-    names = sorted((key.path[-1] for key in context.selected_asset_keys), reverse=True)
+    names = [name for name in TABLES if AssetKey(name) in context.selected_asset_keys]
     if final.refusal or final.document is None:
         raise Failure(f"{' and '.join(names)} not written: {final.refusal}", allow_retries=False)
     box = final.document
     session = spark.spark_session
-    reference = reference_db.read()
-    if problem := _amiss(reference, names):
-        raise Failure(f"{' and '.join(names)} not written: {problem}", allow_retries=False)
+    reference = reference_db.read()._asdict()
     tables: dict[str, list[Row]] = {}
-    if "teams2" in names:
-        teams = session.createDataFrame(arrow_table(reference.teams, finals.TEAMS), schema=finals.TEAMS)
-        tables["teams2"] = finals.teams2(session, teams, box).toArrow().to_pylist()
-    if "players2" in names:
-        players = session.createDataFrame(arrow_table(reference.players, finals.PLAYERS), schema=finals.PLAYERS)
-        tables["players2"] = finals.players2(session, players, box).toArrow().to_pylist()
+    for name in names:
+        original, (schema, sums, add_the_game, _) = ORIGINALS[name], TABLES[name]
+        before = reference[original]
+        if problem := amiss(original, before, schema, ["id", *sums], unique=True):
+            raise Failure(f"{' and '.join(names)} not written: {problem}", allow_retries=False)
+        frame = session.createDataFrame(arrow_table(before, schema), schema=schema)
+        tables[name] = add_the_game(session, frame, box).toArrow().to_pylist()
 
     def still_true() -> None:
         current = documents.current()
@@ -109,41 +126,29 @@ def final_tables(
 
     reference_db.replace(tables, still_true)
     for name, rows in tables.items():
-        originals, schema = (reference.teams, finals.TEAMS) if name == "teams2" else (reference.players, finals.PLAYERS)
         yield MaterializeResult(
             asset_key=name,
             metadata={
                 "score": score_line(box),
                 **stream_metadata(box),
                 "dagster/row_count": len(rows),
-                "dagster/column_lineage": TEAMS2_LINEAGE if name == "teams2" else PLAYERS2_LINEAGE,
-                "rows": markdown_table(rows, schema.fieldNames()),
+                "dagster/column_lineage": TABLES[name].lineage,
+                "rows": markdown_table(rows, TABLES[name].schema.fieldNames()),
             },
-            check_results=[_adds_the_game(name, originals, rows, box)],
+            check_results=[_adds_the_game(name, reference[ORIGINALS[name]], rows, box)],
         )
-
-
-def _amiss(reference: Reference, names: list[str]) -> str | None:
-    """Why the game cannot be added to the tables of these names: of each row, the sums have to be right."""
-    problems = {
-        "teams2": amiss("teams", reference.teams, finals.TEAMS, ["id", "wins", "losses"], unique=True),
-        "players2": amiss("players", reference.players, finals.PLAYERS, ["id", "shots", "goals"], unique=True),
-    }
-    return next((problem for name in names if (problem := problems[name])), None)
 
 
 def _adds_the_game(name: str, before: list[Row], after: list[Row], box: Document) -> AssetCheckResult:
     """Whether the table is its original plus the box score, counted anew from what was written."""
     sides = [box["home"], box["away"]]
     if name == "teams2":
-        columns = ("wins", "losses")
         best = max(side["score"] for side in sides)
         tied = all(side["score"] == best for side in sides)
         game = {side["teamid"]: (int(side["score"] == best), int(side["score"] != best)) for side in sides if not tied}
     else:
-        columns = ("shots", "goals")
         game = {player["id"]: (player["shots"], player["goals"]) for side in sides for player in side["players"]}
-    originals = {row["id"]: row for row in before}
+    columns, originals = TABLES[name].sums, {row["id"]: row for row in before}
     added = {row["id"]: tuple(row[column] - originals[row["id"]][column] for column in columns) for row in after}
     wrong = {key: difference for key, difference in added.items() if difference != game.get(key, (0, 0))}
     return AssetCheckResult(
