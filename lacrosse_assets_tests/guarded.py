@@ -50,10 +50,6 @@ class GuardedStores:
     def put(self, body: bytes) -> None:
         self._s3.put_object(Bucket=BUCKET, Key=KEY, Body=body)
 
-    def stream(self) -> bytes:
-        body: bytes = self._s3.get_object(Bucket=BUCKET, Key=KEY)["Body"].read()
-        return body
-
     def documents(self) -> list[dict[str, Any]]:
         with self._administrator() as client:
             return list(client["sidearm"]["boxscores"].find())

@@ -4,36 +4,24 @@ The exception are the files that are there to hold them, for their owner's eyes:
 embedded services' addresses (test_embedded.py).
 """
 
-import base64
-import gzip
-import html
-import json
 import os
 import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import httpx
 import psutil
-import pyarrow as pa
-import pyarrow.parquet as pq
 import pytest
-from dagster import (
-    AssetKey,
-    DagsterInstance,
-    DagsterRunStatus,
-    Failure,
-    OpExecutionContext,
-    RunsFilter,
-    job,
-    op,
-)
+from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 
 from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
-from lacrosse_assets_tests.commands import INHERITED, materialize
+from lacrosse_assets_tests.commands import INHERITED, Ended, materialize
+from lacrosse_assets_tests.game.builders import stream
 from lacrosse_assets_tests.guarded import ACCESS_KEY, DATABASE, DOCUMENTS, SECRETS, TOKEN, GuardedStores, guarded_stores
 from lacrosse_assets_tests.leaks import Secret, command_lines, in_answer, in_folder, leaks
 from lacrosse_assets_tests.world import ENDED, MIDDLE
@@ -66,80 +54,95 @@ def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStores]
         yield stores
 
 
-def stream(*lines: str) -> bytes:
-    return "".join(f"{line}\n" for line in lines).encode()
+class Watched:
+    """The platform on the guarded stores: Dagit, the daemon and its sensor, runs as processes."""
+
+    def __init__(self, state: Path, environ: dict[str, str]):
+        self._dagit = Dagit(state, print, environ)
+        self._home = dagster_home(state)
+
+    def __enter__(self) -> "Watched":
+        self._dagit.start().wait_until_up()
+        self._instance = DagsterInstance.from_config(str(self._home))
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._instance.dispose()
+        self._dagit.end()
+
+    def is_finished(self) -> bool:
+        return self._instance.get_latest_materialization_event(AssetKey("players2")) is not None
+
+    def failures(self) -> int:
+        return len(self._instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.FAILURE])))
+
+    def until_more_runs_failed_than(self, before: int) -> None:
+        self.until("another failed run", lambda: self.failures() > before)
+
+    def everything(self) -> Any:
+        """What Dagit says about all that there is."""
+        answer = httpx.post(f"{self._dagit.url}/graphql", json={"query": EVERYTHING}, timeout=60).json()
+        assert "errors" not in answer, answer["errors"]
+        return answer
+
+    def until(self, what: str, condition: Callable[[], bool]) -> None:
+        give_up = time.monotonic() + PATIENCE
+        while not condition():
+            self._dagit.check_alive()
+            assert time.monotonic() < give_up, f"{what}: not so after {PATIENCE} s"
+            time.sleep(0.2)
+
+
+def play(environ: dict[str, str], folder: Path) -> Ended:
+    """The simulator, as fast as it can."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    ended = subprocess.run(
+        [sys.executable, "-m", "lacrosse_assets.gamestream"],
+        env={**inherited, **environ, "DELAY": "0"},
+        cwd=folder,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    return Ended(ended.returncode, ended.stdout)
 
 
 @pytest.mark.timeout(600)
 def test_a_game_on_which_every_store_fails_in_its_turn(guarded: GuardedStores, tmp_path: Path) -> None:
     state = tmp_path / "state"
-    dagit = Dagit(state, print, guarded.environ)
-
-    def until(what: str, condition: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + PATIENCE
-        while not condition():
-            dagit.check_alive()
-            assert time.monotonic() < give_up, f"{what}: not so after {PATIENCE} s"
-            time.sleep(0.2)
-
-    simulator = {name: os.environ[name] for name in INHERITED if name in os.environ} | guarded.environ
     with command_lines(psutil.Process()) as commands:
-        played = subprocess.run(
-            [sys.executable, "-m", "lacrosse_assets.gamestream"],
-            env={**simulator, "DELAY": "0"},
-            cwd=tmp_path,
-            capture_output=True,
-        )
-        assert played.returncode == 0, played.stdout
-        try:
-            dagit.start().wait_until_up()
-            with DagsterInstance.from_config(str(dagster_home(state))) as instance:
-
-                def failures() -> int:
-                    return len(instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.FAILURE])))
-
-                until(
-                    "final tables",
-                    lambda: bool(instance.get_latest_materialization_event(AssetKey("players2"))),
-                )
-                assert failures() == 0
-                assert all(login.encrypted and login.password == DATABASE.value for login in guarded.sql.logins)
-                # The last store of a run first, so that each has its run.
-                for number, (store, fails) in enumerate(
-                    {
-                        "boxscore_doc": guarded.change_the_documents_password,
-                        "player_game_stats": lambda: guarded.close("SPARK_REMOTE"),
-                        "roster": guarded.change_the_databases_password,
-                    }.items()
-                ):
-                    before = failures()
-                    fails()
-                    guarded.put(stream(*MIDDLE[: number + 1]))
-                    until(f"a failed run of {store}", lambda before=before: failures() > before)  # type: ignore[misc]
-                guarded.close("AWS_ENDPOINT_URL_S3")
-            answers = {}
-
-            def is_told() -> bool:
-                answers["Dagit"] = httpx.post(f"{dagit.url}/graphql", json={"query": EVERYTHING}, timeout=60).json()
-                return "object store at" in str(answers["Dagit"])
-
-            until("a tick that tells of the object store", is_told)
-        finally:
-            dagit.end()
-    told = json.dumps(answers["Dagit"])
-    assert "errors" not in answers["Dagit"], answers["Dagit"]["errors"]
+        simulator = play(guarded.environ, tmp_path)
+        assert simulator.exit_code == 0, simulator.output
+        with Watched(state, guarded.environ) as watched:
+            watched.until("final tables", watched.is_finished)
+            assert watched.failures() == 0
+            assert all(login.encrypted and login.password == DATABASE.value for login in guarded.sql.logins)
+            # The store that a run comes to last fails first, so that each has runs that fail at it.
+            faults: list[Callable[[], None]] = [
+                guarded.change_the_documents_password,
+                partial(guarded.close, "SPARK_REMOTE"),
+                guarded.change_the_databases_password,
+            ]
+            for number, fails in enumerate(faults, start=1):
+                before = watched.failures()
+                fails()
+                guarded.put(stream(*MIDDLE[:number]))
+                watched.until_more_runs_failed_than(before)
+            guarded.close("AWS_ENDPOINT_URL_S3")
+            watched.until("the object store is missed", lambda: "object store at" in str(watched.everything()))
+            answer = watched.everything()
     for said in ("document store at", "Spark Connect server at", "Login failed", "MONGODB_URI"):
-        assert said in told, f"the search would have been of no use: nobody says {said!r}"
+        assert said in str(answer), f"the search would be of no use: nobody says {said!r}"
 
-    everything = [
+    left_behind = [
         *in_folder(state),
-        *in_answer("Dagit", answers),
-        *in_answer("the simulator", (played.stdout.decode(), played.stderr.decode())),
+        *in_answer("Dagit", answer),
+        *in_answer("the simulator", simulator.output),
         *in_answer("the documents", guarded.documents()),
         *in_answer("SQL that was asked", guarded.sql.asked),
         *commands,
     ]
-    assert leaks(SECRETS, everything) == []
+    assert leaks(SECRETS, left_behind) == []
 
 
 @pytest.mark.timeout(600)
@@ -157,8 +160,8 @@ def test_stores_that_refuse(guarded: GuardedStores, tmp_path: Path) -> None:
             ended = materialize(home, guarded.environ | settings, select)
         assert ended.exit_code == 1
         assert told in ended.output
-        everything = [*in_folder(home), *in_answer("the output", ended.output), *commands]
-        assert leaks([*SECRETS, WRONG], everything) == []
+        left_behind = [*in_folder(home), *in_answer("the output", ended.output), *commands]
+        assert leaks([*SECRETS, WRONG], left_behind) == []
 
 
 @pytest.mark.parametrize(
@@ -183,79 +186,5 @@ def test_an_address_that_holds_its_secret_as_it_is(tmp_path: Path, name: str, ad
     assert ended.exit_code == 1
     assert f"Error: {name} does not read as an address (" in ended.output
     assert "Traceback" not in ended.output
-    everything = [*in_folder(tmp_path), *in_answer("the output", ended.output)]
-    assert leaks([*SECRETS, WRONG], everything) == []
-
-
-# The search itself.
-
-
-FORMS: dict[str, Callable[[str], bytes]] = {
-    "plain": str.encode,
-    "in capitals": lambda text: text.upper().encode(),
-    "half of it": lambda text: text[: len(text) // 2].encode(),
-    "JSON": lambda text: json.dumps(text).encode(),
-    "repr": lambda text: repr(text).encode(),
-    "an address": lambda text: quote(text, safe="").encode(),
-    "HTML": lambda text: html.escape(text).encode(),
-    "base64": lambda text: base64.b64encode(text.encode()),
-    "base64, after one byte": lambda text: base64.b64encode(b"x" + text.encode()),
-    "base64, after two bytes": lambda text: base64.urlsafe_b64encode(b"xy" + text.encode()),
-    "UTF-16": lambda text: text.encode("utf-16"),
-    "hexadecimal": lambda text: text.encode().hex().encode(),
-    "compressed": lambda text: gzip.compress(text.encode()),
-}
-
-
-@pytest.mark.parametrize("form", FORMS)
-@pytest.mark.parametrize("secret", SECRETS, ids=lambda secret: secret.name)
-def test_a_secret_in_a_file_is_found(tmp_path: Path, secret: Secret, form: str) -> None:
-    (tmp_path / "a file").write_bytes(b"\x00 somewhere in it: " + FORMS[form](secret.value) + b" and so on")
-    if form == "compressed":
-        (tmp_path / "a file").write_bytes(FORMS[form](secret.value))
-    assert any(leak.startswith(secret.name) for leak in leaks(SECRETS, in_folder(tmp_path)))
-    (tmp_path / "a file").write_bytes(b"nothing in it")
-    assert leaks(SECRETS, in_folder(tmp_path)) == []
-
-
-def test_a_secret_in_a_frame_is_found(tmp_path: Path) -> None:
-    pq.write_table(pa.table({"name": [TOKEN.value * 2, None]}), tmp_path / "frame.parquet", compression="zstd")
-    (leak, *_) = leaks(SECRETS, in_folder(tmp_path))
-    assert leak.startswith(TOKEN.name)
-
-
-def test_a_secret_in_a_command_line_is_found() -> None:
-    with command_lines(psutil.Process()) as commands:
-        subprocess.run([sys.executable, "-c", "import time; time.sleep(0.5)", TOKEN.value], check=True)
-    assert leaks(SECRETS, commands)
-
-
-def test_a_secret_that_a_run_gives_away_is_found(tmp_path: Path) -> None:
-    """By whichever of the ways that Dagster keeps things in."""
-    ways = ("log", "output", "metadata", "error", "tag", "configuration", "description")
-    secrets = {way: Secret(way, f"Way{way}Q7xTb3@/w{way}V9kLp5") for way in ways}
-
-    @op(config_schema={"password": str})
-    def talkative(context: OpExecutionContext) -> str:
-        context.log.info("%s", secrets["log"].value)
-        print(secrets["output"].value)
-        context.add_output_metadata({"password": secrets["metadata"].value})
-        return "done"
-
-    @op
-    def failing(done: str) -> None:
-        raise Failure(secrets["error"].value)
-
-    @job(description=secrets["description"].value, tags={"password": secrets["tag"].value})
-    def leaking() -> None:
-        failing(talkative())
-
-    with DagsterInstance.local_temp(str(tmp_path)) as instance:
-        leaking.execute_in_process(
-            instance=instance,
-            raise_on_error=False,
-            run_config={"ops": {"talkative": {"config": {"password": secrets["configuration"].value}}}},
-        )
-    found = leaks(secrets.values(), in_folder(tmp_path))
-    assert {way for way in ways if any(leak.startswith(f"{way}, ") for leak in found)} == set(ways)
-    assert any("unpacked" in leak for leak in found), "Dagster's snapshots are compressed"
+    left_behind = [*in_folder(tmp_path), *in_answer("the output", ended.output)]
+    assert leaks([*SECRETS, WRONG], left_behind) == []
