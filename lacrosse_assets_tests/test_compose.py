@@ -292,6 +292,17 @@ def test_jupyter_reads_its_token() -> None:
     assert "JUPYTER_TOKEN" in inspect.getsource(identity)
 
 
+def test_no_command_line_holds_a_password(env_file: Path, services: Services) -> None:
+    """Whoever is on the host may read those of containers; a shell's variable goes into the environment only."""
+    values = dotenv_values(env_file)
+    for name, service in services.items():
+        parts = [service.get("command"), service.get("entrypoint"), service.get("healthcheck", {}).get("test")]
+        said = json.dumps([part for part in parts if part])
+        assert [secret for secret in SECRETS if str(values[secret]) in said] == [], name
+        for assigned, variable in re.findall(r'(\w+=(?:\\")?)?\$+\{?(\w+)', said):
+            assert assigned or variable not in SECRETS, f"{name}: {variable} in {said}"
+
+
 def test_the_servers_take_the_passwords_that_their_clients_give(env_file: Path, services: Services) -> None:
     environ = services["user_code"]["environment"]
     minio, mongodb = services["minio"]["environment"], services["mongodb"]["environment"]
