@@ -79,7 +79,7 @@ def test_the_document_store(
             "CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate",
             "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the file of whoever vouches for the server's certificate",
         ),
-        ("", "Socket closed", "a server with TLS wants /;use_ssl=true behind its address in SPARK_REMOTE"),
+        ("", "Socket closed", "if it wants TLS: /;use_ssl=true behind its address in SPARK_REMOTE"),
     ],
     ids=["nobody vouches for it", "in the clear"],
 )

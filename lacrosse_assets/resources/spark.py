@@ -15,7 +15,7 @@ ANSWER_TIMEOUT = 5  # seconds
 WAYS_OUT = {
     "CERTIFICATE_VERIFY_FAILED": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the file of whoever vouches for the server's "
     "certificate",
-    "Socket closed": "a server with TLS wants /;use_ssl=true behind its address in SPARK_REMOTE",
+    "Socket closed": "if it wants TLS: /;use_ssl=true behind its address in SPARK_REMOTE",
 }
 
 # Frames of a game are small, and each run asks its few questions once: one partition, no planning anew on the way, and
