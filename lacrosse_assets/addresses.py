@@ -14,7 +14,8 @@ SPARK_PORT = 15002
 def object_store(url: str) -> str:
     """`https://minio.example.edu:9000`, with no user and no query."""
     parts = urlsplit(url)
-    if "@" in parts.netloc or parts.query or parts.fragment or not _is_host(parts.hostname) or parts.port == 0:
+    _ = parts.port  # raises where it is no number
+    if "@" in parts.netloc or parts.query or parts.fragment or not _is_host(parts.hostname):
         raise ValueError
     return url
 
@@ -39,7 +40,7 @@ def reference_database(url: str) -> str:
     from sqlalchemy import make_url
 
     parsed = make_url(url)
-    parsed.get_dialect()
+    parsed.get_dialect()  # raises where SQLAlchemy has none of that name
     backend, host, database = parsed.get_backend_name(), parsed.host or "", parsed.database or ""
     if "odbc_connect" in parsed.query:
         server = re.search(r"(?i)\bserver=\{?([^;}]+)", str(parsed.query["odbc_connect"]))
