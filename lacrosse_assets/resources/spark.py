@@ -52,7 +52,8 @@ class ConnectSessions(SparkSessions):
         return addresses.spark_server(self.remote)
 
     def _init_session(self) -> None:
-        if self._spark_session is None:
+        # A client closes its session when the server has gone: the next try wants another.
+        if self._spark_session is None or self._spark_session.is_stopped:
             import grpc
             from pyspark.errors import PySparkException
 

@@ -14,6 +14,7 @@ from typing import NamedTuple
 from dagster import DagsterInstance, RunsFilter
 
 from lacrosse_assets.embedded.services import executable
+from lacrosse_assets.sensors import MAX_RUNTIME
 from lacrosse_assets_tests.chaos.game import REFERENCE_PLAYERS, REFERENCE_TEAMS, Producer, bodies, random_game
 from lacrosse_assets_tests.chaos.harness import Platform
 from lacrosse_assets_tests.chaos.moments import OUTSIDE, Moment
@@ -192,11 +193,13 @@ class Trial:
             return why_not_done(self.stores, self.truths[etag]) if etag else "there is no stream"
 
         give_up = time.monotonic() + PATIENCE
-        while (problem := why_not()) or under_way(self.instance):
+        while problem := why_not():
             if time.monotonic() > give_up:
-                raise NotSo(f"{PATIENCE} s after the end: {problem or 'a run is still under way'}")
+                raise NotSo(f"{PATIENCE} s after the end: {problem}")
             self._check_up()
             time.sleep(0.2)
+        # On a full disk the end of a run may not get onto record: then it is run monitoring that ends it.
+        self.until("no run is under way", lambda: not under_way(self.instance), patience=MAX_RUNTIME + PATIENCE)
         time.sleep(CALM)
         if problem := why_not():
             raise NotSo(f"it was right, and did not stay so: {problem}")
@@ -213,12 +216,12 @@ class Trial:
         if self.platform.gone:
             outcome.problems.append(f"it did not stay up: {self.platform.gone.message.splitlines()[0]}")
 
-    def until(self, what: str, condition: Callable[[], bool], every: float = 0.1) -> None:
+    def until(self, what: str, condition: Callable[[], bool], every: float = 0.1, patience: float = PATIENCE) -> None:
         """Wait until it is so; `NotSo` if it does not come to that."""
-        give_up = time.monotonic() + PATIENCE
+        give_up = time.monotonic() + patience
         while not condition():
             if time.monotonic() > give_up:
-                raise NotSo(f"{what}: not so after {PATIENCE} s")
+                raise NotSo(f"{what}: not so after {patience} s")
             self._check_up()
             time.sleep(every)
 
