@@ -213,6 +213,30 @@ def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:
     server.end()
 
 
+def test_a_server_that_is_broken_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storage engine that has given up answers errors until it is started anew."""
+    monkeypatch.setattr(processes, "LOOK_EVERY", 0)
+    verdicts = iter([False, True, False])
+    server = Server("oracle", ["/bin/sleep", "300"], tmp_path, answers=lambda: True, is_broken=lambda: next(verdicts))
+    server.start().wait_until_up()
+    pids, said = [], list[str]()
+    for _ in range(3):
+        server.keep_up(said.append)
+        assert server.process
+        pids.append(server.process.pid)
+    assert said == [
+        f"oracle runs, and answers errors alone (all of its log: {tmp_path}/logs/oracle.log): it is started again."
+    ]
+    assert pids[0] != pids[1] == pids[2]
+    server.end()
+
+
+def test_the_document_store_is_not_broken(embedded: EmbeddedServices) -> None:
+    said: list[str] = []
+    embedded.keep_up(said.append)
+    assert said == []
+
+
 def test_a_server_that_keeps_ending_stays_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     server = Server("oracle", ["/bin/sh", "-c", "echo doom; sleep 0.2; exit 3"], tmp_path, answers=lambda: True)
     said: list[str] = []

@@ -24,6 +24,7 @@ LOOPBACK = "127.0.0.1"
 MARK = "LACROSSE_SUPERVISED"  # not a setting: the environment variable by which our processes are recognized
 GRACE = 10  # seconds between SIGTERM and SIGKILL
 LAST_LINES = 8  # of a log, in an error
+LOOK_EVERY = 2  # seconds, whether one that runs is broken
 # A server that ends is started again, but not for ever: one that has ended so often in a row, each time within so many
 # seconds of its start, stays down.
 RESTARTS, SETTLED_AFTER = 3, 10
@@ -45,8 +46,10 @@ class Server(SimpleExecutor):
         environ: Mapping[str, str] | None = None,
         timeout: float = 60,
         port: int | None = None,
+        is_broken: Callable[[], bool] = lambda: False,
     ) -> None:
-        """It is up when it listens on `port` (where one is given) and `answers`.
+        """It is up when it listens on `port` (where one is given) and `answers`. One that runs and `is_broken` is of no
+        more use than one that has ended.
 
         `environ` is laid over this process's own environment; an empty value there takes a variable out.
         """
@@ -54,6 +57,8 @@ class Server(SimpleExecutor):
         self.log_file = state_dir / "logs" / f"{name}.log"
         self._answers = answers
         self._port = port
+        self._is_broken = is_broken
+        self._checked_at = 0.0
         self._mark = f"{name}{_mark(state_dir)}"
         self._restarts = 0  # in a row
         self._started_at = 0.0
@@ -107,9 +112,13 @@ class Server(SimpleExecutor):
             raise ServerError(f"{self.name} ended with exit code {self.process.returncode}{self._last_words()}")
 
     def keep_up(self, say: Callable[[str], None]) -> None:
-        """Start it again if it has ended, and say so; a `ServerError` if it does not come up or keeps ending."""
+        """Start it again if it has ended, or is broken, and say so; a `ServerError` if that is of no use."""
         try:
             self.check_alive()
+            if time.monotonic() - self._checked_at > LOOK_EVERY:
+                self._checked_at = time.monotonic()
+                if self._is_broken():
+                    raise ServerError(f"{self.name} runs, and answers errors alone{self._last_words()}")
         except ServerError as error:
             self._start_again(error, say)
 

@@ -5,6 +5,7 @@ The fourth, the reference database, is a SQLite file and needs no process. State
 
 import importlib.util
 import os
+import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
@@ -27,6 +28,8 @@ from lacrosse_assets.settings import Settings, embedded_addresses_file
 
 S3_PORT, MONGODB_PORT, SPARK_PORT = 8333, 27017, 15002  # the ones that people know
 ANY_PORT = 0
+ROOM = 50_000_000  # bytes; what the document store needs to start, its log above all
+INTERNAL_ERROR = 1  # MongoDB's code
 SPARK_TIMEOUT = 120  # seconds; a cold JVM on a busy machine
 # For small jobs on few cores: what is compiled quickly runs sooner than what is compiled well, and both the compiler
 # and the collector leave the other core to the job.
@@ -171,7 +174,14 @@ def document_store(state_dir: Path, port: int, *options: str) -> Server:
         "--sync-on-commit",  # 2 ms a write; without it a server that is killed loses some that it has confirmed
         *options,
     ]
-    return Server("mongodb", command, state_dir, lambda: _mongodb_answers(port), port=port)
+    return Server(
+        "mongodb",
+        command,
+        state_dir,
+        lambda: _mongodb_answers(port),
+        port=port,
+        is_broken=lambda: _mongodb_is_broken(port) and shutil.disk_usage(state_dir).free > ROOM,
+    )
 
 
 def spark_connect(state_dir: Path, port: int, token: str = "") -> Server:
@@ -236,6 +246,27 @@ def _http_ok(port: int, path: str) -> bool:
         return False
     finally:
         connection.close()
+
+
+def _mongodb_is_broken(port: int) -> bool:
+    """Whether its storage engine has given up, as on a full disk: it answers errors from then on, to reads as well.
+
+    It mends with a new start; not before there is room, or that would be its end.
+    """
+    from pymongo import MongoClient
+    from pymongo.errors import OperationFailure, PyMongoError
+
+    client: MongoClient[dict[str, object]]
+    with MongoClient(
+        LOOPBACK, port, serverSelectionTimeoutMS=1000, socketTimeoutMS=2000, directConnection=True
+    ) as client:
+        try:
+            client["sidearm"]["boxscores"].find_one({}, {"_id": 1})
+        except OperationFailure as error:
+            return error.code == INTERNAL_ERROR
+        except PyMongoError:
+            return False
+    return False
 
 
 def _mongodb_answers(port: int) -> bool:
