@@ -265,7 +265,7 @@ def gamestream_sensor(looking_seconds: float = LOOKING_SECONDS) -> SensorDefinit
         try:
             world, verdict = _watch(context.instance, object_store, looking_seconds)
         except StoreError as error:
-            return SensorResult(skip_reason=f"{error.description}; the next tick goes on from there")
+            return SensorResult(skip_reason=error.description)
         stale = _staleness(context.instance, world, verdict)
         if isinstance(verdict, Ask):
             return SensorResult(run_requests=[_request(verdict)], asset_events=stale)

@@ -6,11 +6,10 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, RunRequest
+from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, Failure, RunRequest
 
 from lacrosse_assets import sensors
 from lacrosse_assets.checks import IS_FRESH
-from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets.sensors import PAUSE, TRIES, VERSION_TAG, Ask, Run, decide
 from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, OPENING, World, closed_port, recording_s3
@@ -188,14 +187,14 @@ class BrokenStore(S3ObjectStore):
     """Answers a HEAD and fails at a GET, so that a run fails at once."""
 
     def get(self) -> StreamObject | None:
-        raise StoreError("object store", "here", "broken", allow_retries=False)
+        raise Failure("broken", allow_retries=False)
 
 
 class BrokenHead(S3ObjectStore):
     """Fails at a HEAD, so that a run writes its document and then fails in the checks."""
 
     def head(self) -> StreamVersion | None:
-        raise StoreError("object store", "here", "broken", allow_retries=False)
+        raise Failure("broken", allow_retries=False)
 
 
 def requested(verdict: RunRequest | str) -> RunRequest:

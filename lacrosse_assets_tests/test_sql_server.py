@@ -117,7 +117,9 @@ def test_a_password_of_any_characters(password: str) -> None:
 @pytest.mark.parametrize("password", ["secret5", "p@ss;w}rd"])
 def test_a_wrong_password(password: str) -> None:
     with TdsServer(Script(*SEED), password="another") as server:
-        assert "Login failed for user 'sa'." in refusal(url(server.port, password, Encrypt="no"))
+        told = refusal(url(server.port, password, Encrypt="no"))
+    assert "Login failed for user 'sa'." in told
+    assert "(the user and the password in SIDEARMDB_URL have to be" in told
     assert server.logins[0].password == password
     assert server.asked == []
 
@@ -126,6 +128,7 @@ def test_no_such_database() -> None:
     with TdsServer(Script(*SEED), password=PASSWORD, databases=["master"]) as server:
         told = refusal(url(server.port, PASSWORD, Encrypt="no"))
     assert 'Cannot open database "sidearmdb" requested by the login.' in told
+    assert told.endswith("(the simulator creates it, or SIDEARMDB_URL has to name another)")
 
 
 # Encryption.
@@ -186,7 +189,7 @@ def test_a_table_is_missing(table: str) -> None:
     invalid = Refused(NO_SUCH_OBJECT, f"Invalid object name '{table}'.")
     there = [each for each in SEED if each.name != table]
     with TdsServer(Script(*there, exceptions={f"FROM {table} ORDER": invalid})) as server:
-        assert refusal(url(server.port, Encrypt="no")) == f"there is no table {table}: the simulator creates it"
+        assert refusal(url(server.port, Encrypt="no")) == f"there is no table {table} (the simulator creates it)"
     assert transactions(server)[-1][-1] == "ROLLBACK"
 
 

@@ -14,16 +14,20 @@ from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
 from lacrosse_assets.assets.common import RETRIES
+from lacrosse_assets.resources import documents, object_store, reference_db
+from lacrosse_assets.resources.errors import is_it_up
 from lacrosse_assets_tests.world import LIVE, MIDDLE, SCHEMA, Run, World, closed_port
 
 # As they stand in an address (percent-encoded), and as the server gets to see them.
 PASSWORD, DECODED = "pa55%40w0rd-0f-no-one", "pa55@w0rd-0f-no-one"
 
 
-def assert_failed_well(world: World, run: Run, step: str, told: str) -> None:
-    """After a few tries, with `told` as its words' beginning, in one line, and no secret in any stored event."""
+def assert_failed_well(world: World, run: Run, step: str, told: str, *ways_out: str) -> None:
+    """After a few tries, in one line that begins with `told` and ends with one of the ways out, and no secret in any
+    stored event."""
     assert not run.success
     assert run.failures[step].startswith(told), run.failures[step]
+    assert run.failures[step].endswith(tuple(f"({way_out})" for way_out in ways_out))
     assert "\n" not in run.failures[step]
     assert run.retries[step] == RETRIES.max_retries
     stored = "\n".join(str(entry) for entry in world.instance.all_logs(run.run_id))
@@ -39,7 +43,8 @@ def test_the_object_store_is_down(world: World, monkeypatch: pytest.MonkeyPatch)
 
     run = world.materialize("raw_gamestream")
 
-    assert_failed_well(world, run, "raw_gamestream", f"object store at {address} (s3://")
+    told = f"object store at {address} (s3://"
+    assert_failed_well(world, run, "raw_gamestream", told, is_it_up("AWS_ENDPOINT_URL_S3"))
 
 
 def test_the_document_store_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -49,7 +54,7 @@ def test_the_document_store_is_down(world: World, monkeypatch: pytest.MonkeyPatc
 
     run = world.materialize(*LIVE)
 
-    assert_failed_well(world, run, "boxscore_doc", f"document store at 127.0.0.1:{port}: ")
+    assert_failed_well(world, run, "boxscore_doc", f"document store at 127.0.0.1:{port}: ", is_it_up("MONGODB_URI"))
     assert sorted(run.metadata) == ["player_game_stats", "raw_gamestream", "roster"], "the rest is stored"
 
     monkeypatch.setenv("MONGODB_URI", world.environ["MONGODB_URI"])
@@ -75,7 +80,7 @@ def test_an_object_store_that_refuses_the_key(world: World, monkeypatch: pytest.
 
     if is_refused(client.list_buckets):
         address = world.environ["AWS_ENDPOINT_URL_S3"]
-        assert_failed_well(world, run, "raw_gamestream", f"object store at {address} (s3://")
+        assert_failed_well(world, run, "raw_gamestream", f"object store at {address} (s3://", object_store.KEYS)
     else:
         assert run.success
 
@@ -90,7 +95,8 @@ def test_a_document_store_that_refuses_the_password(world: World, monkeypatch: p
 
     with MongoClient[dict[str, object]](uri) as client:
         if is_refused(client.list_database_names):
-            assert_failed_well(world, run, "boxscore_doc", f"document store at {world.document_store().address}: ")
+            told = f"document store at {world.document_store().address}: "
+            assert_failed_well(world, run, "boxscore_doc", told, documents.USER)
         else:
             assert run.success
 
@@ -105,7 +111,8 @@ def test_the_reference_database_is_down(world: World, monkeypatch: pytest.Monkey
 
     run = world.materialize("roster")
 
-    assert_failed_well(world, run, "roster", f"reference database at mssql://127.0.0.1:{port}/sidearmdb: ")
+    told = f"reference database at mssql://127.0.0.1:{port}/sidearmdb: "
+    assert_failed_well(world, run, "roster", told, is_it_up("SIDEARMDB_URL"), reference_db.NAME_A_DRIVER)
 
 
 @pytest.mark.parametrize("table", ["teams", "players"])
@@ -118,7 +125,7 @@ def test_a_table_is_missing(world: World, table: str) -> None:
     run = world.materialize("roster")
 
     told = f"reference database at {world.reference_db().address}: there is no table {table}"
-    assert_failed_well(world, run, "roster", told)
+    assert_failed_well(world, run, "roster", told, "the simulator creates it")
 
 
 @pytest.mark.parametrize("content", ["This is a letter.\n" * 100, None], ids=["no database", "no such folder"])
@@ -133,7 +140,7 @@ def test_a_file_that_is_no_database(
 
     run = world.materialize("roster")
 
-    assert_failed_well(world, run, "roster", f"reference database at sqlite:///{file}: ")
+    assert_failed_well(world, run, "roster", f"reference database at sqlite:///{file}: ", is_it_up("SIDEARMDB_URL"))
     assert ("file is not a database" if content else "unable to open") in run.failure
 
 
@@ -146,4 +153,5 @@ def test_the_spark_connect_server_is_down(world: World, monkeypatch: pytest.Monk
 
     run = world.materialize("player_game_stats")
 
-    assert_failed_well(world, run, "player_game_stats", f"Spark Connect server at sc://127.0.0.1:{port}")
+    told = f"Spark Connect server at sc://127.0.0.1:{port}: "
+    assert_failed_well(world, run, "player_game_stats", told, is_it_up("SPARK_REMOTE"))

@@ -6,6 +6,7 @@ of each document tells which is newer. Below the current document there is none 
 there or still to come, and `fingerprint` tells whether it is the one.
 """
 
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
@@ -16,7 +17,7 @@ from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
 
 from lacrosse_assets import addresses
-from lacrosse_assets.resources.errors import told_as_store_error
+from lacrosse_assets.resources.errors import ANYTHING, is_it_up, told_as_store_error
 from lacrosse_assets.resources.object_store import moment
 
 STORE = "document store"
@@ -27,9 +28,12 @@ COLLECTION = "boxscores"
 # document from further ahead was written by a clock that is wrong, and must not stop the score until then.
 CLOCK_TOLERANCE = timedelta(seconds=5)
 
+USER = f"the user and the password in MONGODB_URI have to be those of one who may read and write {DATABASE}"
 WAYS_OUT = {
     "CERTIFICATE_VERIFY_FAILED": "tlsCAFile= in MONGODB_URI names the file of whoever vouches for the "
-    "server's certificate"
+    "server's certificate",
+    **dict.fromkeys(("uthentication failed", "requires authentication", "not authorized"), USER),
+    ANYTHING: is_it_up("MONGODB_URI"),
 }
 
 DUPLICATE_KEY = 11000  # MongoDB's code
@@ -171,8 +175,8 @@ class DocumentStore(ConfigurableResource[Any], ABC):
 
 
 def _words(error: Exception) -> str:
-    """What went wrong, without the driver's view of all servers, which says the same again at length."""
-    return str(error).partition(", Topology Description")[0]
+    """What went wrong, without the driver's view of all servers, or the whole answer, which say it again at length."""
+    return re.split(", (?:Topology Description|full error): ", str(error), maxsplit=1)[0]
 
 
 def _same(stored: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool:

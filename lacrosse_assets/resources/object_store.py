@@ -9,10 +9,15 @@ from dagster import ConfigurableResource
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
-from lacrosse_assets.resources.errors import StoreError, told_as_store_error
+from lacrosse_assets.resources.errors import ANYTHING, is_it_up, told_as_store_error
 
 STORE = "object store"
-WAYS_OUT = {"CERTIFICATE_VERIFY_FAILED": "AWS_CA_BUNDLE names the file of whoever vouches for the server's certificate"}
+KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY have to be those of one who may read it"
+WAYS_OUT = {
+    "CERTIFICATE_VERIFY_FAILED": "AWS_CA_BUNDLE names the file of whoever vouches for the server's certificate",
+    **dict.fromkeys(("Forbidden", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"), KEYS),
+    ANYTHING: is_it_up("AWS_ENDPOINT_URL_S3"),
+}
 
 
 class StreamVersion(NamedTuple):
@@ -104,7 +109,8 @@ class S3ObjectStore(ObjectStore):
 
         address = f"{self.s3.endpoint_url} ({self.uri})"
         # A `ValueError`: a host name that it does not take for one.
-        with told_as_store_error(STORE, address, BotoCoreError, HTTPClientError, ValueError, ways_out=WAYS_OUT):
+        errors = BotoCoreError, ClientError, HTTPClientError, ValueError
+        with told_as_store_error(STORE, address, *errors, ways_out=WAYS_OUT):
             try:
                 response: dict[str, Any] = getattr(self._client, operation)(Bucket=self.bucket, Key=self.key)
                 if "Body" in response:
@@ -114,7 +120,7 @@ class S3ObjectStore(ObjectStore):
                 # A HEAD has no body to tell a missing key from a missing bucket; neither is there yet.
                 if code in ("404", "NoSuchKey", "NoSuchBucket", "NotFound"):
                     return None
-                raise StoreError(STORE, address, " ".join(str(error).split())) from None
+                raise
         return response
 
 

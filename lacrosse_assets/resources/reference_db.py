@@ -15,7 +15,7 @@ from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
 
 from lacrosse_assets import addresses
-from lacrosse_assets.resources.errors import told_as_store_error
+from lacrosse_assets.resources.errors import ANYTHING, is_it_up, told_as_store_error
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, ColumnClause, Connection, Engine, Table
@@ -34,6 +34,11 @@ WAYS_OUT = {
     "no default driver": NAME_A_DRIVER,
     "certificate verify failed": "SSL_CERT_FILE names the file of whoever vouches for the server's certificate; "
     "TrustServerCertificate=yes in SIDEARMDB_URL takes any",
+    "Login failed": "the user and the password in SIDEARMDB_URL have to be those of one who may read and write there",
+    "there is no table": "the simulator creates it",
+    "Cannot open database": "the simulator creates it, or SIDEARMDB_URL has to name another",
+    "database is locked": "another program has held it for too long; gamestream_sensor tries again until it lets go",
+    ANYTHING: is_it_up("SIDEARMDB_URL"),
 }
 
 Row = dict[str, Any]
@@ -161,7 +166,7 @@ def _words(error: Exception) -> str:
     from sqlalchemy.exc import DBAPIError, NoSuchTableError
 
     if isinstance(error, NoSuchTableError):
-        return f"there is no table {error}: the simulator creates it"
+        return f"there is no table {error}"
     driver_error = error.orig if isinstance(error, DBAPIError) else None
     # pyodbc's first word is the SQLSTATE, which its second begins with as well.
     return str(driver_error.args[-1] if driver_error and driver_error.args else error)

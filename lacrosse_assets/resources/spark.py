@@ -8,7 +8,7 @@ from dagster_pyspark.resources import spark_session_from_config
 from pydantic import Field
 
 from lacrosse_assets import addresses
-from lacrosse_assets.resources.errors import told_as_store_error
+from lacrosse_assets.resources.errors import ANYTHING, is_it_up, told_as_store_error
 
 STORE = "Spark Connect server"
 ANSWER_TIMEOUT = 5  # seconds
@@ -16,6 +16,8 @@ WAYS_OUT = {
     "CERTIFICATE_VERIFY_FAILED": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the file of whoever vouches for the server's "
     "certificate",
     "Socket closed": "if it wants TLS: /;use_ssl=true behind its address in SPARK_REMOTE",
+    "authentication token": "token= in SPARK_REMOTE has to be the server's",
+    ANYTHING: is_it_up("SPARK_REMOTE"),
 }
 
 # Frames of a game are small, and each run asks its few questions once: one partition, no planning anew on the way, and
