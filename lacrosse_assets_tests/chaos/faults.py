@@ -308,9 +308,9 @@ EARLIER_VERSION = "the state of an earlier version"
 
 FAULTS = [
     Fault("none (control)", nothing, (Moment.MIDDLE,)),
-    Fault("run killed (SIGKILL)", run_killed, OUTSIDE[:3], of_a_run=True, weight=3),
+    Fault("run killed (SIGKILL)", run_killed, OUTSIDE[:3], of_a_run=True, weight=6),
     Fault("run killed (SIGKILL), four in a row", runs_killed, (Moment.MIDDLE, Moment.END), of_a_run=True),
-    Fault("run killed (SIGKILL)", final_run_killed, (Moment.TABLES,), weight=3),
+    Fault("run killed (SIGKILL)", final_run_killed, (Moment.TABLES,), weight=6),
     Fault("daemon killed", killed("daemon"), OUTSIDE),
     Fault("code server killed", killed("code server"), OUTSIDE),
     Fault("code server's proxy killed", killed("code server's proxy"), (Moment.MIDDLE, Moment.DOCUMENT)),
