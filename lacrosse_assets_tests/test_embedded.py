@@ -165,6 +165,19 @@ def test_a_taken_port_is_not_chosen() -> None:
     assert free_ports(port) == [port]
 
 
+def test_two_who_choose_at_the_same_moment_choose_differently() -> None:
+    """Neither has a server yet that would listen."""
+    choose = "from lacrosse_assets.embedded.processes import free_ports; print(*free_ports(0), flush=True); input()"
+    with subprocess.Popen(
+        [sys.executable, "-c", choose], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    ) as other:
+        assert other.stdout
+        port = int(other.stdout.readline())
+        assert free_ports(port) != [port]
+        other.kill()
+    assert free_ports(port) == [port], "who has ended has no port any more"
+
+
 def test_a_server_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None:
     server = Server("oracle", ["/bin/sh", "-c", "echo doom is near; exit 3"], tmp_path, answers=lambda: False)
     with pytest.raises(ServerError) as caught:

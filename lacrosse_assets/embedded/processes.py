@@ -10,10 +10,12 @@ import os
 import signal
 import socket
 import subprocess
+import sys
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from pathlib import Path
+from random import SystemRandom
 
 import psutil
 from click import ClickException
@@ -28,6 +30,12 @@ LOOK_EVERY = 2  # seconds, whether one that runs is broken
 # A server that ends is started again, but not for ever: one that has ended so often in a row, each time within so many
 # seconds of its start, stays down.
 RESTARTS, SETTLED_AFTER = 3, 10
+# Below those that systems give to outgoing connections: one of these might have the port of a server that is being
+# started again.
+ANY_PORTS = range(10_000, 32_768)
+
+_CHANCE = SystemRandom()
+_claims: dict[int, socket.socket] = {}  # by port
 
 
 class ServerError(ClickException):
@@ -182,27 +190,42 @@ def _marked(mark: str) -> set[int]:
 
 
 def free_ports(*preferred: int) -> list[int]:
-    """For each preferred port: itself if it is free on loopback, otherwise any free one (0 prefers none)."""
-    with_sockets = []
-    try:
-        for port in preferred:  # all held until the last is chosen, or the system might give one out twice
-            with_sockets.append(_bound(port) or _bound(0))
-        return [held.getsockname()[1] for held in with_sockets if held]
-    finally:
-        for held in with_sockets:
-            if held:
-                held.close()
+    """For each preferred port: itself if it is free on loopback, otherwise any free one (0 prefers none).
+
+    They are this process's from now on: some seconds pass until a server listens on its port, in which another
+    environment that is being started on this machine would find it free as well.
+    """
+    chosen: list[int] = []
+    for port in preferred:
+        while not port or port in chosen or not _is_free(port) or not _claim(port):
+            port = _CHANCE.choice([each for each in ANY_PORTS if each not in _claims])
+        chosen.append(port)
+    return chosen
 
 
-def _bound(port: int) -> socket.socket | None:
-    held = socket.socket()
-    held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose last user has just gone is free
-    try:
-        held.bind((LOOPBACK, port))
-    except OSError:
-        held.close()
-        return None
-    return held
+def _is_free(port: int) -> bool:
+    with socket.socket() as held:
+        held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port whose last user has just gone is free
+        try:
+            held.bind((LOOPBACK, port))
+        except OSError:
+            return False
+    return True
+
+
+def _claim(port: int) -> bool:
+    """Take a port for this process; False if another process has it."""
+    if port in _claims:
+        return True
+    claim = socket.socket(socket.AF_UNIX)
+    if sys.platform == "linux":  # which keeps names without a file, beside the ports, and forgets them with the process
+        try:
+            claim.bind(f"\0lacrosse-port-{port}")
+        except OSError:
+            claim.close()
+            return False
+    _claims[port] = claim
+    return True
 
 
 @contextmanager
