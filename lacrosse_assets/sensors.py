@@ -76,8 +76,8 @@ class Run(NamedTuple):
     run_id: str
     job: str
     status: DagsterRunStatus
-    # The versions that it stands for: the one that it was asked for, and the one that it really fetched.
-    versions: frozenset[str]
+    # The version that it stands for: the one that it fetched; where that is not known, the one that it was asked for.
+    version: str | None
     # When it ended, or was last heard of.
     last_heard: datetime
 
@@ -106,7 +106,7 @@ class World(NamedTuple):
     def done(self) -> bool:
         """Whether the box score is that of the stream as it is."""
         last_success = next((run for run in self.live_runs if run.status == DagsterRunStatus.SUCCESS), None)
-        return bool(self.version and last_success and self.version.key in last_success.versions)
+        return bool(self.version and last_success and self.version.key == last_success.version)
 
     def behind(self, now: datetime) -> timedelta:
         """How long the stream has been newer than the box score."""
@@ -166,7 +166,7 @@ def _next_try(job: str, version: str, runs: Sequence[Run], now: datetime) -> Ask
     for run in runs:
         if run.status == DagsterRunStatus.SUCCESS:
             break
-        if version in run.versions:
+        if run.version == version:
             failed.append(run)
     nth_try = len(failed) + 1
     due = failed[0].last_heard + _wait(len(failed)) if failed else now
@@ -238,9 +238,8 @@ def _runs(instance: DagsterInstance, job: str, raw: _Made | None) -> list[Run]:
     runs = []
     for record in records:
         run = record.dagster_run
-        versions = {run.tags.get(VERSION_TAG)} | ({raw.version} if raw and raw.run_id == run.run_id else set())
-        known = frozenset(version for version in versions if version)
-        runs.append(Run(run.run_id, job, run.status, known, _last_heard(instance, record)))
+        version = raw.version if raw and raw.run_id == run.run_id else run.tags.get(VERSION_TAG)
+        runs.append(Run(run.run_id, job, run.status, version, _last_heard(instance, record)))
     return runs
 
 
