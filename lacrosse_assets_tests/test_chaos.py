@@ -7,8 +7,10 @@ from contextlib import contextmanager
 from typing import Any
 
 import pytest
+from click.testing import CliRunner
 from pymongo import MongoClient
 
+from lacrosse_assets_tests.chaos.__main__ import main
 from lacrosse_assets_tests.chaos.faults import FAULTS
 from lacrosse_assets_tests.chaos.harness import Platform, platform
 from lacrosse_assets_tests.chaos.matrix import play
@@ -72,6 +74,19 @@ def test_the_verdict_sees_what_is_wrong(up: Platform, truths: dict[str, Truth]) 
         boxscores.replace_one({"_id": current["_id"]}, current)
         assert why_not_done(stores, truth) == "teams2 and players2 are not those of the final box score"
     stores.close()
+
+
+def test_what_cannot_be_tried_here_is_told_before_an_hour_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("os.geteuid", lambda: 1000)
+    told = CliRunner().invoke(main, [])
+    assert told.exit_code == 1
+    assert told.output == (
+        "Error: disk full (local state): a small disk takes a mount, and so root; "
+        "`--without 'disk full (local state)'` leaves it out\n"
+    )
+    left = CliRunner().invoke(main, ["--list", "--without", "disk full (local state)"]).output.splitlines()
+    everything = CliRunner().invoke(main, ["--list"]).output.splitlines()
+    assert [line for line in everything if not line.startswith("disk full")] == left
 
 
 @contextmanager

@@ -18,9 +18,9 @@ import psutil
 from lacrosse_assets.embedded.processes import signals_end_the_process
 from lacrosse_assets.settings import PROJECT_ROOT
 from lacrosse_assets_tests.chaos.faults import FAULTS
-from lacrosse_assets_tests.chaos.matrix import play_all
+from lacrosse_assets_tests.chaos.matrix import play_all, why_not_here
 from lacrosse_assets_tests.chaos.moments import Moment
-from lacrosse_assets_tests.chaos.trial import Outcome
+from lacrosse_assets_tests.chaos.trial import Fault, Outcome
 
 REPORT = PROJECT_ROOT / "docs" / "chaos.md"
 MOMENTS = {moment.name.lower(): moment for moment in Moment}
@@ -28,6 +28,7 @@ MOMENTS = {moment.name.lower(): moment for moment in Moment}
 
 @click.command()
 @click.option("--fault", "names", multiple=True, help="Only faults whose name contains this; may be given repeatedly.")
+@click.option("--without", multiple=True, help="No fault whose name contains this; may be given repeatedly.")
 @click.option("--moment", "moments", multiple=True, type=click.Choice(list(MOMENTS)), help="Only these moments.")
 @click.option("--times", default=1, show_default=True, help="How often each fault is tried at each of its moments.")
 @click.option("--seed", type=int, help="Of an earlier run, to do the same again.  [default: a new one]")
@@ -39,6 +40,7 @@ MOMENTS = {moment.name.lower(): moment for moment in Moment}
 @click.option("--list", "only_list", is_flag=True, help="List the trials, and do nothing.")
 def main(
     names: tuple[str, ...],
+    without: tuple[str, ...],
     moments: tuple[str, ...],
     times: int,
     seed: int | None,
@@ -47,7 +49,7 @@ def main(
 ) -> None:
     """Break the platform in every way, again and again, and hold what it does against CONTRACT.md."""
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
-    chosen = [fault for fault in FAULTS if not names or any(name.lower() in fault.name.lower() for name in names)]
+    chosen = [fault for fault in FAULTS if (not names or _is_called(fault, names)) and not _is_called(fault, without)]
     trials = [
         (fault, moment, number)
         for fault in chosen
@@ -61,7 +63,10 @@ def main(
         for fault, moment, number in trials:
             click.echo(f"{fault.name}, {moment.value}, {number + 1}")
         return
-    if report is None and not names and not moments:
+    for fault in chosen:
+        if problem := why_not_here(fault.needs):
+            raise click.ClickException(f"{fault.name}: {problem}; `--without {shlex.quote(fault.name)}` leaves it out")
+    if report is None and not (names or without or moments):
         report = REPORT
     _say(f"{len(trials)} trials, seed {seed}")
     began = time.monotonic()
@@ -78,6 +83,10 @@ def main(
         report.write_text(_report(outcomes, seed, minutes))
         _say(f"The table is in {report}")
     sys.exit(1 if lost else 0)
+
+
+def _is_called(fault: Fault, names: Sequence[str]) -> bool:
+    return any(name.lower() in fault.name.lower() for name in names)
 
 
 def _line(outcome: Outcome) -> str:

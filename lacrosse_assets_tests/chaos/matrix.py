@@ -50,6 +50,17 @@ def play_all(trials: Sequence[tuple[Fault, Moment, int]], seed: int, say: Callab
                     break  # what it has left must not be counted against the next one
 
 
+def why_not_here(needs: str) -> str | None:
+    """Why trials that need this cannot be made on this machine; None if they can."""
+    if needs == SMALL_DISK and os.geteuid() != 0:
+        return "a small disk takes a mount, and so root"
+    if needs == EARLIER_VERSION:
+        look = ["git", "cat-file", "-e", f"{EARLIER}^{{commit}}"]
+        if subprocess.run(look, cwd=PROJECT_ROOT, capture_output=True).returncode:
+            return f"an earlier version is taken from git, and commit {EARLIER} is not there"
+    return None
+
+
 def play(up: Platform, truths: dict[str, Truth], fault: Fault, moment: Moment, rng: random.Random) -> Outcome:
     """One trial, after a game without a fault where there was none yet: that leaves box scores and final tables."""
     stores = Stores(up.addresses, up.database)
@@ -72,32 +83,24 @@ def _first_game(up: Platform, stores: Stores, truths: dict[str, Truth]) -> None:
 
 @contextmanager
 def state_folder(on_small_disk: bool) -> Iterator[Path]:
-    """An empty folder; on a file system of its own, small, where this user may mount one."""
+    """An empty folder; on a small file system of its own, if that is asked for, which takes root."""
     with tempfile.TemporaryDirectory(prefix="lacrosse-chaos-") as name, ExitStack() as stack:
         folder = Path(name)
         if on_small_disk:
             mount = ["mount", "-t", "tmpfs", "-o", f"size={SMALL_DISK_SIZE},mode=700", "none", name]
-            try:
-                subprocess.run(mount, check=True, capture_output=True)
-            except (OSError, subprocess.CalledProcessError):
-                raise click.ClickException("a small disk takes a mount, and so root: leave `disk full` out") from None
+            subprocess.run(mount, check=True)
             stack.callback(subprocess.run, ["umount", "--lazy", name], check=False)
         yield folder
 
 
 def play_with_earlier_version(state_dir: Path) -> None:
     """A whole game with the code of `EARLIER` leaves its state in this folder: Dagster's home, documents, tables."""
-    try:
-        archive = subprocess.run(
-            ["git", "archive", EARLIER, "lacrosse_assets", "dagster.yaml", "workspace.yaml"],
-            cwd=PROJECT_ROOT,
-            check=True,
-            capture_output=True,
-        ).stdout
-    except (OSError, subprocess.CalledProcessError):
-        raise click.ClickException(
-            f"an earlier version is taken from git, and {EARLIER} is not there: leave `earlier` out"
-        ) from None
+    archive = subprocess.run(
+        ["git", "archive", EARLIER, "lacrosse_assets", "dagster.yaml", "workspace.yaml"],
+        cwd=PROJECT_ROOT,
+        check=True,
+        stdout=subprocess.PIPE,
+    ).stdout
     with tempfile.TemporaryDirectory(prefix="lacrosse-earlier-") as code:
         with tarfile.open(fileobj=BytesIO(archive)) as files:
             files.extractall(code, filter="data")
