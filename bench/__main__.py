@@ -42,7 +42,6 @@ PARTS = (
     ("launched", "PIPELINE_STARTING", ""),
     ("run started (process, definitions)", "PIPELINE_START", ""),
     ("stream and roster fetched", "STEP_SUCCESS", "roster"),
-    ("Spark ready", "LOADED_INPUT", "player_game_stats"),
     ("statistics computed", "STEP_SUCCESS", "player_game_stats"),
     ("document readable", "", ""),
 )

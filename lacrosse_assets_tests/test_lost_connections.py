@@ -9,12 +9,16 @@ import pytest
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from pymongo.uri_parser import parse_uri
+from pyspark.errors import AnalysisException
+from pyspark.sql import SparkSession
 from sqlalchemy import make_url
 
+from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.resources.documents import MongoDocumentStore
-from lacrosse_assets.resources.errors import StoreError
+from lacrosse_assets.resources.errors import StoreError, is_it_up
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+from lacrosse_assets.resources.spark import ConnectSessions
 from lacrosse_assets_tests.proxy import Proxy, proxy_to
 from lacrosse_assets_tests.world import ENDED, FINAL, LIVE, MIDDLE, PLAYERS, TEAMS, World
 
@@ -118,6 +122,36 @@ def test_the_line_to_mongodb_breaks_at_any_command_of_a_write(world: World, comm
     assert all(document in before for document in world.documents())
     assert world.tick_and_run().success
     assert [document["_id"] for document in world.documents()] == [0, 1, 2]
+
+
+# Spark.
+
+
+@pytest.mark.filterwarnings("ignore:.RETRIES_EXCEEDED")
+def test_the_line_to_spark_breaks_in_mid_computation(embedded: EmbeddedServices) -> None:
+    server = urlsplit(embedded.addresses["SPARK_REMOTE"])
+    with proxy_to(str(server.hostname), server.port or 0) as line:
+        spark = ConnectSessions(spark_config={}, remote=f"sc://127.0.0.1:{line.port}")
+
+        def three(meanwhile: Callable[[], None] = lambda: None) -> SparkSession:
+            """Count to three, twice; the session that did it."""
+            with spark.computing() as session:
+                assert session.range(3).count() == 3
+                meanwhile()
+                assert session.range(3).count() == 3
+                return session
+
+        before = three()
+        assert three() is before
+        with pytest.raises(StoreError, match=rf"^Spark Connect server at sc://127.0.0.1:{line.port}: ") as lost:
+            three(meanwhile=line.cut)
+        assert str(lost.value.description).endswith(f"({is_it_up('SPARK_REMOTE')})")
+        assert "\n" not in str(lost.value.description)
+
+        line.restore()
+        assert three() is not before, "the next try has a session of its own"
+        with pytest.raises(AnalysisException), spark.computing() as session:
+            session.sql("SELECT * FROM nowhere").collect()  # no fault of the server's
 
 
 # The reference database, where it is a server: `test_sql_server.py` has one for the others.

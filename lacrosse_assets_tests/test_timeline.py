@@ -11,15 +11,14 @@ import pyarrow as pa
 import pytest
 from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 
 from lacrosse_assets.assets import live
-from lacrosse_assets.game.statistics import PLAYER_GAME_STATS
+from lacrosse_assets.game.statistics import PLAYER_GAME_STATS, ROSTER
 from lacrosse_assets.game.stream import LINES
 from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.frames import spark_frame
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject
-from lacrosse_assets.resources.spark import SparkSessions
 from lacrosse_assets_tests.game import plain
 from lacrosse_assets_tests.world import ENDED, LIVE, MIDDLE, OPENING, PLAYERS, TEAMS, Rows, Run, World
 
@@ -206,15 +205,15 @@ def test_where_only_the_latest_event_is_new_the_lines_are_sent_to_spark_once(
     live_run(world, *MIDDLE)
     sent: list[list[str]] = []
 
-    def recorded(spark: SparkSessions, table: pa.Table) -> DataFrame:
+    def recorded(session: SparkSession, table: pa.Table) -> DataFrame:
         sent.append(table.column_names)
-        return spark_frame(spark, table)
+        return spark_frame(session, table)
 
     monkeypatch.setattr(live, "spark_frame", recorded)
     live_run(world, *MIDDLE, "3 02:15 101 0 1")
 
     # To player_game_stats, which counts them; boxscore_doc has only that.
-    assert sent == [LINES.fieldNames(), PLAYER_GAME_STATS.fieldNames()]
+    assert sent == [LINES.fieldNames(), ROSTER.fieldNames(), PLAYER_GAME_STATS.fieldNames()]
     assert told(world) == timeline_of([*MIDDLE, "3 02:15 101 0 1"])
 
 

@@ -26,7 +26,7 @@ from lacrosse_assets.game import finals
 from lacrosse_assets.game.boxscore import Document, score_line, why_not_over
 from lacrosse_assets.game.reference import amiss
 from lacrosse_assets.resources.documents import DocumentStore
-from lacrosse_assets.resources.frames import arrow_table
+from lacrosse_assets.resources.frames import arrow_table, spark_frame
 from lacrosse_assets.resources.object_store import ObjectStore
 from lacrosse_assets.resources.reference_db import ORIGINALS, ReferenceDatabase, Row
 from lacrosse_assets.resources.spark import SparkSessions
@@ -105,16 +105,16 @@ def final_tables(
     if final.refusal or final.document is None:
         raise Failure(f"{' and '.join(names)} not written: {final.refusal}", allow_retries=False)
     box = final.document
-    session = spark.spark_session
     reference = reference_db.read()._asdict()
-    tables: dict[str, list[Row]] = {}
     for name in names:
-        original, (schema, sums, add_the_game, _) = ORIGINALS[name], TABLES[name]
-        before = reference[original]
-        if problem := amiss(original, before, schema, ["id", *sums], unique=True):
+        original, table = ORIGINALS[name], TABLES[name]
+        if problem := amiss(original, reference[original], table.schema, ["id", *table.sums], unique=True):
             raise Failure(f"{' and '.join(names)} not written: {problem}", allow_retries=False)
-        frame = session.createDataFrame(arrow_table(before, schema), schema=schema)
-        tables[name] = add_the_game(session, frame, box).toArrow().to_pylist()
+    tables: dict[str, list[Row]] = {}
+    with spark.computing() as session:
+        for name in names:
+            before = spark_frame(session, arrow_table(reference[ORIGINALS[name]], TABLES[name].schema))
+            tables[name] = TABLES[name].add_the_game(session, before, box).toArrow().to_pylist()
 
     def still_true() -> None:
         current = documents.current()

@@ -21,7 +21,7 @@ from dagster import (
     PythonObjectDagsterType,
     asset,
 )
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
@@ -196,10 +196,12 @@ def _side(side: str, team_id: int, teams: list[Row], players: list[Row]) -> list
     description="Shots, goals and percentage of every player in this game, with where the game stands.",
 )
 def player_game_stats(
-    context: AssetExecutionContext, raw_gamestream: pa.Table, roster: DataFrame, spark: SparkSessions
+    context: AssetExecutionContext, raw_gamestream: pa.Table, roster: pa.Table, spark: SparkSessions
 ) -> MaterializeResult:
-    counted = statistics(spark_frame(spark, counting(raw_gamestream)), roster)
-    stats = counted.toArrow().cast(to_arrow_schema(PLAYER_GAME_STATS))
+    with spark.computing() as session:
+        lines, players = spark_frame(session, counting(raw_gamestream)), spark_frame(session, roster)
+        counted = statistics(lines, players).toArrow()
+    stats = counted.cast(to_arrow_schema(PLAYER_GAME_STATS))
     strangers = stats.filter(pc.field("player_id").is_null() & pc.field("number").is_valid())
     first_strangers = strangers.slice(0, SHOWN_ROWS).to_pylist()
     warn_of_each(
@@ -262,8 +264,10 @@ def boxscore_doc(
         return MaterializeResult(metadata={"document": "none: the stream has no event yet"})
     there = documents.fingerprints()
     missing = {event for event, fingerprint in timeline.items() if there.get(event) != fingerprint}
-    stats = _statistics_at(missing, max(timeline), player_game_stats, raw_gamestream, spark)
-    boxes = [{**box, "fingerprint": timeline[box["_id"]]} for box in documents_of(boxscore(stats))]
+    with spark.computing() as session:
+        stats = _statistics_at(missing, max(timeline), player_game_stats, raw_gamestream, session)
+        computed = documents_of(boxscore(stats))
+    boxes = [{**box, "fingerprint": timeline[box["_id"]]} for box in computed]
     box = boxes[-1]
     written = documents.write(boxes, timeline)
     if not written:
@@ -292,7 +296,9 @@ def _roster(stats: pa.Table) -> list[Row]:
     ]
 
 
-def _statistics_at(missing: set[int], latest: int, stats: pa.Table, lines: pa.Table, spark: SparkSessions) -> DataFrame:
+def _statistics_at(
+    missing: set[int], latest: int, stats: pa.Table, lines: pa.Table, session: SparkSession
+) -> DataFrame:
     """The `PLAYER_GAME_STATS` of the latest event and of those that are missing.
 
     Those of the latest event are there, in `stats`, and no line is sent to Spark where nothing else is asked for. (Only
@@ -301,12 +307,12 @@ def _statistics_at(missing: set[int], latest: int, stats: pa.Table, lines: pa.Ta
     frames = []
     at = missing | {latest}
     if _version(stats) == _version(lines):
-        frames.append(spark_frame(spark, stats))
+        frames.append(spark_frame(session, stats))
         at.remove(latest)
     if at:
         is_asked_for = pa.array([event_id in at for event_id in lines["event_id"].to_pylist()])
-        lines = spark_frame(spark, lines.append_column("is_asked_for", is_asked_for))
-        roster = spark_frame(spark, arrow_table(_roster(stats), ROSTER))
+        lines = spark_frame(session, lines.append_column("is_asked_for", is_asked_for))
+        roster = spark_frame(session, arrow_table(_roster(stats), ROSTER))
         frames.append(statistics(lines, roster, at=F.col("is_asked_for")))
     return reduce(DataFrame.unionByName, frames)
 

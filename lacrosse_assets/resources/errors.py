@@ -28,14 +28,18 @@ def told_as_store_error(
     ways_out: Mapping[str, str],
     words: Callable[[Exception], str] = str,
     secret: str | None = None,
+    unless: type[Exception] | tuple[()] = (),
 ) -> Iterator[None]:
-    """Turn `errors` of a client library into a `StoreError` of one line, without `secret` should they quote it.
+    """Turn `errors` of a client library, `unless` they are of that kind, into a `StoreError` of one line; without
+    `secret`, should they quote it.
 
     `words` says what an error means where the library's own words would not do; `ways_out` has what to do, by a part
     of what is said, the first that fits (`ANYTHING` does).
     """
     try:
         yield
+    except unless:
+        raise
     except errors as error:
         problem = " ".join(words(error).split()) or type(error).__name__
         way_out = next(way_out for said, way_out in ways_out.items() if said in problem)

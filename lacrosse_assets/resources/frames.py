@@ -1,7 +1,7 @@
 """Where the frames between the assets are kept: Parquet files in Dagster's own storage folder.
 
-An asset gives the Arrow table that it read from outside or collected from Spark; one downstream gets a Spark frame, or
-the Arrow table where its parameter is one. So each asset can be materialized by itself.
+An asset gives the Arrow table that it read from outside or collected from Spark; one downstream gets it back, to send
+of it to Spark (`spark_frame`) what it computes with. So each asset can be materialized by itself.
 """
 
 import os
@@ -20,12 +20,10 @@ from dagster import (
     OutputContext,
     UPathIOManager,
 )
-from pyspark.sql import DataFrame
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 from pyspark.sql.types import StructType
 from upath import UPath
-
-from lacrosse_assets.resources.spark import SparkSessions
 
 # So many rows at a time are held as Python's objects, which take ten times the room.
 BATCH = 10_000
@@ -38,19 +36,15 @@ def arrow_table(rows: Iterable[Mapping[str, Any]], schema: StructType) -> pa.Tab
     return pa.Table.from_batches((pa.RecordBatch.from_pylist(batch, arrow_schema) for batch in batches), arrow_schema)
 
 
-def spark_frame(spark: SparkSessions, table: pa.Table) -> DataFrame:
+def spark_frame(session: SparkSession, table: pa.Table) -> DataFrame:
     """An Arrow table as a frame of Spark."""
-    return spark.spark_session.createDataFrame(table, schema=from_arrow_schema(table.schema))
+    return session.createDataFrame(table, schema=from_arrow_schema(table.schema))
 
 
 class ParquetFrames(UPathIOManager):
     """One Parquet file an asset, replaced whole: a reader sees the old frame or the new."""
 
     extension = ".parquet"
-
-    def __init__(self, base_path: UPath, spark: SparkSessions):
-        super().__init__(base_path)
-        self._spark = spark
 
     def dump_to_path(self, context: OutputContext, obj: pa.Table, path: UPath) -> None:
         unfinished = path.with_name(f".{path.name}.{context.run_id}")
@@ -61,21 +55,18 @@ class ParquetFrames(UPathIOManager):
             unfinished.unlink(missing_ok=True)
         context.add_output_metadata({"dagster/row_count": obj.num_rows})
 
-    def load_from_path(self, context: InputContext, path: UPath) -> DataFrame | pa.Table:
+    def load_from_path(self, context: InputContext, path: UPath) -> pa.Table:
         try:
-            table = pq.read_table(str(path))
+            return pq.read_table(str(path))
         except FileNotFoundError:
             name = context.asset_key.to_user_string()
             raise Failure(
                 f"{name} is not stored here yet ({path}): materialize {name} first", allow_retries=False
             ) from None
-        return table if context.dagster_type.typing_type is pa.Table else spark_frame(self._spark, table)
 
 
 class ParquetFramesFactory(ConfigurableIOManagerFactory[ParquetFrames]):
     """Frames in the storage folder of the Dagster instance."""
 
-    spark: SparkSessions
-
     def create_io_manager(self, context: InitResourceContext) -> ParquetFrames:
-        return ParquetFrames(UPath(cast(DagsterInstance, context.instance).storage_directory()), self.spark)
+        return ParquetFrames(UPath(cast(DagsterInstance, context.instance).storage_directory()))

@@ -1,6 +1,9 @@
 """The Spark session: dagster-pyspark's, in the process or attached to a Spark Connect server."""
 
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
 
 from dagster import EnvVar, InitResourceContext
 from dagster_pyspark import LazyPySparkResource
@@ -10,8 +13,14 @@ from pydantic import Field
 from lacrosse_assets import addresses
 from lacrosse_assets.resources.errors import ANYTHING, is_it_up, told_as_store_error
 
+if TYPE_CHECKING:
+    from pyspark.sql import SparkSession
+
 STORE = "Spark Connect server"
 ANSWER_TIMEOUT = 5  # seconds
+# How often the client asks a server again that has gone, within a second or so. By itself it does for ten minutes, and
+# then finds its session gone with the server; a new run finds another as soon as the server is back.
+RETRIES = 3
 WAYS_OUT = {
     "CERTIFICATE_VERIFY_FAILED": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the file of whoever vouches for the server's "
     "certificate",
@@ -42,9 +51,17 @@ IN_THE_PROCESS = {
 class SparkSessions(LazyPySparkResource):
     """A Spark session in the process, made at the first use and ended with the process."""
 
+    @contextmanager
+    def computing(self) -> "Iterator[SparkSession]":
+        """The session, for the time in which something is asked of it: what goes wrong meanwhile is told here."""
+        yield self.spark_session
+
 
 class ConnectSessions(SparkSessions):
-    """A session of a Spark Connect server, made at the first use and ended with the run."""
+    """A session of a Spark Connect server, made at the first use and ended with the run.
+
+    One that anything went wrong with is not used again: the server may be another by now, or the client have closed it.
+    """
 
     remote: str = Field(description="sc://host:port; it may hold a token, so it is given by the name of its variable.")
 
@@ -53,19 +70,43 @@ class ConnectSessions(SparkSessions):
         """Where the server is, without the parameters, which may hold a token."""
         return addresses.spark_server(self.remote)
 
-    def _init_session(self) -> None:
-        # A client closes its session when the server has gone: the next try wants another.
-        if self._spark_session is None or self._spark_session.is_stopped:
-            import grpc
-            from pyspark.errors import PySparkException
+    @contextmanager
+    def computing(self) -> "Iterator[SparkSession]":
+        with self._errors():
+            session = self.spark_session
+            try:
+                yield session
+            except Exception:
+                session.client.close()  # or `stop` would ask the server, which may be gone, to release it
+                self._end()
+                raise
 
-            errors = grpc.RpcError, PySparkException
-            with told_as_store_error(STORE, self.address, *errors, words=_words, ways_out=WAYS_OUT):
+    def _init_session(self) -> None:
+        if self._spark_session is None:
+            from pyspark.sql.connect.client.retries import DefaultPolicy
+
+            with self._errors():
                 _see_that_it_answers(self.remote)
-                self._spark_session = spark_session_from_config({**self.spark_config, "spark.remote": self.remote})
+                session = spark_session_from_config({**self.spark_config, "spark.remote": self.remote})
+            session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
+            self._spark_session = session
+
+    def _errors(self) -> Any:
+        import grpc
+        from pyspark.errors import AnalysisException, PySparkAssertionError
+        from pyspark.errors.exceptions.connect import SparkConnectException
+
+        # The assertion: the session is of another server. An `AnalysisException` is no fault of the server's.
+        errors = grpc.RpcError, SparkConnectException, PySparkAssertionError
+        return told_as_store_error(
+            STORE, self.address, *errors, words=_words, ways_out=WAYS_OUT, unless=AnalysisException
+        )
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
         # Otherwise it stays on the server, with what it holds, for an hour.
+        self._end()
+
+    def _end(self) -> None:
         if self._spark_session is not None:
             self._spark_session.stop()
             self._spark_session = None
