@@ -9,7 +9,7 @@ from typing import Any
 
 from dagster import Definitions, EnvVar, in_process_executor
 
-from lacrosse_assets import warm_runs
+from lacrosse_assets import code_server
 from lacrosse_assets.assets.final import final_tables
 from lacrosse_assets.assets.live import FRAMES, live_assets
 from lacrosse_assets.assets.sources import SOURCES
@@ -31,9 +31,11 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 
     What is or may hold a secret is given by the name of its variable, so that Dagster never stores it.
     """
-    spark = spark_sessions(connect=bool(settings.spark_remote.get_secret_value()))
     stream = {"bucket": settings.gamestream_bucket, "key": settings.gamestream_key}
-    engine = {"spark": spark, FRAMES: ParquetFramesFactory(spark=spark)}
+    engine = {
+        "spark": spark_sessions(connect=bool(settings.spark_remote.get_secret_value())),
+        FRAMES: ParquetFramesFactory(),
+    }
     if settings.deployment == "mock":
         return {
             **engine,
@@ -71,6 +73,5 @@ def build_definitions(
 
 
 settings = load_settings()
-if settings.warm_runs:
-    warm_runs.enable()
+code_server.adapt(warm_runs=settings.warm_runs)
 defs = build_definitions(settings)

@@ -1,5 +1,5 @@
 """What each run imports of others' code: the one module that the process has in it from which runs are forked
-(warm_runs.py).
+(code_server.py).
 
 Only what can be forked: importing this starts no thread and opens no connection.
 """

@@ -1,4 +1,4 @@
-"""Runs that are forked from a warm process, as `dagster dev` starts, ends and watches them (warm_runs.py).
+"""Runs as `dagster dev` starts, ends and watches them with the code server as this project has it (code_server.py).
 
 A code location of these tests' own, because its jobs have to do what no job of the project does: hang, be killed, and
 tell where they run.
@@ -14,7 +14,8 @@ from typing import Any
 
 import psutil
 import pytest
-from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster import DagsterInstance, DagsterRunStatus
+from dagster._grpc.server import CLEANUP_TICK
 from dagster_graphql import DagsterGraphQLClient
 
 from lacrosse_assets.embedded.processes import LOOPBACK, Server, free_ports
@@ -25,10 +26,10 @@ LOCATION = "jobs"
 JOBS = """
 import os, sys, time
 from dagster import Definitions, in_process_executor, job, op
-from lacrosse_assets import warm_runs
+from lacrosse_assets import code_server
 
 ANSWER = "first"
-{enable}
+{adapt}
 
 
 @op
@@ -89,16 +90,26 @@ class Platform:
         return int(eventually(told))
 
     def wait_for(self, run_id: str, *statuses: DagsterRunStatus) -> DagsterRunStatus:
-        return DagsterRunStatus(eventually(lambda: (s := self._run(run_id).status) in statuses and s))
+        return DagsterRunStatus(eventually(lambda: (s := self.status(run_id)) in statuses and s))
+
+    def status(self, run_id: str) -> DagsterRunStatus:
+        run = self._instance.get_run_by_id(run_id)
+        assert run
+        return run.status
 
     def why(self, run_id: str) -> str:
         """All that was said of the run's failure."""
         return " ".join(entry.message for entry in self._instance.all_logs(run_id))
 
-    def _run(self, run_id: str) -> DagsterRun:
-        run = self._instance.get_run_by_id(run_id)
-        assert run
-        return run
+    @contextmanager
+    def no_record_of(self, run_id: str) -> Iterator[None]:
+        """Nothing can be put on record of this run."""
+        events = self._home / "history" / "runs" / f"{run_id}.db"
+        away = events.rename(events.with_suffix(".away"))
+        events.mkdir()
+        yield
+        events.rmdir()
+        away.rename(events)
 
 
 def eventually(ask: Callable[[], Any]) -> Any:
@@ -111,7 +122,7 @@ def eventually(ask: Callable[[], Any]) -> Any:
 
 
 @contextmanager
-def dagster_dev(folder: Path, enable: str) -> Iterator[Platform]:
+def dagster_dev(folder: Path, adapt: str) -> Iterator[Platform]:
     """`dagster dev` on the jobs above."""
     folder.mkdir(exist_ok=True)
     home, jobs = folder / "home", folder / "jobs.py"
@@ -120,7 +131,7 @@ def dagster_dev(folder: Path, enable: str) -> Iterator[Platform]:
         "telemetry: {enabled: false}\n"
         "run_coordinator: {module: dagster._core.run_coordinator, class: DefaultRunCoordinator}\n"
     )
-    jobs.write_text(JOBS.format(enable=enable))
+    jobs.write_text(JOBS.format(adapt=adapt))
     (folder / "workspace.yaml").write_text(
         f"load_from: [{{python_file: {{relative_path: jobs.py, location_name: {LOCATION}}}}}]"
     )
@@ -146,7 +157,7 @@ def dagster_dev(folder: Path, enable: str) -> Iterator[Platform]:
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with dagster_dev(tmp_path_factory.mktemp("warm"), enable="warm_runs.enable()") as platform:
+    with dagster_dev(tmp_path_factory.mktemp("warm"), adapt="code_server.adapt(warm_runs=True)") as platform:
         yield platform
 
 
@@ -188,6 +199,19 @@ def test_a_run_whose_process_is_killed_fails_at_once(warm: Platform) -> None:
     assert "crash" in warm.why(run_id) or "terminated" in warm.why(run_id) or "exited" in warm.why(run_id)
 
 
+def test_a_run_that_crashed_while_nothing_could_be_put_on_record_fails_afterwards(warm: Platform) -> None:
+    """A full disk, which would otherwise be the end of looking after runs, and with a cancelled one of the server."""
+    run_id = warm.start("hanging")
+    pid = warm.pid(run_id)
+    with warm.no_record_of(run_id):
+        os.kill(pid, signal.SIGKILL)
+        eventually(lambda: not psutil.pid_exists(pid))
+        time.sleep(4 * CLEANUP_TICK)
+        assert warm.status(run_id) == DagsterRunStatus.STARTED
+    assert warm.wait_for(run_id, DagsterRunStatus.FAILURE)
+    assert warm.run("telling")["warm"] == "True"
+
+
 def test_new_code_is_what_the_next_run_runs(warm: Platform) -> None:
     assert warm.run("telling")["answer"] == "first"
     warm.jobs.write_text(warm.jobs.read_text().replace('"first"', '"second"'))
@@ -205,7 +229,7 @@ def test_runs_go_on_when_the_warm_process_was_killed(warm: Platform) -> None:
 
 
 def test_without_it_runs_start_as_dagster_starts_them(tmp_path: Path) -> None:
-    with dagster_dev(tmp_path, enable="") as platform:
+    with dagster_dev(tmp_path, adapt="code_server.adapt(warm_runs=False)") as platform:
         told = platform.run("telling")
     assert told["warm"] == "False"
 
