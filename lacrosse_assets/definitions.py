@@ -16,7 +16,7 @@ from lacrosse_assets.assets.sources import SOURCES
 from lacrosse_assets.checks import game_over, is_fresh
 from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.documents import MongoDocumentStore
-from lacrosse_assets.resources.frames import ParquetFramesFactory
+from lacrosse_assets.resources.frames import parquet_frames
 from lacrosse_assets.resources.mock import CannedObjectStore, InMemoryDocumentStore, InMemoryReferenceDatabase
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
@@ -34,7 +34,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     stream = {"bucket": settings.gamestream_bucket, "key": settings.gamestream_key}
     engine = {
         "spark": spark_sessions(connect=bool(settings.spark_remote.get_secret_value())),
-        FRAMES: ParquetFramesFactory(),
+        FRAMES: parquet_frames,
     }
     if settings.deployment == "mock":
         return {

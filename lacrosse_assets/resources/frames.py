@@ -12,13 +12,13 @@ from typing import Any, cast
 import pyarrow as pa
 import pyarrow.parquet as pq
 from dagster import (
-    ConfigurableIOManagerFactory,
     DagsterInstance,
     Failure,
     InitResourceContext,
     InputContext,
     OutputContext,
     UPathIOManager,
+    io_manager,
 )
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
@@ -65,8 +65,7 @@ class ParquetFrames(UPathIOManager):
             ) from None
 
 
-class ParquetFramesFactory(ConfigurableIOManagerFactory[ParquetFrames]):
+@io_manager
+def parquet_frames(context: InitResourceContext) -> ParquetFrames:
     """Frames in the storage folder of the Dagster instance."""
-
-    def create_io_manager(self, context: InitResourceContext) -> ParquetFrames:
-        return ParquetFrames(UPath(cast(DagsterInstance, context.instance).storage_directory()))
+    return ParquetFrames(UPath(cast(DagsterInstance, context.instance).storage_directory()))
