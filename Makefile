@@ -13,6 +13,10 @@ PYTHON_OK := import sys; sys.exit(not (3, 11) <= sys.version_info[:2] < (3, 14))
 PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 	$(shell command -v $(name) >/dev/null 2>&1 && $(name) -c '$(PYTHON_OK)' 2>/dev/null && echo $(name))))
 
+# The whole suite runs a file on each core, each worker with services of its own. In the files' order: the long ones,
+# which have few tests, would come last.
+PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
+
 .PHONY: help install game dev services env test test-services chaos fuzz bench screenshots lint clean python odbc chromium java
 
 help: ## List the commands
@@ -37,7 +41,7 @@ env: ## Write .env for Docker Compose, with new passwords
 		printf '%s\n' "$$line"; done <.env.example >.env
 
 test: java odbc chromium ## Run the whole test suite
-	@$(BIN)/python -m pytest
+	@$(BIN)/python -m pytest $(PARALLEL)
 
 test-services: java odbc ## Run the tests of the stores against those that the environment names
 	@$(BIN)/python -m pytest -m services

@@ -48,6 +48,7 @@ PAGE = [
 TEST = [
     "pytest>=8",
     "pytest-timeout>=2.3",  # a server that hangs fails its test, not the whole suite
+    "pytest-xdist>=3.6,<4",  # a test file on each core
     "hypothesis>=6.100",  # property tests
     "moto[server]>=5",  # an S3 server that is not the embedded one
     "nbclient>=0.10",  # the notebook, executed
