@@ -117,7 +117,8 @@ def _see_that_it_answers(remote: str) -> None:
     import grpc
     from pyspark.sql.connect.client import DefaultChannelBuilder
 
-    with DefaultChannelBuilder(remote).toChannel() as channel:
+    # A connection of its own: gRPC shares them, and would not try again for a second what has failed before.
+    with DefaultChannelBuilder(remote, [("grpc.use_local_subchannel_pool", 1)]).toChannel() as channel:
         try:
             channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=ANSWER_TIMEOUT)
         except grpc.RpcError as error:
