@@ -18,7 +18,7 @@ import psutil
 from lacrosse_assets.embedded.processes import signals_end_the_process
 from lacrosse_assets.settings import PROJECT_ROOT
 from lacrosse_assets_tests.chaos.faults import FAULTS
-from lacrosse_assets_tests.chaos.matrix import play_all, why_not_here
+from lacrosse_assets_tests.chaos.matrix import Attempt, play_at_once, why_not_here
 from lacrosse_assets_tests.chaos.moments import Moment
 from lacrosse_assets_tests.chaos.trial import Fault, Outcome
 
@@ -31,6 +31,7 @@ MOMENTS = {moment.name.lower(): moment for moment in Moment}
 @click.option("--without", multiple=True, help="No fault whose name contains this; may be given repeatedly.")
 @click.option("--moment", "moments", multiple=True, type=click.Choice(list(MOMENTS)), help="Only these moments.")
 @click.option("--times", default=1, show_default=True, help="How often each fault is tried at each of its moments.")
+@click.option("--jobs", default=1, show_default=True, help="On how many platforms at once, a core each.")
 @click.option("--seed", type=int, help="Of an earlier run, to do the same again.  [default: a new one]")
 @click.option(
     "--report",
@@ -43,6 +44,7 @@ def main(
     without: tuple[str, ...],
     moments: tuple[str, ...],
     times: int,
+    jobs: int,
     seed: int | None,
     report: Path | None,
     only_list: bool,
@@ -51,7 +53,7 @@ def main(
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     chosen = [fault for fault in FAULTS if (not names or _is_called(fault, names)) and not _is_called(fault, without)]
     trials = [
-        (fault, moment, number)
+        Attempt(fault, moment, number)
         for fault in chosen
         for moment in fault.moments
         if not moments or moment.name.lower() in moments
@@ -72,14 +74,16 @@ def main(
     began = time.monotonic()
     outcomes: list[Outcome] = []
     with signals_end_the_process():
-        for _, group in itertools.groupby(trials, key=lambda trial: trial[0].needs):
-            for outcome in play_all(list(group), seed, _say):
+        for _, group in itertools.groupby(trials, key=lambda trial: trial.fault.needs):
+            for outcome in play_at_once(list(group), jobs, seed, _say):
                 outcomes.append(outcome)
                 _say(f"[{len(outcomes)}/{len(trials)}] {_line(outcome)}")
     minutes = (time.monotonic() - began) / 60
     lost = [outcome for outcome in outcomes if not outcome.survived]
     _say(f"{len(outcomes) - len(lost)} of {len(outcomes)} survived, in {minutes:.0f} minutes")
     if report:
+        order = [(trial.fault.name, trial.moment) for trial in trials]
+        outcomes.sort(key=lambda outcome: order.index((outcome.fault, outcome.moment)))
         report.write_text(_report(outcomes, seed, minutes))
         _say(f"The table is in {report}")
     sys.exit(1 if lost else 0)

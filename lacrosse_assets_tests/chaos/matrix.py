@@ -7,9 +7,12 @@ import sys
 import tarfile
 import tempfile
 from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
+from queue import SimpleQueue
+from typing import NamedTuple
 
 import click
 
@@ -28,11 +31,42 @@ SMALL_DISK_SIZE = "400m"
 EARLIER = "b5e66b4"
 
 
-def play_all(trials: Sequence[tuple[Fault, Moment, int]], seed: int, say: Callable[[str], None]) -> Iterator[Outcome]:
-    """Each of these trials, which all need the same, in turn; after one that is lost, on a new platform."""
-    todo = list(trials)
+class Attempt(NamedTuple):
+    """A trial that is to be made; `number` counts those of its kind, from 0."""
+
+    fault: Fault
+    moment: Moment
+    number: int
+
+
+def play_at_once(attempts: Sequence[Attempt], jobs: int, seed: int, say: Callable[[str], None]) -> Iterator[Outcome]:
+    """These trials, which all need the same, on so many platforms at once; the outcomes as they come."""
+    shares = [list(attempts[number::jobs]) for number in range(jobs)]
+    outcomes: SimpleQueue[Outcome | None] = SimpleQueue()
+
+    def play_share(share: list[Attempt]) -> None:
+        try:
+            for outcome in play_all(share, seed, say):
+                outcomes.put(outcome)
+        finally:
+            outcomes.put(None)
+
+    with ThreadPoolExecutor(jobs) as pool:
+        players = [pool.submit(play_share, share) for share in shares]
+        try:
+            for _ in players:
+                yield from iter(outcomes.get, None)
+        finally:
+            for share in shares:
+                share.clear()  # after a Ctrl-C, the trials that are under way are the last
+    for player in players:
+        player.result()
+
+
+def play_all(todo: list[Attempt], seed: int, say: Callable[[str], None]) -> Iterator[Outcome]:
+    """Each of these trials in turn; after one that is lost, on a new platform."""
     while todo:
-        needs = todo[0][0].needs
+        needs = todo[0].fault.needs
         with state_folder(on_small_disk=needs == SMALL_DISK) as folder, ExitStack() as stack:
             truths: dict[str, Truth] = {}
             if needs == EARLIER_VERSION:
@@ -41,12 +75,12 @@ def play_all(trials: Sequence[tuple[Fault, Moment, int]], seed: int, say: Callab
                     truth = Truth(body, REFERENCE_TEAMS, REFERENCE_PLAYERS)
                     truths[truth.etag] = truth
             up = stack.enter_context(platform(folder, say))
-            while todo and todo[0][0].needs == needs:
+            while todo:
                 fault, moment, number = todo.pop(0)
                 outcome = play(up, truths, fault, moment, random.Random(f"{seed} {fault.name} {moment.name} {number}"))
                 yield outcome
                 if not outcome.survived:
-                    _keep(up, len(todo), say)
+                    _keep(up, say)
                     break  # what it has left must not be counted against the next one
 
 
@@ -116,9 +150,9 @@ def play_with_earlier_version(state_dir: Path) -> None:
         raise click.ClickException(f"the game with {EARLIER} failed: {game.stderr.strip() or game.stdout[-500:]}")
 
 
-def _keep(up: Platform, number: int, say: Callable[[str], None]) -> None:
+def _keep(up: Platform, say: Callable[[str], None]) -> None:
     """Dagster's log, for who looks for the cause."""
     with suppress(OSError):
-        kept = Path(tempfile.gettempdir()) / f"lacrosse-chaos-{os.getpid()}-{number}.log"
+        kept = Path(tempfile.gettempdir()) / f"{up.state_dir.name}.log"
         kept.write_bytes(up.dagit.log_file.read_bytes())
         say(f"    (Dagster's log of this trial: {kept})")
