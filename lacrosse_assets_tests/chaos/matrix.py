@@ -12,6 +12,7 @@ from contextlib import ExitStack, contextmanager, suppress
 from io import BytesIO
 from pathlib import Path
 from queue import SimpleQueue
+from threading import Lock
 from typing import NamedTuple
 
 import click
@@ -29,6 +30,8 @@ from lacrosse_assets_tests.chaos.verdict import Stores, Truth
 SMALL_DISK_SIZE = "400m"
 # The version whose state today's has to live with: no warm runs yet, no fingerprints, one document a run.
 EARLIER = "b5e66b4"
+# A port is this process's, and so free for each of its platforms, until a server listens on it.
+ONE_STARTS = Lock()
 
 
 class Attempt(NamedTuple):
@@ -74,7 +77,8 @@ def play_all(todo: list[Attempt], seed: int, say: Callable[[str], None]) -> Iter
                 for body in bodies([event.line for event in read_game()]):
                     truth = Truth(body, REFERENCE_TEAMS, REFERENCE_PLAYERS)
                     truths[truth.etag] = truth
-            up = stack.enter_context(platform(folder, say))
+            with ONE_STARTS:
+                up = stack.enter_context(platform(folder, say))
             while todo:
                 fault, moment, number = todo.pop(0)
                 outcome = play(up, truths, fault, moment, random.Random(f"{seed} {fault.name} {moment.name} {number}"))
