@@ -3,9 +3,9 @@
 **Warm runs.** The code server starts a process for each run by multiprocessing's `spawn`, which imports everything
 anew: two seconds, where a live score waits. Here the same server uses the `forkserver` method instead: one process with
 nothing but the libraries in it, from which each run is forked. All the rest is Dagster's own, unchanged: the run
-launcher, how a run is cancelled, how one that has crashed is noticed, how new code is picked up (each run imports this
-project's modules itself). `LACROSSE_WARM_RUNS=false` switches back. docs/performance.md weighs it against a run
-launcher. What is imported in advance must be safe to fork: libraries only, no thread, no connection, no Spark session.
+launcher, how a run is cancelled, how new code is picked up (each run imports this project's modules itself).
+`LACROSSE_WARM_RUNS=false` switches back. docs/performance.md weighs it against a run launcher. What is imported in
+advance must be safe to fork: libraries only, no thread, no connection, no Spark session.
 
 **Crashed runs.** Twice a second the code server looks whether the process of a run has ended without a word, and
 reports that run as failed. An error in doing so, as on a full disk, ends the thread that looks. From then on nobody

@@ -151,9 +151,10 @@ def test_stores_that_refuse(guarded: GuardedStores, tmp_path: Path) -> None:
     guarded.put(stream(*ENDED))
     token = quote(TOKEN.value, safe="")
     wrong = guarded.environ["SPARK_REMOTE"].replace(token, quote(WRONG.value, safe=""))
+    wrong_token = ": Invalid authentication token (token= in SPARK_REMOTE has to be the server's)\n"
     for select, settings, told in (
         ("raw_gamestream", {"AWS_SECRET_ACCESS_KEY": WRONG.value}, "SignatureDoesNotMatch"),
-        ("raw_gamestream,roster,player_game_stats", {"SPARK_REMOTE": wrong}, ": Invalid authentication token (token="),
+        ("raw_gamestream,roster,player_game_stats", {"SPARK_REMOTE": wrong}, wrong_token),
     ):
         home = tmp_path / next(iter(settings))
         with command_lines(psutil.Process()) as commands:

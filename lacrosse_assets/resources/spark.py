@@ -85,9 +85,8 @@ class ConnectSessions(SparkSessions):
         if self._spark_session is None:
             from pyspark.sql.connect.client.retries import DefaultPolicy
 
-            with self._errors():
-                _see_that_it_answers(self.remote)
-                session = spark_session_from_config({**self.spark_config, "spark.remote": self.remote})
+            _see_that_it_answers(self.remote)
+            session = spark_session_from_config({**self.spark_config, "spark.remote": self.remote})
             session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
             self._spark_session = session
 
