@@ -11,10 +11,10 @@ from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeve
 
 from lacrosse_assets.assets.common import RETRIES
 from lacrosse_assets.assets.final import FINAL_TABLES, current_final
-from lacrosse_assets.assets.live import stream_metadata, version_metadata
+from lacrosse_assets.assets.live import box_metadata
 from lacrosse_assets.game.boxscore import score_line
 from lacrosse_assets.resources.documents import DocumentStore
-from lacrosse_assets.resources.object_store import ObjectStore
+from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
 
 GAME_OVER = "game_over"
 IS_FRESH = "is_fresh"
@@ -50,7 +50,7 @@ def game_over(
             "score": score_line(box),
             "clock": box["timestamp"],
             "event": box["_id"],
-            **stream_metadata(box),
+            **box_metadata(box),
         },
     )
 
@@ -64,15 +64,15 @@ def game_over(
 )
 def is_fresh(documents: DocumentStore, object_store: ObjectStore) -> AssetCheckResult:
     box, version = documents.current(), object_store.head()
-    if version is None or (box and box["stream"]["etag"] == version.etag):
+    if version is None or (box and StreamVersion.of_document(box) == version):
         return AssetCheckResult(passed=True, description="the box score is that of the stream as it is now")
-    behind = datetime.now(UTC) - version.last_modified
+    age = version.age(datetime.now(UTC))
     return AssetCheckResult(
-        passed=behind < STALE,
+        passed=timedelta(0) <= age < STALE,
         severity=AssetCheckSeverity.WARN,
-        description=f"the stream has been newer than the box score for {behind.total_seconds():.0f} s",
-        metadata={
-            "seconds_behind": behind.total_seconds(),
-            **version_metadata(version.etag, version.last_modified),
-        },
+        description=f"the stream has been newer than the box score for {age.total_seconds():.0f} s"
+        if age >= timedelta(0)
+        else "the stream is newer than the box score; for how long is unknown: its LastModified is "
+        f"{-age.total_seconds():.0f} s ahead of the object store's clock",
+        metadata={"seconds_behind": age.total_seconds(), **version.to_metadata()},
     )

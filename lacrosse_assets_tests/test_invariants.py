@@ -4,18 +4,19 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from itertools import product
+from itertools import product, repeat
 from typing import Any, NamedTuple
 
 import pytest
 from dagster import Failure
-from pymongo import MongoClient
+from pymongo import MongoClient, ReadPreference
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
+from pymongo.read_concern import ReadConcern
 from sqlalchemy import create_engine, event, text
 
-from lacrosse_assets.resources.documents import MongoDocumentStore, Written
+from lacrosse_assets.resources.documents import DocumentStore, MongoDocumentStore, WriteResult
 from lacrosse_assets.resources.errors import StoreError
-from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject
+from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets_tests.world import (
     ENDED,
     FINAL,
@@ -37,9 +38,9 @@ START = datetime(2026, 3, 7, 20, tzinfo=UTC)
 
 
 def box(event_id: int, fetched: int, *, etag: str | None = None, play: int = 1) -> Document:
-    """A box score of a stream that was fetched `fetched` seconds after the start."""
+    """A box score of a stream that was written `fetched` seconds after the start, and fetched at once."""
     moment = START + timedelta(seconds=fetched)
-    version = {"etag": etag or f"etag {fetched}", "last_modified": START, "fetched_at": moment}
+    version = {"etag": etag or f"etag {fetched}", "last_modified": moment, "fetched_at": moment}
     return {"_id": event_id, "final": False, "stream": version, "fingerprint": f"event {event_id} of play {play}"}
 
 
@@ -58,6 +59,12 @@ class Write(NamedTuple):
 def current(document: Document) -> Write:
     """A write of the only document of a play."""
     return Write([document], {document["_id"]: document["fingerprint"]})
+
+
+def put(store: DocumentStore, write: Write, stream: Document | None = None) -> WriteResult | None:
+    """Write, while the stream is of the version of the document `stream`: of this write, if none is given."""
+    version = StreamVersion.of_document(stream or write.documents[-1])
+    return store.write(*write, latest=lambda: version)
 
 
 class Killed(BaseException):
@@ -81,9 +88,9 @@ class Watched:
         self._store = world.document_store(WatchedStore)
         self.close = client.close
 
-    def write(self, write: Write, before: Callable[[int], None]) -> Written | None:
+    def write(self, write: Write, before: Callable[[int], None], stream: Document | None = None) -> WriteResult | None:
         self._number, self._before = 0, before
-        return self._store.write(*write)
+        return put(self._store, write, stream)
 
     def commands_of(self, write: Write) -> int:
         """How many commands a write takes when nobody is in its way."""
@@ -130,7 +137,7 @@ def lay(world: World, *documents: Document) -> None:
 def test_a_replay_removes_what_the_earlier_play_left_above_it(world: World) -> None:
     lay(world, box(0, 1), box(30, 2), box(70, 3))
 
-    assert world.document_store().write(*current(box(0, 4))) == (True, 0, 2)
+    assert put(world.document_store(), current(box(0, 4))) == WriteResult(True, 0, 2)
 
     assert world.documents() == [box(0, 4)]
 
@@ -140,7 +147,7 @@ def test_no_document_of_an_earlier_play_remains_below_the_current_one(world: Wor
     second = events(0, 2, 3, play=2) | events(0)
 
     # Event 0 is the same in both, there is no 1 in the second, 2 is yet to be filled in, 3 is its latest.
-    assert world.document_store().write([box(3, 4, play=2)], second) == (True, 0, 2)
+    assert put(world.document_store(), Write([box(3, 4, play=2)], second)) == WriteResult(True, 0, 2)
 
     assert world.documents() == [box(0, 1), box(3, 4, play=2)]
 
@@ -149,7 +156,7 @@ def test_events_without_a_document_are_filled_in(world: World) -> None:
     lay(world, box(0, 1))
     documents = [box(event_id, 2) for event_id in (1, 2, 3)]
 
-    assert world.document_store().write(documents, events(0, 1, 2, 3)) == (True, 2, 0)
+    assert put(world.document_store(), Write(documents, events(0, 1, 2, 3))) == WriteResult(True, 2, 0)
 
     assert world.documents() == [box(0, 1), *documents]
 
@@ -157,32 +164,167 @@ def test_events_without_a_document_are_filled_in(world: World) -> None:
 def test_what_is_not_of_an_event_is_left_alone(world: World) -> None:
     lay(world, {"_id": "somebody's note"}, box(70, 1))
 
-    assert world.document_store().write(*current(box(0, 2)))
+    assert put(world.document_store(), current(box(0, 2)))
 
     assert world.documents() == [box(0, 2), {"_id": "somebody's note"}]
 
 
-def test_documents_of_another_program_give_way(world: World) -> None:
-    lay(world, {"_id": 0, "stream": {}}, {"_id": 1, "fingerprint": 1}, {"_id": 7})
+OTHERS = [
+    {"_id": "45", "timestamp": "25:17"},
+    {"_id": 45.5, "timestamp": "25:17"},
+    {"_id": 99, "note": "an integer, and no box score"},
+    {"_id": -1, "note": "no event"},
+    {"_id": datetime(2030, 1, 1, tzinfo=UTC)},
+    {"_id": {"game": 1}},
+    {"_id": True},
+]
 
-    assert world.document_store().write([box(1, 1)], events(0, 1)) == (True, 0, 1)
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: str(other["_id"]))
+def test_documents_of_others_are_neither_read_nor_changed(world: World, other: Document) -> None:
+    store = world.document_store()
+    lay(world, other)
+    assert store.current() is None
+    assert store.fingerprints() == {}
+
+    assert put(store, current(box(1, 1))) == WriteResult(True, 0, 0)
+    assert store.current() == box(1, 1)
+    assert store.fingerprints() == events(1)
+    assert put(store, current(box(0, 2, play=2))) == WriteResult(True, 0, 1)
+
+    left = world.documents()
+    assert len(left) == 2
+    assert box(0, 2, play=2) in left
+    assert other in left
+
+
+@pytest.mark.parametrize("event_id", [1, 1.0], ids=["an integer", "a double of the same value"])
+def test_an_event_whose_id_is_taken_by_another_document_is_reported(world: World, event_id: float) -> None:
+    other = {"_id": event_id, "note": "somebody's"}
+    lay(world, other, box(0, 1))
+    later = Write([box(1, 2), box(2, 2)], events(0, 1, 2))
+
+    assert put(world.document_store(), later) == WriteResult(True, 0, 0, blocked=(1,))
+
+    assert world.documents() == [box(0, 1), other, box(2, 2)]
+
+
+def test_box_scores_of_another_program_give_way(world: World) -> None:
+    """Those of other solutions of the exercise, and of earlier releases of this one: their events are the same."""
+    lay(world, {"_id": 0, "stream": {}}, {"_id": 1, "home": {"score": 1}, "away": {"score": 2}}, box(7, 0))
+
+    assert put(world.document_store(), Write([box(1, 1)], events(0, 1))) == WriteResult(True, 0, 1)
 
     assert world.documents() == [box(1, 1)]
 
 
-def test_a_document_of_a_clock_that_is_wrong_does_not_stop_the_score(world: World) -> None:
-    ahead = int((datetime.now(UTC) - START + timedelta(hours=1)).total_seconds())
+# Which of two versions is newer. The stream's own dates say it, and where they cannot, what the stream is now.
+
+
+def test_dates_from_a_clock_that_was_ahead_delay_nothing(world: World) -> None:
+    """The object store's clock was an hour ahead for some events, and is set right in mid-game."""
+    store, ahead = world.document_store(), 3600
     lay(world, box(30, ahead), box(70, ahead))
 
-    assert world.document_store().write(*current(box(30, 4)))
+    assert put(store, current(box(30, 4, play=2)), stream=box(31, 5)), "the stream has gone on meanwhile"
+    assert world.documents() == [box(30, 4, play=2)]
 
-    assert world.documents() == [box(30, 4)]
+    lay(world, box(30, ahead), box(70, ahead))
+    assert put(store, current(box(30, 4, play=2))), "the stream is still the same"
+    assert world.documents() == [box(30, 4, play=2)]
+
+
+def test_when_a_run_fetched_by_its_own_clock_decides_nothing(world: World) -> None:
+    ahead = box(3, 1)
+    ahead["stream"]["fetched_at"] = datetime(2099, 1, 1, tzinfo=UTC)
+    lay(world, ahead)
+
+    assert put(world.document_store(), current(box(2, 2, play=2)), stream=box(9, 9))
+
+    assert world.documents() == [box(2, 2, play=2)]
+
+
+def test_of_two_versions_of_one_second_the_one_that_the_stream_has_now_is_newer(world: World) -> None:
+    store = world.document_store()
+    first, second = box(1, 5, etag="first"), box(2, 5, etag="second", play=2)
+
+    for newer, older in ((first, second), (second, first)):
+        lay(world)
+        assert put(store, current(older))
+        assert put(store, current(newer), stream=newer)
+        assert world.documents() == [newer]
+        assert put(store, current(older), stream=newer) is None
+        assert world.documents() == [newer]
+
+
+def test_of_two_versions_of_one_second_that_are_both_gone_the_stored_one_stays(world: World) -> None:
+    stored, late = box(1, 5, etag="first"), box(2, 5, etag="second", play=2)
+    lay(world, stored)
+
+    assert put(world.document_store(), current(late), stream=box(3, 6)) is None
+    assert world.document_store().write(*current(late), latest=lambda: None) is None
+
+    assert world.documents() == [stored]
+
+
+def test_what_is_clearly_newer_asks_the_object_store_nothing(world: World) -> None:
+    lay(world, box(1, 4))
+
+    def not_asked() -> StreamVersion:
+        raise AssertionError
+
+    assert world.document_store().write(*current(box(2, 5)), latest=not_asked)
+
+
+# Reads that decide, and writes that count, whatever the address says.
+
+
+@pytest.mark.parametrize(
+    "options", ["readPreference=secondary", "readPreference=secondaryPreferred", "w=0", "readConcernLevel=majority"]
+)
+def test_options_of_the_address_change_neither_what_is_read_nor_that_a_write_is_acknowledged(
+    world: World, options: str
+) -> None:
+    uri = world.environ["MONGODB_URI"]
+    options = f"{uri}{'&' if '?' in uri else '/?'}{options}"
+    store = MongoDocumentStore(uri=options, database=world.mongo_database)
+
+    collection = store._boxscores
+
+    assert collection.read_preference == ReadPreference.PRIMARY
+    assert collection.read_concern == ReadConcern("local")
+    assert collection.write_concern.acknowledged
+    assert put(store, Write([box(0, 1), box(1, 1)], events(0, 1))) == WriteResult(True, 1, 0)
+    assert world.documents() == [box(0, 1), box(1, 1)]
+
+
+def test_a_write_that_is_removed_at_once_is_made_again(world: World, watched: tuple[Watched, Watched]) -> None:
+    """Nobody has written anything newer, so it is not taken back for a writer that is not there."""
+    lay(world, box(0, 1))
+
+    def remove(number: int) -> None:
+        if number == 2:
+            with world.boxscores() as boxscores:
+                boxscores.delete_one({"_id": 1})
+
+    assert watched[0].write(current(box(1, 2, play=2)), remove)
+
+    assert world.document() == box(1, 2, play=2)
+
+
+def test_a_writer_that_is_always_outrun_says_so(world: World, watched: tuple[Watched, Watched]) -> None:
+    def write(number: int) -> None:
+        with world.boxscores() as boxscores:
+            boxscores.replace_one({"_id": 1}, {**box(1, 1), "fingerprint": f"another {number}"}, upsert=True)
+
+    with pytest.raises(StoreError, match=r"another writer keeps changing document 1 of test-.*\.boxscores: check that"):
+        watched[0].write(current(box(1, 2)), write)
 
 
 def test_a_box_score_of_the_same_play_removes_nothing(world: World) -> None:
     store = world.document_store()
     for event_id, fetched in ((0, 1), (5, 2), (9, 3)):
-        assert store.write([box(event_id, fetched)], events(0, 5, 9))
+        assert put(store, Write([box(event_id, fetched)], events(0, 5, 9)))
 
     assert [document["_id"] for document in world.documents()] == [0, 5, 9]
     assert store.current() == box(9, 3)
@@ -200,27 +342,27 @@ def test_whichever_is_written_last_the_newer_box_score_is_the_current_one(
     store = world.document_store()
 
     lay(world)
-    assert store.write(*current(older))
-    assert store.write(*current(newer))
+    assert put(store, current(older))
+    assert put(store, current(newer))
     assert world.documents() == [newer]
 
     lay(world)
-    assert store.write(*current(newer))
-    assert store.write(*current(older)) is None
+    assert put(store, current(newer))
+    assert put(store, current(older), stream=newer) is None
     assert world.documents() == [newer]
 
 
 class Writer(threading.Thread):
     """A write that stops ahead of its command number `stop`, until it is told to go on."""
 
-    def __init__(self, store: Watched, write: Write, stop: int):
+    def __init__(self, store: Watched, write: Write, stop: int, stream: Document):
         super().__init__()
-        self._store, self._write, self._stop_ahead_of = store, write, stop
+        self._store, self._write, self._stop_ahead_of, self._stream = store, write, stop, stream
         self._stopped_or_done, self._go_on = threading.Event(), threading.Event()
 
     def run(self) -> None:
         try:
-            self._store.write(self._write, self._before)
+            self._store.write(self._write, self._before, self._stream)
         finally:
             self._stopped_or_done.set()
 
@@ -239,11 +381,12 @@ class Writer(threading.Thread):
 
 
 @pytest.mark.parametrize("older_first", [True, False], ids=["older first", "newer first"])
+@pytest.mark.parametrize("second", [3, 2], ids=["a second apart", "in one second"])
 @pytest.mark.parametrize(("older_id", "newer_id"), IDS)
 def test_two_writers_interleaved_at_every_step_leave_the_newer_box_score(
-    world: World, watched: tuple[Watched, Watched], older_id: int, newer_id: int, older_first: bool
+    world: World, watched: tuple[Watched, Watched], older_id: int, newer_id: int, second: int, older_first: bool
 ) -> None:
-    older, newer = current(box(older_id, 2)), current(box(newer_id, 3, play=2))
+    older, newer = current(box(older_id, 2)), current(box(newer_id, second, etag="newer", play=2))
     stale = box(9, 1, play=0)
     interleave(world, watched, [stale], (older, newer) if older_first else (newer, older), newer)
 
@@ -272,7 +415,7 @@ def interleave(
 
     for pair in product(*stops):
         lay(world, *before)
-        first, second = map(Writer, watched, writes, pair)
+        first, second = map(Writer, watched, writes, pair, repeat(newer.documents[-1]))
         first.up_to_the_stop()
         second.up_to_the_stop()
         first.to_the_end()
@@ -309,8 +452,8 @@ def test_a_write_killed_at_any_step_is_true_before_and_repaired_after(
         # The next run has fetched the same stream anew.
         there = world.document_store().fingerprints()
         missing = [event_id for event_id in (1, 2) if there.get(event_id) != second[event_id]]
-        again = [box(event_id, 4, etag="etag 3", play=2) for event_id in sorted({*missing, 2})]
-        assert world.document_store().write(again, second)
+        again = [box(event_id, 3, play=2) for event_id in sorted({*missing, 2})]
+        assert put(world.document_store(), Write(again, second))
         assert world.document_store().fingerprints() == second
         assert world.document()["stream"]["etag"] == "etag 3"
 

@@ -6,8 +6,9 @@ from pathlib import Path
 
 from dagster import AssetKey, DagsterInstance
 
-from lacrosse_assets.resources.documents import Document
+from lacrosse_assets.resources.documents import Document, WriteResult
 from lacrosse_assets.resources.mock import InMemoryDocumentStore
+from lacrosse_assets.resources.object_store import StreamVersion
 from lacrosse_assets.settings import PROJECT_ROOT
 from lacrosse_assets_tests.commands import materialize
 from lacrosse_assets_tests.world import FINAL, LIVE
@@ -40,21 +41,25 @@ def test_materialize_all_plays_the_canned_game_to_both_final_tables(tmp_path: Pa
     assert f"syracuse {goals['101']} : {goals['205']} johns hopkins" in str(told["teams2"]["score"])
     assert told["boxscore_doc"]["final"] is True
     events = [line for line in lines if not line.startswith("-1 ")]
-    assert told["boxscore_doc"]["documents_filled_in"] == len(events) - 1
+    assert told["boxscore_doc"]["documents_backfilled"] == len(events) - 1
     assert told["players2"]["dagster/row_count"] == len((CANNED / "players.csv").read_text().splitlines()) - 1
 
 
 def test_the_documents_in_memory_are_kept_as_those_of_a_server() -> None:
     def box(event_id: int, seconds: int) -> Document:
-        version = {"etag": str(seconds), "last_modified": START, "fetched_at": START + timedelta(seconds=seconds)}
+        moment = START + timedelta(seconds=seconds)
+        version = {"etag": str(seconds), "last_modified": moment, "fetched_at": moment}
         return {"_id": event_id, "stream": version, "fingerprint": str(event_id)}
 
     store = InMemoryDocumentStore(database="of-this-test")
     events = {event_id: str(event_id) for event_id in range(4)}
 
-    assert store.write([box(1, 1)], {1: "1"}) == (True, 0, 0)
-    assert store.write([box(0, 2), box(2, 2), box(3, 2)], events) == (True, 2, 0)
-    assert store.write([box(2, 1)], {2: "2"}) is None, "a late run"
-    assert store.write([box(1, 3)], {0: "0", 1: "1"}) == (True, 0, 2)
+    def write(documents: list[Document], timeline: dict[int, str], stream: int) -> WriteResult | None:
+        return store.write(documents, timeline, latest=lambda: StreamVersion.of_document(box(0, stream)))
+
+    assert write([box(1, 1)], {1: "1"}, stream=1) == WriteResult(True, 0, 0)
+    assert write([box(0, 2), box(2, 2), box(3, 2)], events, stream=2) == WriteResult(True, 2, 0)
+    assert write([box(2, 1)], {2: "2"}, stream=2) is None, "a late run"
+    assert write([box(1, 3)], {0: "0", 1: "1"}, stream=3) == WriteResult(True, 0, 2)
     assert store.current() == box(1, 3)
     assert store.fingerprints() == {0: "0", 1: "1"}

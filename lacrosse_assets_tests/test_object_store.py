@@ -1,12 +1,17 @@
 """What the platform asks of an S3 server, whichever it is (CONTRACT.md, sections 1 and 5)."""
 
+import gzip
 import hashlib
+import re
 import threading
+from collections.abc import Callable, MutableMapping
+from itertools import count
+from typing import Any
 
 import pytest
 
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
-from lacrosse_assets_tests.world import ENDED, MIDDLE, World
+from lacrosse_assets_tests.world import ENDED, MIDDLE, OPENING, World
 
 
 @pytest.fixture
@@ -101,3 +106,175 @@ def test_a_key_of_any_name(world: World, key: str) -> None:
 
     assert version is not None
     assert version.etag == etag
+
+
+# What servers, gateways and proxies make of the headers.
+
+Headers = MutableMapping[str, str]
+
+
+def changing_headers(change: Callable[[str, Headers], None]) -> type[LiveS3]:
+    """The real client of the real server; `change` gets the name of each operation and the headers of its answer."""
+
+    class Changed(LiveS3):
+        def get_client(self) -> Any:
+            client = super().get_client()
+            client.meta.events.register(
+                "before-parse.s3",
+                lambda operation_model, response_dict, **_: change(operation_model.name, response_dict["headers"]),
+            )
+            return client
+
+    return Changed
+
+
+def weak_in_head(operation: str, headers: Headers) -> None:
+    if operation == "HeadObject" and "ETag" in headers:
+        headers["ETag"] = f"W/{headers['ETag']}"
+
+
+def weak_in_get(operation: str, headers: Headers) -> None:
+    if operation == "GetObject" and "ETag" in headers:
+        headers["ETag"] = f"W/{headers['ETag']}"
+
+
+def another_in_get(operation: str, headers: Headers) -> None:
+    if operation == "GetObject" and "ETag" in headers:
+        headers["ETag"] = f'"{headers["ETag"][1:-1]}-gzip"'
+
+
+def without(name: str, *operations: str) -> Callable[[str, Headers], None]:
+    def change(operation: str, headers: Headers) -> None:
+        if operation in operations and name in headers:
+            del headers[name]
+
+    return change
+
+
+def of_many_parts(_: str, headers: Headers) -> None:
+    if "ETag" in headers:
+        headers["ETag"] = f'"{headers["ETag"][1:-1]}-17"'
+
+
+def without_quotes(_: str, headers: Headers) -> None:
+    if "ETag" in headers:
+        headers["ETag"] = f"{headers['ETag'][1:-1]} of the gateway"
+
+
+CHANGES = {
+    "weak in HEAD": weak_in_head,
+    "weak in GET": weak_in_get,
+    "another in GET": another_in_get,
+    "of many parts": of_many_parts,
+    "without quotes": without_quotes,
+    "no ETag in HEAD": without("ETag", "HeadObject"),
+    "no ETag in GET": without("ETag", "GetObject"),
+    "no ETag": without("ETag", "HeadObject", "GetObject"),
+    "no length in HEAD": without("Content-Length", "HeadObject"),
+    "no date": without("Date", "HeadObject", "GetObject"),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+def test_an_etag_is_opaque(world: World, change: Callable[[str, Headers], None]) -> None:
+    """Each version is processed once, and the next one as well, the game's end among them."""
+    s3 = changing_headers(change)
+    store = world.object_store(s3=s3)
+    for lines in (OPENING, MIDDLE):
+        world.put(*lines)
+        fetched = store.get()
+        assert fetched is not None
+        assert fetched.version == store.head()
+
+        run = world.tick_and_run(object_store=store)
+
+        assert run.success
+        assert "waiting for the next event" in str(world.tick(object_store=store))
+        assert run.checks["boxscore_doc.is_fresh"].passed
+    world.put(*ENDED)
+    assert world.tick_and_run(object_store=store).success
+    assert world.tick_and_run(object_store=store).success
+    assert "waiting for a new game" in str(world.tick(object_store=store))
+    assert world.table("teams2")
+
+
+def test_two_changes_in_a_second_are_two_versions_without_an_etag_as_well(world: World) -> None:
+    store = world.object_store(s3=changing_headers(CHANGES["no ETag"]))
+    seen = set()
+    for number in range(5):
+        world.put(f"0 59:3{number} 101 6 1")
+        version = store.head()
+        assert version is not None
+        seen.add(version.key)
+
+    assert len(seen) == 5
+
+
+def test_an_etag_that_is_another_at_each_look_makes_no_storm_of_runs(world: World) -> None:
+    numbers = count()
+
+    def another(_: str, headers: Headers) -> None:
+        if "ETag" in headers:
+            headers["ETag"] = f'"{next(numbers)}"'
+
+    store = world.object_store(s3=changing_headers(another))
+    world.put(*OPENING)
+    for _ in range(6):
+        decision = world.tick(object_store=store)
+        if isinstance(decision, str):
+            break
+        assert world.launch(decision, object_store=store).success
+
+    assert re.search(
+        r"succeeded, but its result is not what is stored: attempt \d for ETag \d+ in \d+ s", str(decision)
+    )
+    assert world.document()["home"]["score"] == 1
+
+
+def test_a_version_without_a_date_is_an_error_that_says_so(world: World) -> None:
+    store = world.object_store(s3=changing_headers(without("Last-Modified", "HeadObject", "GetObject")))
+    world.put(*OPENING)
+
+    assert "its answers have no Last-Modified header" in str(world.tick(object_store=store))
+
+
+# Streams that are not stored as plain text.
+
+
+@pytest.mark.parametrize("headers", [{"ContentEncoding": "gzip"}, {}], ids=["with the header", "without it"])
+def test_a_stream_that_is_compressed_with_gzip_is_read(world: World, headers: dict[str, str]) -> None:
+    world.put(body=gzip.compress("".join(f"{line}\n" for line in ENDED).encode()), **headers)
+
+    assert world.tick_and_run().success
+
+    assert (world.document()["_id"], world.document()["final"]) == (4, True)
+
+
+def test_a_header_that_does_not_apply_means_nothing(world: World) -> None:
+    """Some stores keep the `aws-chunked` of an upload, and some producers name their character set there."""
+    for encoding in ("gzip", "aws-chunked", "utf-8"):
+        world.put(*OPENING, ContentEncoding=encoding)
+        fetched = world.object_store().get()
+        assert fetched is not None
+        assert fetched.body == b"0 59:30 101 6 1\n"
+
+
+@pytest.mark.parametrize(
+    ("body", "encoding", "reason"),
+    [
+        (gzip.compress(b"0 59:30 101 6 1\n" * 99)[:-20], "gzip", "gzip that cannot be decompressed"),
+        (b"\x1f\x8b no gzip", "", "gzip that cannot be decompressed"),
+        (b"\x0b\x02\x80text\x03", "br", "Content-Encoding br:"),
+    ],
+    ids=["cut off", "no gzip", "brotli"],
+)
+def test_a_stream_that_cannot_be_decompressed_is_an_error_that_says_so(
+    world: World, body: bytes, encoding: str, reason: str
+) -> None:
+    world.put(body=body, ContentEncoding=encoding)
+
+    run = world.materialize("raw_gamestream")
+
+    assert reason in run.failure
+    assert run.failure.endswith("store it as plain text or as gzip")
+    assert not run.retries

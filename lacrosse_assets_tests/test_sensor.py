@@ -1,6 +1,8 @@
 """The sensor (CONTRACT.md, section 5): first the decision, which is pure; then its thin shell on a Dagster instance."""
 
 import threading
+from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -8,10 +10,12 @@ from typing import Any
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, Failure, RunRequest
 
-from lacrosse_assets import sensors
+from lacrosse_assets import automation, sensors
+from lacrosse_assets.automation import COOLDOWN, MAX_ATTEMPTS, AutomationState, BoxScore, LaunchRun, Run, decide
 from lacrosse_assets.checks import IS_FRESH
+from lacrosse_assets.resources.documents import Document, MongoDocumentStore
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
-from lacrosse_assets.sensors import PAUSE, TRIES, VERSION_TAG, Ask, Run, decide
+from lacrosse_assets.sensors import VERSION_TAG, RunClock
 from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, OPENING, World, closed_port, recording_s3
 
 # The decision.
@@ -31,27 +35,34 @@ def ran(status: DagsterRunStatus, version: StreamVersion = NEW, *, job: str = LI
     return Run("12345678-rest", job, status, version.key, NOW - timedelta(seconds=ago))
 
 
+def box_of(version: StreamVersion, *, final: bool = False, fingerprint: str = "f1") -> BoxScore:
+    return BoxScore(version, fingerprint, final)
+
+
 def seen(
     *live_runs: Run,
     version: StreamVersion | None = NEW,
     final_runs: tuple[Run, ...] = (),
-    over: StreamVersion | None = None,
-    tables: tuple[StreamVersion | None, ...] = (None, None),
-) -> sensors.World:
-    return sensors.World(
+    box: BoxScore | None = None,
+    tables: tuple[BoxScore | None, ...] = (None, None),
+    **more: Any,
+) -> AutomationState:
+    return AutomationState(
         uri="s3://gamestreams/gamestream.txt",
         version=version,
         live_runs=live_runs,
         final_runs=final_runs,
-        over=over and over.key,
+        box=box,
+        eventless=more.pop("eventless", None),
         tables=frozenset(table and table.key for table in tables),
+        **more,
     )
 
 
-def reason(world: sensors.World) -> str:
-    verdict = decide(world, NOW)
-    assert isinstance(verdict, str), verdict
-    return verdict
+def reason(state: AutomationState) -> str:
+    decision = decide(state, NOW)
+    assert isinstance(decision, str), decision
+    return decision
 
 
 def test_no_object_is_a_reason_to_wait() -> None:
@@ -59,7 +70,11 @@ def test_no_object_is_a_reason_to_wait() -> None:
 
 
 def test_an_empty_object_is_a_reason_to_wait() -> None:
-    assert reason(seen(version=NEW._replace(size=0))).endswith("is empty: waiting for the first event")
+    assert reason(seen(version=replace(NEW, size=0))).endswith("is empty: waiting for the first event")
+
+
+def test_an_object_of_unknown_size_is_not_an_empty_one() -> None:
+    assert decide(seen(version=replace(NEW, size=None)), NOW) == LaunchRun(LIVE, NEW.key, 1)
 
 
 @pytest.mark.parametrize(
@@ -67,110 +82,220 @@ def test_an_empty_object_is_a_reason_to_wait() -> None:
     [(), (ran(SUCCESS, OLD),), (ran(FAILURE, OLD), ran(SUCCESS, OLD))],
     ids=["first", "next", "after a failure"],
 )
-def test_a_new_version_asks_for_a_live_run(before: tuple[Run, ...]) -> None:
-    assert decide(seen(*before), NOW) == Ask(LIVE, NEW.key, 1)
+def test_a_new_version_launches_a_live_run(before: tuple[Run, ...]) -> None:
+    assert decide(seen(*before, box=box_of(OLD)), NOW) == LaunchRun(LIVE, NEW.key, 1)
 
 
 @pytest.mark.parametrize("status", [QUEUED, *RUNNING])
-def test_while_a_run_is_under_way_no_second_one_is_asked_for(status: DagsterRunStatus) -> None:
-    for world in (
+def test_while_a_run_is_active_no_second_one_is_launched(status: DagsterRunStatus) -> None:
+    for state in (
         seen(ran(status, OLD)),
-        seen(ran(SUCCESS), over=NEW, final_runs=(ran(status, job=FINISH),)),
+        seen(ran(SUCCESS), box=box_of(NEW, final=True), final_runs=(ran(status, job=FINISH),)),
         seen(version=NEW, final_runs=(ran(status, OLD, job=FINISH),)),
     ):
-        assert "12345678 is under way" in reason(world)
+        assert "12345678 is active" in reason(state)
 
 
 @pytest.mark.parametrize("status", RUNNING)
-def test_a_run_that_is_silent_for_long_has_lost_its_process(status: DagsterRunStatus) -> None:
-    silence = sensors.SILENCE.total_seconds()
+def test_a_run_without_a_heartbeat_has_lost_its_process(status: DagsterRunStatus) -> None:
+    timeout = automation.HEARTBEAT_TIMEOUT.total_seconds()
 
-    assert "is under way" in reason(seen(ran(status, ago=silence - 1)))
-    assert decide(seen(ran(status, ago=silence)), NOW) == Ask(LIVE, NEW.key, 2)
+    assert "is active" in reason(seen(ran(status, ago=timeout - 1)))
+    assert decide(seen(ran(status, ago=timeout)), NOW) == LaunchRun(LIVE, NEW.key, 2)
 
 
 def test_a_queued_run_is_waited_for_however_long_and_one_that_nobody_launched_is_not() -> None:
-    assert "is under way" in reason(seen(ran(QUEUED, ago=86_400)))
-    assert decide(seen(ran(NOT_STARTED)), NOW) == Ask(LIVE, NEW.key, 2)
+    assert "is active" in reason(seen(ran(QUEUED, ago=86_400)))
+    assert decide(seen(ran(NOT_STARTED)), NOW) == LaunchRun(LIVE, NEW.key, 2)
 
 
 def test_every_status_of_dagster_has_been_thought_of() -> None:
     of_other_kinds_of_runs = {DagsterRunStatus.MANAGED, DagsterRunStatus.SUSPENDED}
 
-    assert {*sensors.UNDER_WAY, SUCCESS, FAILURE, CANCELED, NOT_STARTED, *of_other_kinds_of_runs} == set(
+    assert {*automation.ACTIVE_STATUSES, SUCCESS, FAILURE, CANCELED, NOT_STARTED, *of_other_kinds_of_runs} == set(
         DagsterRunStatus
     )
 
 
-def test_a_version_is_done_when_its_run_succeeded() -> None:
-    assert reason(seen(ran(SUCCESS))) == "the box score is that of ETag bbb: waiting for the next event"
+def test_a_version_is_done_when_the_stored_box_score_is_of_it() -> None:
+    for runs in ((ran(SUCCESS),), (ran(FAILURE),), ()):
+        assert reason(seen(*runs, box=box_of(NEW))) == "the box score is that of ETag bbb: waiting for the next event"
+
+
+@pytest.mark.parametrize("box", [None, box_of(OLD), BoxScore(None, "", True)], ids=["none", "an older one", "unknown"])
+def test_a_version_is_not_done_because_a_run_succeeded(box: BoxScore | None) -> None:
+    assert decide(seen(ran(SUCCESS), box=box), NOW) == LaunchRun(LIVE, NEW.key, 2)
+
+
+def test_a_version_without_an_event_is_done_when_its_run_said_so() -> None:
+    for box in (None, box_of(OLD, final=True)):
+        assert reason(seen(ran(SUCCESS), box=box, eventless=NEW.key)).endswith(
+            "no event yet: waiting for the first one"
+        )
+        assert decide(seen(ran(SUCCESS, OLD), box=box, eventless=OLD.key), NOW) == LaunchRun(LIVE, NEW.key, 1)
+
+
+def test_a_roster_that_has_changed_launches_a_live_run() -> None:
+    changed = seen(ran(SUCCESS), box=box_of(NEW, final=True), roster_changed=True)
+
+    assert decide(changed, NOW) == LaunchRun(LIVE, NEW.key, 2)
+
+
+def test_an_unreachable_document_store_is_waited_for() -> None:
+    assert reason(seen(outage="document store at host:27017: refused")) == "document store at host:27017: refused"
+    assert "is active" in reason(seen(ran(STARTED), outage="document store at host:27017: refused"))
 
 
 def test_a_replay_with_the_same_etag_is_another_version() -> None:
-    again = NEW._replace(last_modified=NOW + timedelta(minutes=2))
+    again = replace(NEW, last_modified=NOW + timedelta(minutes=2))
+    final = box_of(NEW, final=True)
 
-    assert decide(seen(ran(SUCCESS), over=NEW, tables=(NEW, NEW), version=again), NOW) == Ask(LIVE, again.key, 1)
-
-
-@pytest.mark.parametrize("tables", [(None, None), (OLD, OLD), (NEW, OLD), (NEW, None)])
-def test_when_it_is_over_the_tables_are_asked_for(tables: tuple[StreamVersion | None, ...]) -> None:
-    assert decide(seen(ran(SUCCESS), over=NEW, tables=tables), NOW) == Ask(FINISH, NEW.key, 1)
+    assert decide(seen(ran(SUCCESS), box=final, tables=(final, final), version=again), NOW) == LaunchRun(
+        LIVE, again.key, 1
+    )
 
 
-def test_tables_of_this_version_are_asked_for_no_more() -> None:
-    assert reason(seen(ran(SUCCESS), over=NEW, tables=(NEW, NEW))) == (
+FINAL_BOX = box_of(NEW, final=True)
+OF_AN_OLDER_STREAM, OF_AN_OLDER_ROSTER = box_of(OLD, final=True), box_of(NEW, final=True, fingerprint="f0")
+
+
+@pytest.mark.parametrize(
+    "tables",
+    [
+        (None, None),
+        (OF_AN_OLDER_STREAM, OF_AN_OLDER_STREAM),
+        (OF_AN_OLDER_ROSTER, OF_AN_OLDER_ROSTER),
+        (FINAL_BOX, OF_AN_OLDER_ROSTER),
+        (FINAL_BOX, None),
+    ],
+)
+def test_when_it_is_over_the_tables_are_launched(tables: tuple[BoxScore | None, ...]) -> None:
+    assert decide(seen(ran(SUCCESS), box=FINAL_BOX, tables=tables), NOW) == LaunchRun(FINISH, NEW.key, 1)
+
+
+def test_tables_of_this_box_score_are_launched_no_more() -> None:
+    assert reason(seen(ran(SUCCESS), box=FINAL_BOX, tables=(FINAL_BOX, FINAL_BOX))) == (
         "teams2 and players2 are those of ETag bbb: waiting for a new game"
     )
 
 
-def test_a_check_that_passed_for_another_version_opens_nothing() -> None:
-    assert "waiting for the next event" in reason(seen(ran(SUCCESS), over=OLD, tables=(OLD, OLD)))
+def test_a_game_that_is_not_over_opens_nothing() -> None:
+    final = box_of(OLD, final=True)
+
+    assert "waiting for the next event" in reason(seen(ran(SUCCESS), box=box_of(NEW), tables=(final, final)))
+
+
+BACKOFF = [(1, 0), (2, 5), (3, 10), (4, 20), (MAX_ATTEMPTS, 300), (MAX_ATTEMPTS + 3, 300)]
 
 
 @pytest.mark.parametrize("status", [FAILURE, CANCELED])
-@pytest.mark.parametrize(("failures", "wait"), [(1, 0), (2, 5), (3, 10), (4, 20), (TRIES, 300), (TRIES + 3, 300)])
-def test_a_failed_version_is_tried_again_ever_later(status: DagsterRunStatus, failures: int, wait: int) -> None:
-    def after(seconds: float) -> Ask | str:
+@pytest.mark.parametrize(("failures", "wait"), BACKOFF)
+def test_a_failed_version_is_tried_again_with_backoff(status: DagsterRunStatus, failures: int, wait: int) -> None:
+    def after(seconds: float) -> LaunchRun | str:
         return decide(seen(*[ran(status, ago=seconds)] * failures, ran(SUCCESS, OLD)), NOW)
 
-    assert after(wait) == Ask(LIVE, NEW.key, failures + 1)
+    assert after(wait) == LaunchRun(LIVE, NEW.key, failures + 1)
     if wait:
         early = after(wait - 1)
         assert isinstance(early, str)
-        assert early.startswith(f"run {LIVE} 12345678 failed: try {failures + 1} for ETag bbb in 1 s")
-        assert ("takes a person" in early) == (failures >= TRIES)
+        assert early.startswith(f"run {LIVE} 12345678 failed: attempt {failures + 1} for ETag bbb in 1 s")
+        assert ("in a row did not help" in early) == (failures >= MAX_ATTEMPTS)
+
+
+@pytest.mark.parametrize("etags", [("bbb", "bbb"), ("bbb", "ccc")], ids=["the same", "another at each look"])
+@pytest.mark.parametrize(("attempts", "wait"), BACKOFF)
+def test_runs_that_succeed_for_nothing_are_repeated_with_backoff(
+    etags: tuple[str, str], attempts: int, wait: int
+) -> None:
+    def after(seconds: float) -> LaunchRun | str:
+        runs = [ran(SUCCESS, replace(NEW, etag=etags[number % 2]), ago=seconds) for number in range(attempts + 2)]
+        return decide(seen(*runs, ran(SUCCESS, OLD), box=box_of(OLD)), NOW)
+
+    assert after(wait) == LaunchRun(LIVE, NEW.key, attempts + 3)
+    if wait:
+        early = after(wait - 1)
+        assert isinstance(early, str)
+        assert early.startswith(
+            f"run {LIVE} 12345678 succeeded, but its result is not what is stored: "
+            f"attempt {attempts + 3} for ETag bbb in 1 s"
+        )
+
+
+def test_a_stream_that_changes_three_times_in_a_second_is_not_held_up() -> None:
+    first, second = replace(NEW, etag="x"), replace(NEW, etag="y")
+
+    assert decide(seen(ran(SUCCESS, second), ran(SUCCESS, first), box=box_of(second)), NOW) == LaunchRun(
+        LIVE, NEW.key, 3
+    )
 
 
 def test_the_final_tables_are_tried_again_like_the_box_score() -> None:
-    def after(seconds: float) -> Ask | str:
+    def after(seconds: float) -> LaunchRun | str:
         failed = (ran(FAILURE, job=FINISH, ago=seconds),) * 2
-        return decide(seen(ran(SUCCESS), over=NEW, final_runs=failed), NOW)
+        return decide(seen(ran(SUCCESS), box=FINAL_BOX, final_runs=failed), NOW)
 
-    assert after(5) == Ask(FINISH, NEW.key, 3)
-    assert "failed: try 3" in str(after(4))
-
-
-def test_where_they_have_failed_twice_the_box_score_is_made_again_first() -> None:
-    def after(*live_runs: Run, failures: int = 2) -> Ask | str:
-        failed = (ran(FAILURE, job=FINISH, ago=10),) * failures
-        return decide(seen(*live_runs, ran(SUCCESS, ago=30), over=NEW, final_runs=failed), NOW)
-
-    assert after(failures=1) == Ask(FINISH, NEW.key, 2), "a run that was killed, most likely"
-    assert after() == Ask(LIVE, NEW.key, 1)
-    assert after(ran(SUCCESS, ago=2)) == Ask(FINISH, NEW.key, 3)
-    down = [ran(FAILURE, ago=2)] * TRIES
-    assert "try 6" in str(after(*down)), "no storm of runs where that fails as well"
+    assert after(5) == LaunchRun(FINISH, NEW.key, 3)
+    assert "failed: attempt 3" in str(after(4))
 
 
 def test_only_failures_in_a_row_and_of_this_version_count() -> None:
-    of_another = seen(*[ran(FAILURE, OLD)] * TRIES)
-    before_a_success = seen(ran(SUCCESS, OLD), *[ran(FAILURE)] * TRIES)
+    of_another = seen(*[ran(FAILURE, OLD)] * MAX_ATTEMPTS)
+    before_a_success = seen(ran(SUCCESS, OLD), *[ran(FAILURE)] * MAX_ATTEMPTS)
 
-    assert decide(of_another, NOW) == decide(before_a_success, NOW) == Ask(LIVE, NEW.key, 1)
+    assert decide(of_another, NOW) == decide(before_a_success, NOW) == LaunchRun(LIVE, NEW.key, 1)
 
 
-def test_the_pause_is_longer_than_any_wait_before_it() -> None:
-    assert max(sensors.FIRST_WAIT * 2 ** (failures - 2) for failures in range(2, TRIES)) < PAUSE
+def test_the_cooldown_is_longer_than_any_backoff_before_it() -> None:
+    assert max(automation._backoff(attempts) for attempts in range(MAX_ATTEMPTS)) < COOLDOWN
+
+
+def test_the_lag_is_told_by_the_clock_of_the_object_store() -> None:
+    version = replace(NEW, seen_at=NOW + timedelta(seconds=40))
+
+    assert seen(version=version).lag(NOW + timedelta(hours=5)) == timedelta(seconds=40)
+    assert seen(version=version, box=box_of(NEW)).lag(NOW) == timedelta(0)
+
+
+def test_a_lag_that_the_clock_of_the_object_store_hides_is_told_by_the_attempts() -> None:
+    ahead = replace(NEW, last_modified=NOW + timedelta(hours=1), seen_at=NOW)
+
+    assert seen(ran(FAILURE, ahead, ago=3), ran(FAILURE, ahead, ago=50), version=ahead).lag(NOW) == timedelta(
+        seconds=50
+    )
+
+
+# When a run was last heard of.
+
+
+def heard(clock: RunClock, dates: Mapping[str, datetime], now: datetime) -> dict[str, float]:
+    """Seconds of silence, by run."""
+    last_heard = clock.last_heard(dates, now)
+    return {run_id: (now - last_heard[run_id]).total_seconds() for run_id in dates}
+
+
+@pytest.mark.parametrize("error", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
+def test_no_clock_makes_a_run_look_silent_or_alive(error: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
+    seconds = 1000.0
+    monkeypatch.setattr(sensors.time, "monotonic", lambda: seconds)
+    clock = RunClock()
+    heard(clock, {}, NOW)
+
+    # The run is on another machine, whose clock is wrong.
+    assert heard(clock, {"a": NOW + error}, NOW) == {"a": 0}
+    seconds += 30
+    assert heard(clock, {"a": NOW + error}, NOW) == {"a": 30}, "whatever our own wall clock does meanwhile"
+    assert heard(clock, {"a": NOW + error}, NOW + error) == {"a": 30}
+    seconds += 30
+    assert heard(clock, {"a": NOW + error + timedelta(seconds=1)}, NOW) == {"a": 0}, "it has reported something"
+
+
+def test_what_a_process_finds_when_it_starts_is_as_old_as_it_says() -> None:
+    dates = {"silent": NOW - timedelta(seconds=50), "ahead": NOW + timedelta(hours=1)}
+
+    found = heard(RunClock(), dates, NOW)
+
+    assert found["silent"] == pytest.approx(50, abs=1)
+    assert found["ahead"] == pytest.approx(0, abs=1)
 
 
 # The shell.
@@ -264,13 +389,13 @@ def test_while_nothing_changes_it_looks_at_the_stream_and_seldom_at_the_records(
     world.tick_and_run()
     heads: list[str] = []
     reads: list[object] = []
-    read = sensors._world
+    read = sensors.StateReader.read
 
-    def counted(*seen: Any) -> sensors.World:
+    def counted(*seen: Any) -> AutomationState:
         reads.append(seen)
         return read(*seen)
 
-    monkeypatch.setattr(sensors, "_world", counted)
+    monkeypatch.setattr(sensors.StateReader, "read", counted)
     store = world.object_store(s3=recording_s3(heads))
     assert "waiting for the next event" in str(world.tick(looking_seconds=4, object_store=store))
     assert set(heads) == {"HeadObject"}
@@ -295,7 +420,7 @@ def test_a_box_score_that_does_not_come_is_told_stale_once_until_it_comes(
     stale, _ = world.evaluations(IS_FRESH)
     assert not stale.passed
     assert str(stale.description).startswith("the stream has been newer than the box score for")
-    assert str(stale.description).endswith("try 2 of live_boxscore is asked for")
+    assert str(stale.description).endswith("attempt 2 of live_boxscore is launched")
 
     assert world.launch(request).success
     assert [told.passed for told in world.evaluations(IS_FRESH)] == [True, False, True]
@@ -309,7 +434,7 @@ def test_a_hundred_failures_are_a_line_each_and_no_storm_of_runs(world: World) -
         run = world.instance.create_run_for_job(job, tags=request.tags, status=DagsterRunStatus.STARTED)
         world.instance.report_run_failed(run)
     told = {str(world.tick()) for _ in range(5)}
-    assert all(f"{TRIES} in a row have failed, so this takes a person" in line for line in told)
+    assert all("20 attempts in a row did not help: see the run's log" in line for line in told)
     assert all("\n" not in line and len(line) < 250 for line in told)
 
 
@@ -324,15 +449,15 @@ def test_an_etag_is_done_when_its_run_succeeded_and_not_when_it_was_launched(wor
 
     assert not world.launch(first, object_store=broken).success
     second = requested(world.tick())
-    assert (second.job_name, second.tags["lacrosse/try"]) == (LIVE, "2")
+    assert (second.job_name, second.tags["lacrosse/attempt"]) == (LIVE, "2")
 
     assert not world.launch(second, object_store=broken).success
-    assert "failed: try 3" in str(world.tick())
+    assert "failed: attempt 3" in str(world.tick())
 
     # A person's own run mends it, whoever asked for it. What follows is the next event.
     assert world.launch(second).success
     assert world.tick() == f"the box score is that of ETag {etag}: waiting for the next event"
-    assert requested(next_event(world)).tags["lacrosse/try"] == "1"
+    assert requested(next_event(world)).tags["lacrosse/attempt"] == "1"
 
 
 def next_event(world: World) -> RunRequest | str:
@@ -346,9 +471,9 @@ def test_a_run_that_was_killed_is_tried_again(world: World) -> None:
     job = world.definitions().resolve_job_def(LIVE)
     run = world.instance.create_run_for_job(job, tags=request.tags, status=DagsterRunStatus.STARTED)
 
-    assert f"{run.run_id.split('-')[0]} is under way" in str(world.tick())
+    assert f"{run.run_id.split('-')[0]} is active" in str(world.tick())
     world.put(*MIDDLE)
-    assert "is under way" in str(world.tick()), "also for a newer stream"
+    assert "is active" in str(world.tick()), "also for a newer stream"
     world.put(*OPENING)
 
     world.instance.report_run_failed(run)  # as Dagster's run monitoring does

@@ -55,7 +55,7 @@ def live_run(world: World, *lines: str) -> Run:
 
 def counts(run: Run) -> tuple[Any, Any, Any]:
     box = run.metadata["boxscore_doc"]
-    return box["document"], box["documents_filled_in"], box["documents_removed"]
+    return box["document"], box["documents_backfilled"], box["documents_removed"]
 
 
 def test_events_between_two_runs_have_their_documents(world: World) -> None:

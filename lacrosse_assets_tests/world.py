@@ -145,10 +145,10 @@ class World:
         self._s3.delete_bucket(Bucket=self.environ["GAMESTREAM_BUCKET"])
         self._drop_boxscores()
 
-    def put(self, *lines: str, body: bytes | None = None) -> str:
+    def put(self, *lines: str, body: bytes | None = None, **headers: str) -> str:
         """Write the whole stream, as the simulator does at each event; its ETag."""
         content = "".join(f"{line}\n" for line in lines).encode() if body is None else body
-        return str(self._s3.put_object(**self._object, Body=content)["ETag"]).strip('"')
+        return str(self._s3.put_object(**self._object, Body=content, **headers)["ETag"]).strip('"')
 
     def replay(self, *lines: str) -> str:
         """Write the same content as an object of another second, as a game that is played again does; its ETag."""

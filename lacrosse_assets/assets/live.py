@@ -2,7 +2,6 @@
 
 from collections import Counter
 from collections.abc import Iterator
-from datetime import datetime
 from functools import reduce
 from typing import Any
 
@@ -17,7 +16,6 @@ from dagster import (
     DataVersion,
     Failure,
     MaterializeResult,
-    MetadataValue,
     PythonObjectDagsterType,
     asset,
 )
@@ -26,7 +24,15 @@ from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from lacrosse_assets.assets.columns import LINE, PLAYER, STATISTICS, STREAM, TEAM, described
-from lacrosse_assets.assets.common import OWNERS, RETRIES, SHOWN_CHARACTERS, SHOWN_ROWS, markdown_table, warn_of_each
+from lacrosse_assets.assets.common import (
+    OWNERS,
+    RETRIES,
+    SHOWN_CHARACTERS,
+    SHOWN_ROWS,
+    LOGGED,
+    markdown_table,
+    warn_of_each,
+)
 from lacrosse_assets.assets.lineage import ROSTER_LINEAGE, STATISTICS_LINEAGE
 from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game.boxscore import Document, boxscore, documents_of, score_line
@@ -36,9 +42,9 @@ from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTE
 from lacrosse_assets.game.statistics import player_game_stats as statistics
 from lacrosse_assets.game.stream import EVENTS, LINES, VERSION, Line, Verdict, read_lines, shown
 from lacrosse_assets.game.timeline import COUNTED, fingerprints
-from lacrosse_assets.resources.documents import DocumentStore, Written
+from lacrosse_assets.resources.documents import DocumentStore, WriteResult
 from lacrosse_assets.resources.frames import arrow_table, spark_frame
-from lacrosse_assets.resources.object_store import ObjectStore
+from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
 from lacrosse_assets.resources.reference_db import ReferenceDatabase, Row
 from lacrosse_assets.resources.spark import SparkSessions
 
@@ -110,7 +116,7 @@ def live_assets(home: int, away: int) -> list[Any]:
             data_version=DataVersion(stream.version.etag),
             check_results=[clean],
             metadata={
-                **version_metadata(stream.version.etag, stream.version.last_modified),
+                **stream.version.to_metadata(),
                 "object": object_store.uri,
                 "bytes": stream.version.size,
                 "lines": {verdict.value: verdicts[verdict] for verdict in Verdict if verdicts[verdict]},
@@ -255,6 +261,7 @@ def boxscore_doc(
     player_game_stats: pa.Table,
     raw_gamestream: pa.Table,
     documents: DocumentStore,
+    object_store: ObjectStore,
     spark: SparkSessions,
 ) -> MaterializeResult:
     raw_gamestream = counting(raw_gamestream)
@@ -269,9 +276,14 @@ def boxscore_doc(
         computed = documents_of(boxscore(stats))
     boxes = [{**box, "fingerprint": timeline[box["_id"]]} for box in computed]
     box = boxes[-1]
-    written = documents.write(boxes, timeline)
+    written = documents.write(boxes, timeline, latest=object_store.head)
     if not written:
         context.log.warning(f"a newer box score is there already; this one is not written: {score_line(box)}")
+    elif written.blocked:
+        context.log.warning(
+            f"events {', '.join(map(str, written.blocked[:LOGGED]))} have no box score: their _id is taken by documents "
+            "of others; move those out of the collection"
+        )
     players = [{"team": side["name"], **player} for side in (box[HOME], box[AWAY]) for player in side["players"]]
     return MaterializeResult(
         metadata={
@@ -282,8 +294,8 @@ def boxscore_doc(
             "event": box["_id"],
             "clock": box["timestamp"],
             "final": box["final"],
-            **_written_metadata(written),
-            **stream_metadata(box),
+            **_write_metadata(written),
+            **box_metadata(box),
             "players": markdown_table(players, ["team", "id", "name", "number", "shots", "goals", "pct"]),
         }
     )
@@ -322,13 +334,14 @@ def _version(frame: pa.Table) -> list[Row]:
     return rows
 
 
-def _written_metadata(written: Written | None) -> dict[str, Any]:
-    if written is None:
+def _write_metadata(result: WriteResult | None) -> dict[str, Any]:
+    if result is None:
         return {"document": "not written: a newer one is there already"}
     return {
-        "document": "written" if written.current else "there already",
-        "documents_filled_in": written.filled_in,
-        "documents_removed": written.removed,
+        "document": "written" if result.current else "there already",
+        "documents_backfilled": result.backfilled,
+        "documents_removed": result.removed,
+        **({"documents_blocked": list(result.blocked[:SHOWN_ROWS])} if result.blocked else {}),
     }
 
 
@@ -342,14 +355,13 @@ def _goals_add_up(stats: pa.Table) -> AssetCheckResult:
     )
 
 
-def stream_metadata(box: Document) -> dict[str, Any]:
-    """The version of the stream that a box score was made from."""
-    return version_metadata(box["stream"]["etag"], box["stream"]["last_modified"])
+def box_metadata(box: Document) -> dict[str, Any]:
+    """Which box score it is, as whatever is made from it reports: the version of the stream and the fingerprint.
 
-
-def version_metadata(etag: str, last_modified: datetime) -> dict[str, Any]:
-    """A version of the stream, as every asset and check that rests on one tells it; the sensor reads it."""
-    return {"etag": etag, "last_modified": MetadataValue.timestamp(last_modified)}
+    The version alone would not do: the box score of the same stream is another one after the roster was corrected.
+    """
+    version = StreamVersion.of_document(box)
+    return {**(version.to_metadata() if version else {}), "fingerprint": box.get("fingerprint", "")}
 
 
 def _count(number: int, noun: str) -> str:

@@ -1,15 +1,21 @@
-"""The document store: collection `boxscores` of database `sidearm`, one document an event (CONTRACT.md, 3 and 6).
+"""The document store: collection `boxscores` of database `sidearm`, one document per event (contract, sections 3 and 6).
 
-Three invariants are kept here, whoever writes and however late. The document with the highest `_id` is the current one.
-What was made from a newer fetch of the stream is neither overwritten nor removed by an older one; `stream.fetched_at`
-of each document tells which is newer. Below the current document there is none of another play: an event's document is
-there or still to come, and `fingerprint` tells whether it is the one.
+Three invariants hold, whoever writes and however late:
+
+1. The box score with the highest `_id` is the current one.
+2. What was made from a newer version of the stream is neither overwritten nor removed by an older one.
+3. Below the current box score there is none of another play. An event's document is there or still to come, and
+   `fingerprint` says whether it is the right one.
+
+Which of two versions is newer is never decided by a clock of ours: see `_is_superseded`.
+
+A box score is a document with an integer `_id` and the `stream` that it was made from, or the two teams of one that
+another program made from the same exercise. Whatever else is in the collection belongs to others and is left alone.
 """
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Iterable, Mapping, Sequence
-from datetime import datetime, timedelta
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cached_property
 from typing import Any, NamedTuple
 
@@ -17,16 +23,17 @@ from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
 
 from lacrosse_assets import addresses
-from lacrosse_assets.resources.errors import ANYTHING, is_it_up, told_as_store_error
-from lacrosse_assets.resources.object_store import moment
+from lacrosse_assets.resources.errors import ANYTHING, StoreError, is_it_up, told_as_store_error
+from lacrosse_assets.resources.object_store import StreamVersion
 
 STORE = "document store"
 DATABASE = "sidearm"
 COLLECTION = "boxscores"
 
-# Which of two fetches is the newer one is told by the clocks of those who fetched. They may differ by this much; a
-# document from further ahead was written by a clock that is wrong, and must not stop the score until then.
-CLOCK_TOLERANCE = timedelta(seconds=5)
+# A read of the current box score ends after this many seconds, so that a sensor's tick ends in time (sensors.py).
+READ_TIMEOUT_SECONDS = 8
+# How often a write starts over when another writer keeps changing the same documents.
+WRITE_ATTEMPTS = 5
 
 USER = f"the user and the password in MONGODB_URI have to be those of one who may read and write {DATABASE}"
 WAYS_OUT = {
@@ -41,19 +48,31 @@ DUPLICATE_KEY = 11000  # MongoDB's code
 Document = dict[str, Any]
 
 
-class Written(NamedTuple):
+class WriteResult(NamedTuple):
     """What a write did."""
 
     current: bool  # False: it was there already
-    filled_in: int  # documents of earlier events
+    backfilled: int  # documents of earlier events
     removed: int  # documents of events that are not in the stream
+    blocked: tuple[int, ...] = ()  # events whose `_id` is taken by a document that is no box score
 
 
-class _Kept(NamedTuple):
-    """As much of a document that is there as tells which it is."""
+class _Stored(NamedTuple):
+    """As much of a stored document as identifies it."""
 
-    fingerprint: str | None
-    fetched_at: datetime | None
+    fingerprint: Any
+    stream: Any
+
+    @property
+    def version(self) -> StreamVersion | None:
+        return StreamVersion.of_document({"stream": self.stream})
+
+    def unchanged(self, event_id: int) -> dict[str, Any]:
+        """A filter that finds it as long as nobody has replaced it. (A null finds a field that is missing as well.)"""
+        return {"_id": event_id, "fingerprint": self.fingerprint, "stream": self.stream}
+
+
+MISSING = _Stored(None, None)
 
 
 class DocumentStore(ConfigurableResource[Any], ABC):
@@ -79,93 +98,138 @@ class DocumentStore(ConfigurableResource[Any], ABC):
             self._client.close()
 
     def current(self) -> Document | None:
-        """The current box score: the document with the highest `_id`; None in an empty collection."""
-        with self._errors():
-            document: Document | None = self._boxscores.find_one(sort=[("_id", -1)])
-            return document
+        """The current box score: the document with the highest `_id`; None if there is no box score."""
+        import pymongo
+
+        with self._errors(), pymongo.timeout(READ_TIMEOUT_SECONDS):
+            found = self._boxscores.find({"_id": {"$gte": 0}, "stream.etag": {"$exists": True}}).sort("_id", -1)
+            return next((document for document in found if isinstance(document["_id"], int)), None)
 
     def fingerprints(self) -> dict[int, str | None]:
-        """The fingerprint of each document that is there, by `_id`; None for one that has none."""
+        """The fingerprint of each box score, by `_id`; None for one that has none."""
         with self._errors():
-            return {event_id: kept.fingerprint for event_id, kept in self._kept().items()}
+            return {event_id: stored.fingerprint for event_id, stored in self._stored()[0].items()}
 
-    def write(self, documents: Sequence[Document], timeline: Mapping[int, str]) -> Written | None:
+    def write(
+        self,
+        documents: Sequence[Document],
+        timeline: Mapping[int, str],
+        latest: Callable[[], StreamVersion | None],
+    ) -> WriteResult | None:
         """Make the last of `documents` the current box score, and the others those of their events.
 
-        All of them are of one fetch of the stream and have their `fingerprint`; the last is that of its latest event.
-        `timeline` has the fingerprint of every event of the stream. None, and nothing changed, if a newer box score is
-        there already.
+        All of them are of one version of the stream and have their `fingerprint`; the last is that of its latest event.
+        `timeline` has the fingerprint of every event of the stream. `latest` asks the object store for the version that
+        the stream has now. Returns None, with nothing changed, if a newer box score is there already.
 
-        The current document comes first, then the others at once. What is not of this timeline goes before, but for the
-        one that is the current one until then, which goes after. So a crash in between leaves events without a document
-        and at most that one below the new one; the next run puts both right. Two writers at once meet at the last look,
-        where the older one takes its own documents back.
+        1. Remove what is not of this timeline, except for the current document so far.
+        2. Write the new current document.
+        3. Remove what is left of step 1.
+        4. Write the documents of the other events.
+
+        Before step 1 and after each write all stored versions are compared. If a newer one has come, this writer
+        removes its own documents again. A document is replaced or removed only if it still is what was read; if it is
+        not, the step is repeated. A crash in between leaves events without a document, and at most one wrong document,
+        below the new current one; the next run repairs both.
         """
         *earlier, current = documents
-        event_id, fetched_at = current["_id"], current["stream"]["fetched_at"]
-        latest_true_clock = moment() + CLOCK_TOLERANCE
-        not_newer = {"stream.fetched_at": {"$not": {"$gt": fetched_at, "$lte": latest_true_clock}}}
+        event_id, mine = current["_id"], StreamVersion.of_document(current)
+        assert mine is not None
 
-        def is_superseded(kept: Mapping[int, _Kept]) -> bool:
-            return any(each.fetched_at and fetched_at < each.fetched_at <= latest_true_clock for each in kept.values())
+        def is_superseded(stored: Mapping[int, _Stored]) -> bool:
+            return _is_superseded(mine, (each.version for each in stored.values()), latest)
 
-        def remove(event_ids: Iterable[int]) -> int:
-            others = [each for each in event_ids if each not in timeline or timeline[each] != kept[each].fingerprint]
-            self._delete(others, not_newer)
-            return len(set(others) - timeline.keys())
+        def remove(event_ids: Iterable[int], stored: Mapping[int, _Stored]) -> int:
+            others = {each for each in event_ids if timeline.get(each) != stored[each].fingerprint}
+            self._delete(stored[each].unchanged(each) for each in others)
+            return len(others - timeline.keys())
 
         with self._errors():
-            kept = self._kept()
-            if is_superseded(kept):
+            stored, foreign = self._stored()
+            if is_superseded(stored):
                 return None
-            removed = remove(kept.keys() - {max(kept, default=event_id)})
-            is_there = event_id in kept and _same(self._boxscores.find_one({"_id": event_id}), current)
-            written: list[int] = []
+            removed = remove(stored.keys() - {max(stored, default=event_id)}, stored)
+            is_there = event_id in stored and _same(self._boxscores.find_one({"_id": event_id}), current)
+            written: list[Document] = []
             for batch in ([] if is_there else [current], earlier):
-                written += self._replace(batch, not_newer)
-                kept = self._kept()
-                if is_superseded(kept) or event_id not in kept:
-                    self._delete(written, {"stream.fetched_at": fetched_at})
-                    return None
-                removed += remove(kept)
+                missing = [each for each in batch if each["_id"] not in foreign]
+                for _ in range(WRITE_ATTEMPTS):
+                    self._replace((stored.get(each["_id"], MISSING).unchanged(each["_id"]), each) for each in missing)
+                    written += missing
+                    stored, foreign = self._stored()
+                    if is_superseded(stored):
+                        self._delete(_identity(each).unchanged(each["_id"]) for each in written)
+                        return None
+                    missing = [each for each in missing if stored.get(each["_id"]) != _identity(each)]
+                    if not missing:
+                        break
+                else:
+                    raise StoreError(
+                        STORE,
+                        self.address,
+                        f"another writer keeps changing document {missing[0]['_id']} of {self.database}.{COLLECTION}: "
+                        "check that only one deployment writes to this database",
+                    )
+                removed += remove(stored, stored)
                 if not earlier:
                     break
-        return Written(not is_there, len(earlier), removed)
+        return WriteResult(
+            current=not is_there and event_id not in foreign,
+            backfilled=sum(each["_id"] not in foreign for each in earlier),
+            removed=removed,
+            blocked=tuple(each["_id"] for each in documents if each["_id"] in foreign),
+        )
 
-    def _kept(self) -> dict[int, _Kept]:
-        """The documents of events; whatever else somebody keeps there (an id of another type) is not looked at."""
-        kept = {}
-        for each in self._boxscores.find({"_id": {"$gte": 0}}, {"fingerprint": 1, "stream.fetched_at": 1}):
-            fetched_at = (each.get("stream") or {}).get("fetched_at")
-            kept[each["_id"]] = _Kept(each.get("fingerprint"), fetched_at if isinstance(fetched_at, datetime) else None)
-        return kept
+    def _stored(self) -> tuple[dict[int, _Stored], set[float]]:
+        """The box scores by event, and the numbers that are the `_id` of something else."""
+        fields = dict.fromkeys(("fingerprint", "stream", "home.teamid", "away.teamid"), 1)
+        stored: dict[int, _Stored] = {}
+        foreign: set[float] = set()
+        for each in self._boxscores.find({"_id": {"$gte": 0}}, fields):
+            if isinstance(each["_id"], int) and (
+                isinstance(each.get("stream"), dict) or {"home", "away"} <= each.keys()
+            ):
+                stored[each["_id"]] = _Stored(each.get("fingerprint"), each.get("stream"))
+            else:
+                foreign.add(each["_id"])
+        return stored, foreign
 
-    def _replace(self, documents: Sequence[Document], unless_newer: Mapping[str, Any]) -> list[int]:
-        """Write each document, where there is none of its `_id` or none that is newer; their ids."""
+    def _replace(self, replacements: Iterable[tuple[Mapping[str, Any], Document]]) -> None:
+        """Write each document whose filter still finds the one to be replaced, or where there is none of its `_id`."""
         from pymongo import ReplaceOne
         from pymongo.errors import BulkWriteError
 
-        if documents:
-            writes = [ReplaceOne({"_id": each["_id"], **unless_newer}, each, upsert=True) for each in documents]
+        if writes := [ReplaceOne(unchanged, document, upsert=True) for unchanged, document in replacements]:
             try:
                 self._boxscores.bulk_write(writes, ordered=False)
             except BulkWriteError as error:
-                # A newer one, just written, is not found by what it is not, and cannot be written beside.
+                # Somebody else's document is not found by the filter, and a second one of its `_id` is refused.
                 if any(each["code"] != DUPLICATE_KEY for each in error.details["writeErrors"]):
                     raise
-        return [each["_id"] for each in documents]
 
-    def _delete(self, event_ids: Iterable[int], where: Mapping[str, Any]) -> None:
-        """Remove each document of these ids that meets the condition. One by one, in one command: each is found by its
-        `_id`, where a server might look for a list of thousands in every document."""
+    def _delete(self, filters: Iterable[Mapping[str, Any]]) -> None:
+        """Remove the document that each filter finds. One by one, in one command: each is found by its `_id`, where a
+        server might look for a list of thousands in every document."""
         from pymongo import DeleteOne
 
-        if deletes := [DeleteOne({"_id": event_id, **where}) for event_id in event_ids]:
+        if deletes := [DeleteOne(each) for each in filters]:
             self._boxscores.bulk_write(deletes, ordered=False)
 
     @property
     def _boxscores(self) -> Any:
-        return self._client[self.database][COLLECTION]
+        """The collection, read where it is written to.
+
+        Whatever `readPreference`, `readConcernLevel` and `w` the URI has: what is read here decides what is written and
+        removed, and a write that nobody acknowledges cannot be relied on.
+        """
+        from pymongo import ReadPreference, WriteConcern
+        from pymongo.read_concern import ReadConcern
+
+        collection = self._client[self.database][COLLECTION]
+        acknowledged = collection.write_concern if collection.write_concern.acknowledged else WriteConcern("majority")
+        return collection.with_options(
+            read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("local"), write_concern=acknowledged
+        )
 
     def _errors(self) -> Any:
         from pymongo.errors import PyMongoError
@@ -174,14 +238,40 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         return told_as_store_error(STORE, self.address, PyMongoError, OSError, words=_words, ways_out=WAYS_OUT)
 
 
+def _is_superseded(
+    mine: StreamVersion,
+    stored: Iterable[StreamVersion | None],
+    latest: Callable[[], StreamVersion | None],
+) -> bool:
+    """Whether a stored box score is of a newer version of the stream than `mine`.
+
+    The object store dates its versions, so an older date is an older version. What is not dated earlier than `mine` is
+    held against the version that the stream has now, which no stored one can be newer than:
+
+    - if that is `mine`, nothing is newer, whatever the dates say: the store's clock may have been set back;
+    - a date after that of the stream now is from before the clock was set back, and so is not newer;
+    - what is dated between the two, or in the same second as `mine`, counts as newer. If it was not, the run that the
+      stream's newest version brings puts it right.
+    """
+    not_older = {each for each in stored if each and each != mine and each.last_modified >= mine.last_modified}
+    if not not_older:
+        return False
+    now = latest()
+    return now != mine and any(now is None or each.last_modified <= now.last_modified for each in not_older)
+
+
+def _identity(document: Mapping[str, Any]) -> _Stored:
+    return _Stored(document["fingerprint"], document["stream"])
+
+
 def _words(error: Exception) -> str:
     """What went wrong, without the driver's view of all servers, or the whole answer, which say it again at length."""
     return re.split(", (?:Topology Description|full error): ", str(error), maxsplit=1)[0]
 
 
 def _same(stored: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool:
-    """Whether the stored document says the same of the same version of the stream: a run repeated changes nothing."""
-    if stored is None or "stream" not in stored:
+    """Whether the stored document is that of the same version of the stream: a run repeated changes nothing."""
+    if stored is None or not isinstance(stored.get("stream"), Mapping):
         return False
     fetched_at = {"fetched_at": document["stream"]["fetched_at"]}
     return {**stored, "stream": {**stored["stream"], **fetched_at}} == document

@@ -6,14 +6,14 @@ simulator's own.
 
 import csv
 import hashlib
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
 from lacrosse_assets.resources.documents import Document, DocumentStore
-from lacrosse_assets.resources.object_store import ObjectStore, StreamObject, StreamVersion, moment
+from lacrosse_assets.resources.object_store import ObjectStore, StreamObject, StreamVersion, now_in_milliseconds
 from lacrosse_assets.resources.reference_db import ReferenceDatabase
 
 if TYPE_CHECKING:
@@ -40,7 +40,9 @@ class CannedObjectStore(ObjectStore):
     def get(self) -> StreamObject:
         body = (_CANNED / "game.txt").read_bytes()
         etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        return StreamObject(body, StreamVersion(etag, datetime(2026, 3, 7, 20, tzinfo=UTC), len(body)), moment())
+        return StreamObject(
+            body, StreamVersion(etag, datetime(2026, 3, 7, 20, tzinfo=UTC), len(body)), now_in_milliseconds()
+        )
 
 
 class InMemoryDocumentStore(DocumentStore):
@@ -53,11 +55,10 @@ class InMemoryDocumentStore(DocumentStore):
     def connect(self) -> Any:
         return _mongomock()
 
-    def _replace(self, documents: Sequence[Document], unless_newer: Mapping[str, Any]) -> list[int]:
+    def _replace(self, replacements: Iterable[tuple[Mapping[str, Any], Document]]) -> None:
         # One by one: mongomock's bulk_write takes no replacement of pymongo 4.11 or newer.
-        for each in documents:
-            self._boxscores.replace_one({"_id": each["_id"], **unless_newer}, each, upsert=True)
-        return [each["_id"] for each in documents]
+        for unchanged, document in replacements:
+            self._boxscores.replace_one(unchanged, document, upsert=True)
 
     def teardown_after_execution(self, context: Any) -> None:
         """Nothing: the process's next run finds the documents."""

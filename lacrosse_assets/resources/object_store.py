@@ -1,15 +1,22 @@
 """The object store: the stream object, its body and its version."""
 
+import gzip
+import hashlib
+import re
+import zlib
 from abc import ABC, abstractmethod
-from datetime import UTC, datetime
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime, timedelta
+from email.utils import parsedate_to_datetime
 from functools import cached_property
 from typing import Any, NamedTuple
 
-from dagster import ConfigurableResource
+from dagster import ConfigurableResource, Failure, MetadataValue
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
-from lacrosse_assets.resources.errors import ANYTHING, is_it_up, told_as_store_error
+from lacrosse_assets.resources.errors import ANYTHING, StoreError, is_it_up, told_as_store_error
 
 STORE = "object store"
 KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY have to be those of one who may read it"
@@ -19,31 +26,69 @@ WAYS_OUT = {
     ANYTHING: is_it_up("AWS_ENDPOINT_URL_S3"),
 }
 
+GZIP_MAGIC = b"\x1f\x8b"
+UNREADABLE_ENCODINGS = ("br", "compress", "deflate", "zstd")
+# How often a stream is fetched that changes while it is fetched, before the last one is taken as it is.
+FETCH_ATTEMPTS = 3
 
-class StreamVersion(NamedTuple):
-    """Which writing of the object it is. The ETag alone does not tell: a game played again has the same ones."""
 
-    etag: str
-    last_modified: datetime
-    size: int
+@dataclass(frozen=True)
+class StreamVersion:
+    """Which version of the object it is: ETag and `LastModified`, as a HEAD reports them.
+
+    An ETag is opaque, and does not identify a version by itself: a game that is played again has the same ones. Two
+    versions are equal if both agree, to the second, which is what HTTP dates have.
+    """
+
+    etag: str  # without quotes and without the mark of a weak one
+    last_modified: datetime  # UTC
+    size: int | None = field(compare=False)  # bytes; None where the store does not say
+    seen_at: datetime | None = field(default=None, compare=False)  # the store's own time of its answer
+
+    def __post_init__(self) -> None:
+        object.__setattr__(self, "last_modified", self.last_modified.replace(microsecond=0))
 
     @property
     def key(self) -> str:
         return f"{self.etag} {self.last_modified:%Y-%m-%dT%H:%M:%SZ}"
 
+    def age(self, now: datetime) -> timedelta:
+        """How long ago it was written, by the store's own clock where that is known and by `now` otherwise.
+
+        Negative where the clock that dated it was ahead.
+        """
+        return (self.seen_at or now) - self.last_modified
+
+    @classmethod
+    def of_document(cls, document: Mapping[str, Any]) -> "StreamVersion | None":
+        """The version that a box score document was made from; None if it does not say."""
+        stream = document.get("stream")
+        if not isinstance(stream, Mapping) or not isinstance(stream.get("last_modified"), datetime):
+            return None
+        return cls(str(stream.get("etag")), stream["last_modified"], None)
+
+    def to_metadata(self) -> dict[str, Any]:
+        """As every asset and check that depends on a version reports it."""
+        return {"etag": self.etag, "last_modified": MetadataValue.timestamp(self.last_modified)}
+
+    @classmethod
+    def from_metadata(cls, metadata: Mapping[str, MetadataValue[Any]]) -> "StreamVersion | None":
+        """What `to_metadata` wrote; None if it is not there."""
+        etag, last_modified = metadata.get("etag"), metadata.get("last_modified")
+        if etag is None or last_modified is None:
+            return None
+        return cls(str(etag.value), datetime.fromtimestamp(float(last_modified.value), UTC), None)
+
 
 class StreamObject(NamedTuple):
-    """Body and version of the object, from one GET; `fetched_at` is when that was asked for (UTC, milliseconds).
-
-    A GET that was asked for later never yields an older version: this is what tells a late run from a newer one.
-    """
+    """Body and version of the object; `fetched_at` is when it was requested (UTC, milliseconds)."""
 
     body: bytes
     version: StreamVersion
     fetched_at: datetime
 
 
-def moment() -> datetime:
+def now_in_milliseconds() -> datetime:
     """Now, in UTC, in whole milliseconds, which is what BSON can hold."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
@@ -61,11 +106,11 @@ class ObjectStore(ConfigurableResource[Any], ABC):
 
     @abstractmethod
     def head(self) -> StreamVersion | None:
-        """The object's version, by a HEAD; None while there is no such object."""
+        """The object's version, by a HEAD; None while there is no such object. `version.size` is that of the stored bytes."""
 
     @abstractmethod
     def get(self) -> StreamObject | None:
-        """The object, by one GET; None while there is no such object."""
+        """The object, with the version that `head` reports for it; None while there is no such object."""
 
 
 class LiveS3(S3Resource):
@@ -96,21 +141,89 @@ class S3ObjectStore(ObjectStore):
         return self.s3.get_client()
 
     def head(self) -> StreamVersion | None:
-        response = self._ask("head_object")
-        return None if response is None else _version(response)
+        response = self._call("head_object")
+        if response is None:
+            return None
+        if not response.get("ETag"):
+            # Without one, only the content identifies a version: `LastModified` has seconds, and shots come faster.
+            unnamed = self._fetch()
+            return unnamed and unnamed[0].version
+        return self._version(response)
 
     def get(self) -> StreamObject | None:
-        fetched_at = moment()
-        response = self._ask("get_object")
-        return None if response is None else StreamObject(response["body"], _version(response), fetched_at)
+        # A GET may name the same version otherwise than a HEAD (`W/"x"` and `"x"`), and the sensor compares HEADs.
+        # So a GET between two equal HEADs is of their version, whatever it says itself.
+        version = self.head()
+        for _ in range(FETCH_ATTEMPTS):
+            response = self._fetch()
+            if response is None:
+                return None
+            fetched, encoding = response
+            if fetched.version == version:
+                break
+            before, version = version, self.head()
+            if version is not None and version in (before, fetched.version):
+                fetched = fetched._replace(version=version)
+                break
+        return fetched._replace(body=self._decoded(fetched.body, encoding))
 
-    def _ask(self, operation: str) -> dict[str, Any] | None:
+    def _fetch(self) -> tuple[StreamObject, str] | None:
+        """The object by one GET: its stored bytes, the version that the GET reports, and its content encoding."""
+        fetched_at = now_in_milliseconds()
+        response = self._call("get_object")
+        if response is None:
+            return None
+        body: bytes = response["body"]
+        version = replace(self._version(response, body), size=len(body))
+        return StreamObject(body, version, fetched_at), response.get("ContentEncoding", "").lower()
+
+    def _decoded(self, body: bytes, encoding: str) -> bytes:
+        """The text of a body, which may be compressed with gzip.
+
+        That is seen by its first bytes, with which no text in UTF-8 begins: producers and proxies set the header
+        `Content-Encoding` where it does not apply, and omit it where it does.
+        """
+        problem: object = ""
+        if body.startswith(GZIP_MAGIC):
+            try:
+                return gzip.decompress(body)
+            except (OSError, EOFError, zlib.error) as error:
+                problem = f" that cannot be decompressed ({error})"
+        elif encoding not in UNREADABLE_ENCODINGS:
+            return body
+        raise Failure(
+            f"{self.uri} has Content-Encoding {encoding or 'gzip'}{problem}: store it as plain text or as gzip",
+            allow_retries=False,
+        )
+
+    def _version(self, response: Mapping[str, Any], body: bytes | None = None) -> StreamVersion:
+        """The version that a response reports; where it has no ETag, the MD5 of the body in its place."""
+        if "LastModified" not in response:
+            raise StoreError(
+                STORE,
+                self._address,
+                "its answers have no Last-Modified header, which orders the versions of the stream: "
+                "check the proxy or gateway in front of it",
+            )
+        etag = response.get("ETag") or hashlib.md5(body or b"", usedforsecurity=False).hexdigest()
+        date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
+        return StreamVersion(
+            re.sub(r'^(?:W/)?"(.*)"$', r"\1", etag.strip()),
+            response["LastModified"],
+            response.get("ContentLength"),
+            _http_date(date),
+        )
+
+    @property
+    def _address(self) -> str:
+        return f"{self.s3.endpoint_url} ({self.uri})"
+
+    def _call(self, operation: str) -> dict[str, Any] | None:
         from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
 
-        address = f"{self.s3.endpoint_url} ({self.uri})"
         # A `ValueError`: a host name that it does not take for one.
         errors = BotoCoreError, ClientError, HTTPClientError, ValueError
-        with told_as_store_error(STORE, address, *errors, ways_out=WAYS_OUT):
+        with told_as_store_error(STORE, self._address, *errors, ways_out=WAYS_OUT):
             try:
                 response: dict[str, Any] = getattr(self._client, operation)(Bucket=self.bucket, Key=self.key)
                 if "Body" in response:
@@ -124,5 +237,8 @@ class S3ObjectStore(ObjectStore):
         return response
 
 
-def _version(response: dict[str, Any]) -> StreamVersion:
-    return StreamVersion(response["ETag"].strip('"'), response["LastModified"], response["ContentLength"])
+def _http_date(text: str | None) -> datetime | None:
+    try:
+        return parsedate_to_datetime(text).astimezone(UTC) if text else None
+    except ValueError:
+        return None
