@@ -36,8 +36,7 @@ from lacrosse_assets.assets.common import (
 from lacrosse_assets.assets.lineage import ROSTER_LINEAGE, STATISTICS_LINEAGE
 from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game.boxscore import Document, boxscore, documents_of, score_line
-from lacrosse_assets.game.finals import PLAYERS, TEAMS
-from lacrosse_assets.game.reference import amiss
+from lacrosse_assets.game.roster import RosterError, roster_rows
 from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_stranger
 from lacrosse_assets.game.statistics import player_game_stats as statistics
 from lacrosse_assets.game.stream import EVENTS, LINES, VERSION, Line, Verdict, read_lines, shown
@@ -137,13 +136,10 @@ def live_assets(home: int, away: int) -> list[Any]:
     )
     def roster(reference_db: ReferenceDatabase) -> MaterializeResult:
         teams, players = reference_db.read()
-        playing = (home, away)
-        if problem := (
-            amiss("teams", [team for team in teams if team["id"] in playing], TEAMS, ["id"])
-            or amiss("players", [player for player in players if player["teamid"] in playing], PLAYERS, ["id"])
-        ):
-            raise Failure(problem, allow_retries=False)
-        rows = [row for side, team_id in ((HOME, home), (AWAY, away)) for row in _side(side, team_id, teams, players)]
+        try:
+            rows = roster_rows(teams, players, home, away)
+        except RosterError as error:
+            raise Failure(str(error), allow_retries=False) from None
         return MaterializeResult(
             value=arrow_table(rows, ROSTER),
             metadata={
@@ -154,29 +150,6 @@ def live_assets(home: int, away: int) -> list[Any]:
         )
 
     return [raw_gamestream, roster, player_game_stats, boxscore_doc]
-
-
-def _side(side: str, team_id: int, teams: list[Row], players: list[Row]) -> list[Row]:
-    """The `ROSTER` rows of one team; at least one, so that a team without players is still there."""
-    team = next((team for team in teams if team["id"] == team_id), None)
-    if team is None:
-        raise Failure(
-            f"table teams has no row for the {side} team {team_id}: {side.upper()}_TEAM_ID has to be one of "
-            f"{', '.join(str(team['id']) for team in teams) or 'its ids, and it is empty'}",
-            allow_retries=False,
-        )
-    start = {
-        "side": side,
-        "team_id": team_id,
-        "team_name": team["name"],
-        "conference": team["conference"],
-        "wins": team["wins"],
-        "losses": team["losses"],
-    }
-    members = [player for player in players if player["teamid"] == team_id]
-    return [
-        {**start, "player_id": player["id"], "name": player["name"], "number": player["number"]} for player in members
-    ] or [{**start, "player_id": None, "name": None, "number": None}]
 
 
 @asset(

@@ -5,7 +5,7 @@ import sys
 
 import pytest
 
-MODULES = "stream", "statistics", "boxscore", "timeline", "finals"
+MODULES = "keys", "roster", "stream", "statistics", "boxscore", "timeline", "finals"
 STRANGERS = "dagster", "boto3", "botocore", "pymongo", "sqlalchemy", "pyodbc"
 
 
