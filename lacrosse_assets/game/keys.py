@@ -7,20 +7,13 @@ the functions of this module first.
 
 import math
 import re
+import unicodedata
 from decimal import Decimal
 from typing import Any
 
-# What is invisible at either end of a jersey, and so cannot tell two jerseys apart: the blanks of any alphabet, control
-# characters (a NUL pads fixed-width fields), and the format characters that have no width (a byte order mark is one).
-_INVISIBLE = "".join(
-    map(
-        chr,
-        (
-            *(*range(0x21), *range(0x7F, 0xA1), 0xAD, 0x61C, 0x1680, 0x180E, *range(0x2000, 0x2010)),
-            *(*range(0x2028, 0x2030), *range(0x205F, 0x2070), 0x3000, 0xFEFF, *range(0xFFF9, 0xFFFC)),
-        ),
-    )
-)
+# The Unicode categories of what is invisible at either end of a jersey, and so cannot tell two jerseys apart: control
+# characters (a NUL pads fixed-width fields), format characters (a byte order mark is one) and separators.
+_INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
@@ -30,7 +23,7 @@ def jersey(text: str) -> str:
     A field that is invisible as a whole stays as it is. It must not become the jersey of a player whose `number` is
     blank.
     """
-    return text if text.isalnum() else text.strip(_INVISIBLE) or text
+    return text if text.isalnum() else _stripped(text) or text
 
 
 def jersey_of(value: Any) -> Any:
@@ -40,7 +33,7 @@ def jersey_of(value: Any) -> Any:
     is returned as it is, for the caller to report.
     """
     if isinstance(value, str):
-        return value.strip(_INVISIBLE)
+        return _stripped(value)
     number = integer(value)
     return str(number) if isinstance(number, int) and not isinstance(number, bool) else value
 
@@ -50,8 +43,17 @@ def integer(value: Any) -> Any:
 
     Any other value is returned as it is, for the caller to report.
     """
-    if isinstance(value, str) and _INTEGER.fullmatch(stripped := value.strip(_INVISIBLE)):
+    if isinstance(value, str) and _INTEGER.fullmatch(stripped := _stripped(value)):
         return int(stripped)
     if isinstance(value, Decimal | float) and math.isfinite(value) and value == int(value):
         return int(value)
     return value
+
+
+def _stripped(text: str) -> str:
+    start, end = 0, len(text)
+    while start < end and unicodedata.category(text[start]) in _INVISIBLE:
+        start += 1
+    while start < end and unicodedata.category(text[end - 1]) in _INVISIBLE:
+        end -= 1
+    return text[start:end]

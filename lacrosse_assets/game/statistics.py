@@ -116,8 +116,16 @@ def _with_strangers(counted: DataFrame) -> DataFrame:
 def _moments(lines: DataFrame, at: Column | None) -> DataFrame:
     """A row an event that is asked for: its id, its clock, whether the game is over, and the version of the stream.
 
-    Without `at` it is one row, the latest event's; before the first event there is one as well, without an id. The
-    terminator's word is the latest event's only.
+    Without `at` it is one row, the latest event's; before the first event there is one as well, without an id.
+
+    The game is over at an event in two cases:
+
+    1. It is the latest event, and the terminator is there. The terminator counts at no other event.
+    2. Its clock is 00:00, and an event with a lower id has a clock above 00:00: the game has been under way. Rows at
+       00:00 before the first whistle are placeholders, and end nothing.
+
+    Order is that of the event ids, whatever the order of the lines. Later events change nothing: where the game went on
+    after a clock of 00:00, the box score of that event stays final, as it stood then.
     """
     is_event = F.col("verdict").isin([verdict.value for verdict in EVENTS])
     is_end = F.col("verdict") == Verdict.TERMINATOR.value
@@ -129,6 +137,7 @@ def _moments(lines: DataFrame, at: Column | None) -> DataFrame:
             events.alias("events"),
             F.max(F.when(is_event, F.col("event_id"))).alias("latest"),
             F.max(F.when(is_end, F.col("clock"))).alias("end"),
+            F.min(F.when(is_event & (F.col("clock") != OVER), F.col("event_id"))).alias("under_way"),
             *(F.max(column).alias(column) for column in VERSION),
         )
         .withColumn("event", F.explode("events"))
@@ -136,7 +145,8 @@ def _moments(lines: DataFrame, at: Column | None) -> DataFrame:
     # Its own end, or none: neither the clock nor the terminator may be there.
     end = F.when(F.col("event.event_id").eqNullSafe(F.col("latest")), F.col("end"))
     clock = F.coalesce(end, F.col("event.clock"))
-    is_over = end.isNotNull() | F.coalesce(clock == OVER, F.lit(False))
+    is_played_out = (F.col("event.clock") == OVER) & (F.col("under_way") < F.col("event.event_id"))
+    is_over = end.isNotNull() | F.coalesce(is_played_out, F.lit(False))
     return game.select("event.event_id", clock.alias("clock"), is_over.alias("final"), *VERSION)
 
 

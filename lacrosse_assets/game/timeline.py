@@ -14,7 +14,7 @@ from typing import Any
 from lacrosse_assets.game.stream import EVENTS, Verdict
 
 # To be raised when a document is made otherwise of the same events and the same roster: all of them are written anew.
-EDITION = 1
+EDITION = 2
 
 # What of a line counts in a box score; of `LINES`.
 COUNTED = ("verdict", "event_id", "clock", "team_id", "number", "goal")

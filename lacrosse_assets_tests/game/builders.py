@@ -6,6 +6,7 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from lacrosse_assets.game import roster
 from lacrosse_assets.game.boxscore import Document, boxscore, documents_of
 from lacrosse_assets.game.statistics import ROSTER, player_game_stats
 from lacrosse_assets.game.stream import LINES, Line, read_lines
@@ -46,18 +47,7 @@ def frame(spark: SparkSession, rows: Sequence[Row], schema: StructType) -> DataF
 
 def roster_rows(players: Sequence[Row], teams: Sequence[Row] = TEAMS) -> list[Row]:
     """The rows of a `ROSTER`, as the assets bring the two reference tables together."""
-    roster = []
-    for side, team_id in (("home", HOME), ("away", AWAY)):
-        (team,) = (row for row in teams if row["id"] == team_id)
-        start = {"side": side, "team_id": team_id, "team_name": team["name"]}
-        start |= {column: team[column] for column in ("conference", "wins", "losses")}
-        nobody = {"player_id": None, "name": None, "number": None}
-        members = [row for row in players if row["teamid"] == team_id]
-        roster += [
-            {**start, "player_id": member["id"], "name": member["name"], "number": member["number"]}
-            for member in members
-        ] or [{**start, **nobody}]
-    return roster
+    return roster.roster_rows(teams, players, HOME, AWAY)
 
 
 def line_rows(body: bytes) -> list[Row]:
@@ -73,8 +63,8 @@ def statistics(
     at: Column | None = None,
 ) -> DataFrame:
     """The product's `PLAYER_GAME_STATS` of a stream and reference tables."""
-    lines, roster = frame(spark, line_rows(body), LINES), frame(spark, roster_rows(players, teams), ROSTER)
-    return player_game_stats(lines, roster, at)
+    lines, rostered = frame(spark, line_rows(body), LINES), frame(spark, roster_rows(players, teams), ROSTER)
+    return player_game_stats(lines, rostered, at)
 
 
 def box_score(

@@ -5,17 +5,23 @@ the product, so nothing of `lacrosse_assets` is imported here. Where the contrac
 
 - blanks are the ASCII space and tab;
 - an integer is an optional sign and ASCII digits, and an id has to fit into 64 bits;
-- a clock is two digits, a colon and two digits, the last two less than 60;
+- a clock is one or two digits, a colon and two digits less than 60, with at most three decimals after a point; what is
+  shown has two digits for the minutes, so that more than 99:59 is no clock;
+- a line's content is what is shown of it: two clocks that are shown alike are the same;
+- what is invisible at the ends of a jersey does not count, unless there is nothing else; in the tables there is then no
+  jersey, and a name loses the spaces at its end;
 - a terminator is a well-formed row like any other;
 - a jersey that two players of one team wear counts for the team and for no player.
 """
 
-from decimal import ROUND_HALF_UP, Decimal
+import unicodedata
+from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
 Row = dict[str, Any]
 Fields = tuple[int, str, int, str, int]
 DIGITS = frozenset("0123456789")
+INVISIBLE = {"Zs", "Zl", "Zp", "Cc", "Cf"}
 
 
 class Game(NamedTuple):
@@ -40,7 +46,7 @@ def game(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]
     counted: dict[int, list[int]] = {row["id"]: [] for row in players}
     strangers = {}
     for (team, jersey), goals in shots.items():
-        wearers = [row["id"] for row in players if (row["teamid"], row["number"]) == (team, jersey)]
+        wearers = [row["id"] for row in players if (row["teamid"], visible(row["number"])) == (team, jersey)]
         if len(wearers) == 1:
             counted[wearers[0]] = goals
         else:
@@ -52,8 +58,8 @@ def game(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]
         members = sorted((row for row in players if row["teamid"] == team_id), key=lambda row: row["id"])
         return {
             "teamid": team_id,
-            "name": team["name"],
-            "conference": team["conference"],
+            "name": team["name"].rstrip(" "),
+            "conference": team["conference"].rstrip(" "),
             "wins": team["wins"],
             "losses": team["losses"],
             "score": own,
@@ -61,8 +67,8 @@ def game(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]
             "players": [
                 {
                     "id": row["id"],
-                    "name": row["name"],
-                    "number": row["number"],
+                    "name": row["name"].rstrip(" "),
+                    "number": visible(row["number"]),
                     "shots": len(counted[row["id"]]),
                     "goals": sum(counted[row["id"]]),
                     "pct": percentage(sum(counted[row["id"]]), len(counted[row["id"]])),
@@ -75,12 +81,13 @@ def game(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]
     if events:
         latest = max(events)
         clock = (terminator or events[latest])[1]
+        has_been_under_way = any(events[earlier][1] > "00:00" for earlier in events if earlier < latest)
         document = {
             "_id": latest,
             "timestamp": clock,
             "home": side(home, away),
             "away": side(away, home),
-            "final": terminator is not None or clock == "00:00",
+            "final": terminator is not None or (clock == "00:00" and has_been_under_way),
         }
 
     won = {home: scores[home] > scores[away], away: scores[away] > scores[home]}
@@ -116,6 +123,8 @@ def read_stream(body: bytes, home: int, away: int) -> tuple[list[tuple[int, str]
     """What became of each line that is not blank, the events by id, and the terminator."""
     lines: list[tuple[int, str]] = []
     first: dict[int, Fields] = {}
+    if body[:3] == "\ufeff".encode():
+        body = body[3:]
     pieces = body.split(b"\n")
     for i in range(len(pieces)):
         text = pieces[i][:-1] if pieces[i].endswith(b"\r") else pieces[i]
@@ -142,13 +151,30 @@ def read_fields(line: bytes, teams: set[int]) -> Fields | None:
         return None
     if len(fields) != 5:
         return None
-    event_id, clock, team, jersey, goal = integer(fields[0]), fields[1], integer(fields[2]), fields[3], fields[4]
-    if event_id is None or event_id < -1 or team not in teams or goal not in {"0", "1"}:
+    event_id, clock, team, jersey, goal = integer(fields[0]), read_clock(fields[1]), integer(fields[2]), *fields[3:]
+    if event_id is None or event_id < -1 or clock is None or team not in teams or goal not in {"0", "1"}:
         return None
-    minutes, colon, seconds = clock[:2], clock[2:3], clock[3:]
-    if colon != ":" or len(seconds) != 2 or not DIGITS.issuperset(minutes + seconds) or int(seconds) >= 60:
+    return event_id, clock, team, visible(jersey) or jersey, int(goal)
+
+
+def read_clock(text: str) -> str | None:
+    minutes, colon, rest = text.partition(":")
+    seconds, point, decimals = rest.partition(".")
+    if not colon or len(minutes) not in (1, 2) or len(seconds) != 2 or not DIGITS.issuperset(minutes + seconds):
         return None
-    return event_id, clock, team, jersey, int(goal)
+    if point and (len(decimals) not in (1, 2, 3) or not DIGITS.issuperset(decimals)):
+        return None
+    if int(seconds) >= 60:
+        return None
+    whole = Decimal(f"{seconds}.{decimals or 0}").to_integral_value(ROUND_CEILING)
+    shown = divmod(int(minutes) * 60 + int(whole), 60)
+    return f"{shown[0]:02}:{shown[1]:02}" if shown < (100, 0) else None
+
+
+def visible(text: str) -> str:
+    """What is left of a text between its first and its last visible character."""
+    places = [i for i, character in enumerate(text) if unicodedata.category(character) not in INVISIBLE]
+    return text[places[0] : places[-1] + 1] if places else ""
 
 
 def integer(text: str) -> int | None:

@@ -5,10 +5,11 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
+from pyspark.sql import functions as F
 
-from lacrosse_assets.game.boxscore import score_line, why_not_over
+from lacrosse_assets.game.boxscore import boxscore, documents_of, score_line, why_not_over
 
-from .builders import AWAY, HOME, HOPKINS, SYRACUSE, TEAMS, VERSION, Row, box_score, player, stream
+from .builders import AWAY, HOME, HOPKINS, SYRACUSE, TEAMS, VERSION, Row, box_score, player, statistics, stream
 
 PLAYERS = [player(1, "6", name="sam"), player(2, "7", name="sarah"), player(3, "8", AWAY, name="jimmy")]
 
@@ -96,6 +97,47 @@ def test_every_value_is_of_the_plain_type_that_bson_wants(spark: SparkSession) -
 def test_each_ending_alone_is_enough(spark: SparkSession, ending: list[str], clock: str, final: bool) -> None:
     document = box(spark, "0 59:51 101 6 0", "46 25:17 101 6 1", *ending)
     assert (document["timestamp"], document["final"]) == (clock, final)
+
+
+@pytest.mark.parametrize("zero", ["00:00", "0:00", "0:00.0"])
+@pytest.mark.parametrize(
+    ("rows", "final"),
+    [
+        (["0 {} 0 0 0"], False),
+        (["0 {} 0 0 0", "1 {} 0 0 0", "2 {} 101 6 0"], False),
+        (["0 {} 0 0 0", "1 60:00 0 0 0"], False),
+        (["0 {} 0 0 0", "1 60:00 0 0 0", "2 {} 0 0 0"], True),
+        (["2 {} 0 0 0", "1 0:00.1 0 0 0"], True),
+        # Earlier is what has the lower id, wherever it stands.
+        (["1 60:00 0 0 0", "0 {} 0 0 0"], False),
+        (["3 {} 0 0 0", "4 {} 0 0 0", "1 60:00 0 0 0", "-2 50:00 0 0 0"], True),
+        # A line that is invalid, or the terminator, is no event above 00:00; the terminator ends the game by itself.
+        (["0 60:00 999 0 0", "1 {} 0 0 0"], False),
+        (["0 {} 0 0 0", "-1 {} 0 0 0"], True),
+        (["0 {} 0 0 0", "-1 12:00 0 0 0"], True),
+    ],
+)
+def test_a_clock_at_zero_ends_a_game_that_has_been_under_way(
+    spark: SparkSession, zero: str, rows: list[str], final: bool
+) -> None:
+    """One clock row at 00:00 before the start ended the game, and 0:0 went into teams2 and players2."""
+    assert box(spark, *(row.format(zero) for row in rows))["final"] is final
+
+
+@pytest.mark.parametrize("clock", ["0:00.1", "0:00.999", "00:01"])
+def test_only_a_true_zero_ends_the_game(spark: SparkSession, clock: str) -> None:
+    document = box(spark, "0 59:51 101 6 0", f"1 {clock} 101 6 1")
+    assert (document["timestamp"], document["final"]) == ("00:01", False)
+
+
+def test_the_box_score_at_each_event_is_final_as_that_event_left_it(spark: SparkSession) -> None:
+    """A placeholder, a game, its end, overtime after that end, and the end again."""
+    body = stream("0 0:00 0 0 0", "1 60:00 0 0 0", "2 0:00.0 101 6 0", "3 4:00 0 0 0", "5 0:00 0 0 0", "4 0:00 101 6 1")
+    found = documents_of(boxscore(statistics(spark, body, PLAYERS, at=F.lit(True))))
+    assert [(document["_id"], document["timestamp"], document["final"]) for document in found] == [
+        *((0, "00:00", False), (1, "60:00", False), (2, "00:00", True)),
+        *((3, "04:00", False), (4, "00:00", True), (5, "00:00", True)),
+    ]
 
 
 def test_the_timestamp_is_the_terminators_where_there_is_one_wherever_it_stands(spark: SparkSession) -> None:
@@ -207,6 +249,26 @@ def test_a_jersey_on_two_players_is_in_the_score_and_with_neither(spark: SparkSe
     assert [(member["id"], member["shots"]) for member in home["players"]] == [(1, 0), (2, 0)]
 
 
+def test_a_padded_jersey_is_the_players_and_shown_without_padding(spark: SparkSession) -> None:
+    """`players.number` as CHAR(3) made every shot a shot by nobody."""
+    players = [player(1, "0  ", name="sam       "), player(2, "00 "), player(3, "8\u00a0", AWAY)]
+    body = stream("0 59:00 101 0 1", "1 58:00 101 00 0", "2 57:00 205 8 1", "3 56:00 205 \u200b8 0")
+    document = box_score(spark, body, players)
+    assert document is not None
+    found = {
+        member["id"]: (member["name"], member["number"], member["shots"], member["goals"])
+        for side in ("home", "away")
+        for member in document[side]["players"]
+    }
+    assert found == {1: ("sam", "0", 1, 1), 2: ("sam", "00", 1, 0), 3: ("sam", "8", 2, 1)}
+
+
+def test_two_players_whose_jerseys_differ_in_padding_wear_one_jersey(spark: SparkSession) -> None:
+    home = box(spark, "0 59:00 101 8 1", players=[player(1, "8"), player(2, "8  ")])["home"]
+    assert home["score"] == 1
+    assert [(member["number"], member["shots"]) for member in home["players"]] == [("8", 0), ("8", 0)]
+
+
 def test_names_are_any_text(spark: SparkSession) -> None:
     names = ["o'neil; DROP TABLE teams", "<b>sam</b>", 'zoë "z" 🥍', "", " sam ", "\x00", "naïve\u2028", "sam\nsam"]
     teams = [SYRACUSE | {"name": names[0], "conference": names[1]}, HOPKINS | {"name": names[2], "conference": ""}]
@@ -217,7 +279,9 @@ def test_names_are_any_text(spark: SparkSession) -> None:
         *names[:3],
         "",
     ]
-    assert [member["name"] for member in document["home"]["players"]] == names
+    # The spaces at the end are the padding of a CHAR column.
+    expected = [name if name != " sam " else " sam" for name in names]
+    assert [member["name"] for member in document["home"]["players"]] == expected
 
 
 # What can be said of a document.

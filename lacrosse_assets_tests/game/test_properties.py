@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import given, settings
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -14,7 +14,7 @@ from lacrosse_assets.game.timeline import fingerprints
 
 from . import plain
 from .builders import AWAY, HOME, Row, frame, line_rows, read, roster_rows, statistics, stream
-from .strategies import SOUP, reference_tables, streams
+from .strategies import BOM, SOUP, reference_tables, streams
 
 PURE = settings(max_examples=300)
 # Each of them costs half a second and more.
@@ -36,8 +36,9 @@ def test_each_line_becomes_what_the_contract_says(body: bytes) -> None:
 @PURE
 @given(streams() | SOUP | st.binary())
 def test_any_bytes_are_read_and_every_line_that_is_not_blank_is_accounted_for(body: bytes) -> None:
+    marked = body.removeprefix(BOM)
     not_blank = [
-        number for number, line in enumerate(body.split(b"\n"), start=1) if line.removesuffix(b"\r").strip(b" \t")
+        number for number, line in enumerate(marked.split(b"\n"), start=1) if line.removesuffix(b"\r").strip(b" \t")
     ]
     lines = read(body)
     assert [line.line for line in lines] == not_blank
@@ -64,6 +65,51 @@ def test_line_ends_are_all_the_same(body: bytes) -> None:
     assert [line._replace(text=None) for line in read(ended_by_crlf)] == [
         line._replace(text=None) for line in read(body)
     ]
+
+
+@PURE
+@given(streams() | SOUP | st.binary())
+def test_a_byte_order_mark_at_the_start_changes_nothing(body: bytes) -> None:
+    body = body.removeprefix(BOM)
+    assume(not body.startswith(BOM))
+    # Bytes that begin like another encoding do so no more behind a mark: that is told in the reason.
+    assert [line._replace(reason=None) for line in read(BOM + body)] == [
+        line._replace(reason=None) for line in read(body)
+    ]
+
+
+@PURE
+@given(st.text(), st.sampled_from(["utf-16", "utf-16-le", "utf-16-be", "utf-32"]))
+def test_a_stream_in_another_encoding_is_read_without_an_error(text: str, encoding: str) -> None:
+    body = f"2 56:13 205 8 1\n{text}\n".encode(encoding)
+    lines = read(body)
+    assert [(line.line, line.verdict) for line in lines] == plain.read_stream(body, HOME, AWAY)[0]
+    assert (lines[0].verdict, lines[0].event_id) == ("left out", None)
+    assert lines[0].reason == f"the stream is {encoding[:6].upper()} and has to be UTF-8 text"
+
+
+@PURE
+@given(st.integers(0, 99 * 60 + 59), st.integers(0, 999), st.integers(1, 3), st.booleans())
+def test_a_clock_is_rounded_up_to_the_second(seconds: int, fraction: int, places: int, is_padded: bool) -> None:
+    """In integers: the seconds of what is shown are those of what was written, or of less than a second more."""
+    minutes = f"{seconds // 60:02}" if is_padded else f"{seconds // 60}"
+    decimals = f"{fraction:03}"[:places]
+    (line,) = read(f"2 {minutes}:{seconds % 60:02}.{decimals} 205 8 1\n")
+    expected = seconds + (int(decimals) > 0)
+    if expected == 100 * 60:
+        assert line.verdict == "left out"
+    else:
+        assert line.clock
+        shown_minutes, shown_seconds = line.clock.split(":")
+        assert int(shown_minutes) * 60 + int(shown_seconds) == expected
+        assert len(line.clock) == 5
+
+
+@PURE
+@given(st.text(st.sampled_from("0123456789:.,- x٥"), max_size=9))
+def test_any_text_is_a_clock_to_both_readings_or_to_neither(text: str) -> None:
+    clocks = [line.clock for line in read(f"2 {text.replace(' ', '_')} 205 8 1\n")]
+    assert clocks == [plain.read_clock(text.replace(" ", "_"))]
 
 
 @ON_SPARK

@@ -1,5 +1,7 @@
 """CONTRACT.md, section 1: what becomes of each line of the stream."""
 
+import gzip
+
 import pytest
 
 from lacrosse_assets.game.stream import LARGEST_ID, LINES, SHOWN_CHARACTERS, Line, Verdict, read_lines
@@ -54,10 +56,38 @@ def test_clocks(clock: str) -> None:
     assert [line.clock for line in read(f"2 {clock} 205 8 1\n")] == [clock]
 
 
-@pytest.mark.parametrize("jersey", ["0", "00", "000", "8a", "-", "é", "\u00a08", "8\u2003", "\u2028", "\x00", "\x85"])
+@pytest.mark.parametrize(
+    ("written", "shown"),
+    [
+        *(("0:00", "00:00"), ("0:00.0", "00:00"), ("00:00.000", "00:00")),
+        *(("0:00.3", "00:01"), ("0:00.001", "00:01"), ("0:01", "00:01"), ("0:01.0", "00:01")),
+        *(("9:51", "09:51"), ("09:51.0", "09:51"), ("9:51.5", "09:52")),
+        *(("0:45.3", "00:46"), ("00:45.3", "00:46"), ("0:45.30", "00:46"), ("0:45.04", "00:46")),
+        *(("0:59.5", "01:00"), ("9:59.9", "10:00"), ("59:59.1", "60:00"), ("60:00", "60:00")),
+        *(("99:58.9", "99:59"), ("99:59.0", "99:59")),
+    ],
+)
+def test_a_clock_in_another_spelling_is_shown_as_mm_ss_rounded_up(written: str, shown: str) -> None:
+    """Goals at `0:45.3` were lost as invalid lines; rounded down, `0:00.3` would have ended the game."""
+    assert read(f"2 {written} 205 8 1\n") == read(f"2 {shown} 205 8 1\n")
+    assert [line.clock for line in read(f"2 {written} 205 8 1\n")] == [shown]
+
+
+def test_a_terminators_clock_may_be_in_another_spelling_as_well() -> None:
+    assert [(line.verdict, line.clock) for line in read("-1 0:00.0 0 0 0\n")] == [("terminator", "00:00")]
+
+
+@pytest.mark.parametrize(
+    "jersey", ["0", "00", "000", "8a", "-", "é", "8\u00a08", "\u2028", "\x00", "\x85", "\u00a0\x00"]
+)
 def test_a_jersey_is_text_kept_as_it_is(jersey: str) -> None:
     (line,) = read(f"2 56:13 205 {jersey} 1\n")
     assert (line.verdict, line.number) == ("shot", jersey)
+
+
+@pytest.mark.parametrize("jersey", ["\u00a08", "8\u2003", "\x008\x00", "8\ufeff", "\u200b8"])
+def test_what_is_invisible_around_a_jersey_does_not_count(jersey: str) -> None:
+    assert read(f"2 56:13 205 {jersey} 1\n") == read("2 56:13 205 8 1\n")
 
 
 def test_jerseys_0_and_00_are_two_contents_of_one_id() -> None:
@@ -171,7 +201,17 @@ def test_a_last_line_without_its_end_that_contradicts_an_earlier_one_is_reported
         ("-2 56:13 205 8 1", "event id -2 is neither an event's nor the terminator's (-1)"),
         ("-1000 56:13 205 8 1", "event id -1000 is neither an event's nor the terminator's (-1)"),
         ("2 56:60 205 8 1", "clock '56:60' is not mm:ss"),
-        ("2 5:13 205 8 1", "clock '5:13' is not mm:ss"),
+        ("2 5:1 205 8 1", "clock '5:1' is not mm:ss"),
+        ("2 :45.3 205 8 1", "clock ':45.3' is not mm:ss"),
+        ("2 45.3 205 8 1", "clock '45.3' is not mm:ss"),
+        ("2 0:45. 205 8 1", "clock '0:45.' is not mm:ss"),
+        ("2 0:45,3 205 8 1", "clock '0:45,3' is not mm:ss"),
+        ("2 0:45.3333 205 8 1", "clock '0:45.3333' is not mm:ss"),
+        ("2 0:45.3s 205 8 1", "clock '0:45.3s' is not mm:ss"),
+        ("2 0:60.0 205 8 1", "clock '0:60.0' is not mm:ss"),
+        ("2 1:00:00 205 8 1", "clock '1:00:00' is not mm:ss"),
+        ("2 99:59.1 205 8 1", "clock '99:59.1' is not mm:ss"),
+        ("2 ٥:13 205 8 1", "clock '٥:13' is not mm:ss"),
         ("2 56:1 205 8 1", "clock '56:1' is not mm:ss"),
         ("2 056:13 205 8 1", "clock '056:13' is not mm:ss"),
         ("2 56:130 205 8 1", "clock '56:130' is not mm:ss"),
@@ -211,6 +251,56 @@ def test_bytes_that_are_not_utf8_are_left_out(dirt: bytes) -> None:
 def test_bytes_that_are_not_utf8_are_shown_as_what_they_are() -> None:
     (line,) = read(b"2 56:13 205 \xe9 1\n")
     assert line.text == r"2 56:13 205 \xe9 1"
+
+
+# What a stream begins with.
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", ""])
+def test_a_byte_order_mark_at_the_start_means_nothing(end: str) -> None:
+    """It made the first event an invalid line."""
+    assert read(f"\ufeff{SHOT}\n{CLOCK}{end}") == read(f"{SHOT}\n{CLOCK}{end}")
+
+
+@pytest.mark.parametrize("body", ["\ufeff", "\ufeff\n", "\ufeff \r\n\n"])
+def test_a_byte_order_mark_alone_is_a_stream_of_nothing(body: str) -> None:
+    assert read(body) == []
+
+
+def test_a_byte_order_mark_in_the_course_of_being_written() -> None:
+    assert verdicts("\ufeff".encode()[:2]) == [(1, "unfinished")]
+
+
+@pytest.mark.parametrize(
+    ("body", "line"),
+    [(f"{CLOCK}\n\ufeff{SHOT}\n", 2), (f"\n\ufeff{SHOT}\n", 2), (f"\ufeff\ufeff{SHOT}\n", 1), (f" \ufeff{SHOT}\n", 1)],
+)
+def test_a_byte_order_mark_anywhere_else_is_a_part_of_its_line(body: str, line: int) -> None:
+    assert left_out(body) == [(line, r"event id '\ufeff2' is not an integer")]
+
+
+@pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
+def test_a_stream_in_another_encoding_is_reported_as_that(encoding: str) -> None:
+    body = f"{SHOT}\r\n{CLOCK}\r\n".encode(encoding)
+    assert events(body) == []
+    reason = f"the stream is {encoding[:6].upper()} and has to be UTF-8 text"
+    assert {reason} == {line.reason for line in read(body) if line.verdict == Verdict.LEFT_OUT}
+    assert left_out(body)[0] == (1, reason)
+
+
+def test_a_compressed_stream_is_reported_as_that() -> None:
+    body = gzip.compress(b"".join(b"%d 50:00 101 %d 0\n" % (event, event * event) for event in range(500)))
+    assert events(body) == []
+    assert (1, "the stream is compressed with gzip and has to be UTF-8 text") in left_out(body)
+
+
+def test_a_first_line_that_begins_like_another_encoding_spoils_no_other_line() -> None:
+    body = b"\xff\xfe2 56:13 205 8 1\n" + stream(SHOT, "3 x 101 6 1", CLOCK)
+    assert left_out(body) == [
+        (1, "the stream is UTF-16 and has to be UTF-8 text"),
+        (3, "clock 'x' is not mm:ss"),
+    ]
+    assert events(body) == [2, 70]
 
 
 def test_the_teams_of_the_game_are_those_given() -> None:
@@ -259,7 +349,13 @@ def test_the_same_line_twice_counts_once_and_is_not_reported() -> None:
     assert lines[2].event_id is None
 
 
-@pytest.mark.parametrize("again", ["2\t56:13  205 8 1", "02 56:13 0205 8 1", " 2 56:13 205 8 1\r"])
+@pytest.mark.parametrize(
+    "again",
+    [
+        *("2\t56:13  205 8 1", "02 56:13 0205 8 1", " 2 56:13 205 8 1\r"),
+        *("2 56:13.0 205 8 1", "2 56:12.4 205 8 1", "2 56:13 205 8\u00a0 1"),
+    ],
+)
 def test_the_same_content_written_otherwise_is_the_same_line(again: str) -> None:
     assert verdicts(f"{SHOT}\n{again}\n") == [(1, "shot"), (2, "repeated")]
 
