@@ -34,17 +34,37 @@ CODE = ["'; DROP TABLE teams; --", "<script>alert(1)</script>", "$where", "home.
 MEGABYTE = 1_000_000
 
 IDS = ["-1", "-1", "-2", "+3", "007", "-0", "9" * 30, "-" + "9" * 30, str(2**63 - 1), str(2**63), "1e3", "2.0", "٣"]
+CLOCKS = [
+    *("00:00", "00:60", "60:00", "99:59", "5:13", "--:--", "٥٦:١٣", "00:000", "0:0:0"),
+    # Other producers' spellings, and what only looks like one.
+    *("0:00", "0:00.0", "0:00.3", "0:45.3", "00:45.3", "00:46", "0:59.95", "9:59.999", "99:59.0"),
+    *("99:59.1", ":45.3", "45.3", "0:45.", "0:45,3", "0:45.3333", "1:02:03", "0:4.5", "0:45.٣", "0:45." + "0" * 5_000),
+]
 FIELDS = {
     "event_id": IDS,
-    "clock": ["00:00", "00:60", "60:00", "99:59", "5:13", "--:--", "٥٦:١٣", "00:000", "0:0:0"],
+    "clock": CLOCKS,
     "team_id": ["0", "-0", "+101", "77", "101.0", "home", str(2**64 + HOME), "9" * 5_000],
     "number": ["0", "00", "é", "8a", "\U0001f94d", "e\u0301", *UNICODE_BLANKS, *CONTROLS, *CODE],
     "goal": ["2", "-1", "01", "1.0", "true", "1\x00", "１"],
 }
 BLANKS = [" "] * 20 + ["  ", "\t", " \t ", "\r", "\u00a0", "\u3000", "\x0b", ""]
+# What a stream may begin with: a byte order mark, whole, cut off, twice, or that of another encoding.
+BOM = "\ufeff".encode()
+STARTS = [BOM] * 5 + [
+    BOM[:2],
+    BOM * 2,
+    b" " + BOM,
+    b"\n" + BOM,
+    b"\xff\xfe",
+    b"\xfe\xff",
+    b"\xff\xfe\x00\x00",
+    b"\x1f\x8b\x08",
+]
+# Clock rows before the first whistle.
+PLACEHOLDERS = [b"0 00:00 0 0 0\n", b"0 0:00.0 0 0 0\r\n1 0:00 0 0 0\n"]
 ENDS = [b"\n"] * 20 + [b"\r\n"] * 10 + [b"\r", b"\n\n", b"\r\r\n", b"\x0b\n", b"", "\u2028".encode(), b"\x00\n"]
 PLAYERS = [
-    {"id": number, "name": name, "number": str(number), "shots": 0, "goals": 0, "teamid": (HOME, AWAY)[number % 2]}
+    {"id": number, "name": name, "number": f"{number:<3}", "shots": 0, "goals": 0, "teamid": (HOME, AWAY)[number % 2]}
     for number, name in enumerate(CODE)
 ]
 
@@ -75,6 +95,12 @@ def stream(chance: random.Random) -> bytes:
         unit = chance.choice([b"x", b"9", b" ", b"\t ", b"\xff", b"\x00", b"1 ", "é".encode()])
         lines.insert(chance.randrange(len(lines) + 1), b"2 56:13 205 " + unit * (MEGABYTE // len(unit)) + b" 1")
     body = b"".join(each + (chance.choice(ENDS) if dirt else b"\n") for each in lines)
+    if chance.random() < 0.1:
+        body = chance.choice(PLACEHOLDERS) + body
+    if chance.random() < 0.1:
+        body = chance.choice(STARTS) + body
+    if chance.random() < 0.02:
+        body = body.decode(errors="replace").encode(chance.choice(["utf-8-sig", "utf-16", "utf-16-be", "utf-32"]))
     return body[: chance.randrange(len(body) + 1)] if chance.random() < 0.2 else body
 
 
@@ -94,6 +120,8 @@ def line(chance: random.Random, dirt: float, event_id: int) -> bytes:
     for name, odd in FIELDS.items():
         if chance.random() < 0.2:
             row[name] = chance.choice(odd)
+    if chance.random() < 0.1:  # padding, which does not count
+        row["number"] = chance.choice(UNICODE_BLANKS) + row["number"] + chance.choice([*UNICODE_BLANKS, "\x00"])
     written = "".join(field + chance.choice(BLANKS) for field in row.values()).encode()
     match chance.randrange(6):
         case 0:  # bytes in the place of bytes

@@ -15,7 +15,11 @@ SAID = 50_000  # characters that a log, or a piece of metadata, may have whateve
 
 
 def document(world: World) -> dict[str, Any]:
-    return {name: value for name, value in world.document().items() if name not in ("stream", "fingerprint")}
+    return without_version(world.document())
+
+
+def without_version(found: dict[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in found.items() if name not in ("stream", "fingerprint")}
 
 
 def is_bounded(run: Run) -> bool:
@@ -62,6 +66,87 @@ def test_whatever_a_field_holds_the_game_is_what_the_contract_says(world: World)
     assert "![x](y)" not in shown
 
 
+OTHER_PRODUCERS = [
+    *("0 0:00 0 0 0", "1 60:00 0 0 0", "2 9:51 101 0 1", "3 9:51.0 101 00 1", "4 0:59.5 205 8\u00a0 1"),
+    *("5 0:45.3 101 6 1", "5 00:46 101 6 1", "6 0:00.3 205 \u200b8 1"),
+]
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n"])
+def test_other_producers_clocks_jerseys_and_byte_order_mark(world: World, end: str) -> None:
+    """The first event, the goals of the last minute and the shots of padded jerseys were lost."""
+    body = "\ufeff".encode() + "".join(f"{line}{end}" for line in OTHER_PRODUCERS).encode()
+    world.put(body=body)
+
+    run = world.materialize(*LIVE)
+
+    assert run.success, run.failures
+    assert [without_version(each) for each in world.documents()] == plain.timeline(body, HOME, AWAY, TEAMS, PLAYERS)
+    assert [(each["timestamp"], each["final"]) for each in world.documents()] == [
+        *(("00:00", False), ("60:00", False), ("09:51", False), ("09:51", False)),
+        *(("01:00", False), ("00:46", False), ("00:01", False)),
+    ]
+    assert (world.document()["home"]["score"], world.document()["away"]["score"]) == (3, 2)
+    assert run.checks["raw_gamestream.stream_is_clean"].passed
+    assert run.checks["player_game_stats.shooters_are_rostered"].passed
+
+    world.put(body=body + f"7 0:00.0 0 0 0{end}".encode())
+    assert world.materialize().success
+    assert (world.document()["timestamp"], world.document()["final"]) == ("00:00", True)
+    assert world.table("teams2")
+
+
+def test_a_placeholder_row_of_the_next_game_leaves_the_last_result_alone(world: World) -> None:
+    """One clock row at 00:00 before the start put 0:0 in the place of the last result."""
+    world.put(*ENDED)
+    assert world.materialize().success
+    before = world.table("teams2"), world.table("players2")
+    for rows in (["0 00:00 0 0 0"], ["0 00:00 0 0 0", "1 0:00.0 0 0 0"], ["0 00:00 0 0 0", "1 60:00 0 0 0"]):
+        world.put(*rows)
+        run = world.materialize()
+        assert not run.checks["boxscore_doc.game_over"].passed
+        assert not world.document()["final"]
+        assert (world.table("teams2"), world.table("players2")) == before
+
+
+def test_a_stream_in_utf16_is_reported_and_not_taken_for_one_without_an_event_alone(world: World) -> None:
+    world.put(body="".join(f"{line}\r\n" for line in ENDED).encode("utf-16"))
+    run = world.materialize(*LIVE)
+    assert run.success, run.failures
+    assert world.documents() == []
+    clean = run.checks["raw_gamestream.stream_is_clean"]
+    assert (clean.passed, clean.description) == (False, "left out 6 lines")
+    assert any("line 1 is left out: the stream is UTF-16 and has to be UTF-8 text" in line for line in run.log)
+
+
+def test_padded_columns(world: World) -> None:
+    """`players.number` as CHAR(3) made every shot a shot by nobody; and a web page needs no padded names."""
+    teams = [{**team, "name": f"{team['name']:30}", "conference": f"{team['conference']:10}"} for team in TEAMS]
+    players = [{**player, "name": f"{player['name']:30}", "number": f"{player['number']:3}"} for player in PLAYERS]
+    world.reset_tables(teams, players)
+    world.put(*ENDED)
+
+    run = world.materialize()
+
+    assert run.success, run.failures
+    expected = plain.game(stream(*ENDED), HOME, AWAY, teams, players)
+    assert document(world) == expected.document
+    assert document(world) == plain.game(stream(*ENDED), HOME, AWAY, TEAMS, PLAYERS).document
+    assert run.checks["player_game_stats.shooters_are_rostered"].passed
+    assert (world.table("teams2"), world.table("players2")) == (expected.teams2, expected.players2)
+    assert (world.table("players2") or [])[0]["number"] == "6  "
+
+
+def test_an_unrostered_jersey_is_logged_with_its_invisible_characters(world: World) -> None:
+    world.put("0 59:30 101 8\u200b8 1")
+    run = world.materialize(*LIVE)
+    assert any(r"jersey '8\u200b8' of syracuse" in line for line in run.log)
+    # Markdown's own characters are escaped.
+    assert r"'8&#92;u200b8'" in run.metadata["player_game_stats"]["players"]
+    rostered = run.checks["player_game_stats.shooters_are_rostered"].metadata["not_on_the_roster"].value
+    assert r"'8&#92;u200b8'" in str(rostered)
+
+
 def players_of(count: int) -> list[dict[str, Any]]:
     return [
         {
@@ -95,14 +180,16 @@ def test_any_roster(world: World, players: Rows) -> None:
     assert (world.table("teams2"), world.table("players2")) == (expected.teams2, expected.players2)
 
 
-def without_constraints(world: World, teams: Rows, players: Rows) -> None:
-    """The reference tables in a database that lets everything in."""
+def without_constraints(
+    world: World, teams: Rows, players: Rows, kind: str = "INT", number: str = "VARCHAR(50)"
+) -> None:
+    """The reference tables in a database that lets everything in. `kind`: of the columns of integers."""
     engine = create_engine(world.environ["SIDEARMDB_URL"])
     with engine.begin() as connection:
         for name, rows in (("players", players), ("teams", teams)):
             connection.exec_driver_sql(f"DROP TABLE {name}")
-            texts = ("name", "number", "conference")
-            columns = ", ".join(f"{column} {'VARCHAR(50)' if column in texts else 'INT'}" for column in rows[0])
+            types = {"name": "VARCHAR(50)", "conference": "VARCHAR(50)", "number": number}
+            columns = ", ".join(f"{column} {types.get(column, kind)}" for column in rows[0])
             connection.exec_driver_sql(f"CREATE TABLE {name} ({columns})")
             for row in rows:
                 places = ", ".join(f":{column}" for column in row)
@@ -120,6 +207,19 @@ def a_file(embedded: EmbeddedServices, world: World) -> World:
     if world.environ["SIDEARMDB_URL"].startswith("sqlite"):
         return world
     pytest.fail("run this with the embedded database: a server's types let no such row in")
+
+
+@pytest.mark.parametrize(
+    ("kind", "number"), [("CHAR(10)", "CHAR(3)"), ("REAL", "INT"), ("BIGINT", "REAL")], ids=lambda kind: kind
+)
+def test_keys_of_other_types(a_file: World, kind: str, number: str) -> None:
+    """Two systems' keys were compared as they came: `'101'` of a text column was not team 101."""
+    players = [player for player in PLAYERS if player["number"] != "00"]
+    without_constraints(a_file, TEAMS, players, kind, number)
+    a_file.put(*ENDED)
+    run = a_file.materialize(*LIVE)
+    assert run.success, run.failures
+    assert document(a_file) == plain.game(stream(*ENDED), HOME, AWAY, TEAMS, [dict(each) for each in players]).document
 
 
 @pytest.mark.parametrize("column", ["name", "number", "teamid"])

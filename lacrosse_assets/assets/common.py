@@ -49,4 +49,8 @@ _ESCAPED = str.maketrans({special: f"&#{ord(special)};" for special in "&<>|`*_[
 
 
 def _cell(value: Any) -> str:
-    return "" if value is None else shown(" ".join(str(value).split()), SHOWN_CHARACTERS).translate(_ESCAPED)
+    if value is None:
+        return ""
+    text = shown(str(value), SHOWN_CHARACTERS)
+    # As `repr` writes it, what is invisible can be seen, and a line end does not end the table's row.
+    return shown(text if text.isprintable() else repr(text), SHOWN_CHARACTERS).translate(_ESCAPED)
