@@ -29,7 +29,8 @@ from lacrosse_assets.settings import Settings, load_settings
 def build_resources(settings: Settings) -> dict[str, Any]:
     """The resources of a deployment.
 
-    What is or may hold a secret is given by the name of its variable, so that Dagster never stores it.
+    What is or may hold a secret is given by the name of its variable, so that Dagster never stores it. boto3 reads the
+    object store's credentials by itself.
     """
     stream = {"bucket": settings.gamestream_bucket, "key": settings.gamestream_key}
     engine = {
@@ -43,12 +44,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
             "documents": InMemoryDocumentStore(),
             "reference_db": InMemoryReferenceDatabase(),
         }
-    s3 = LiveS3(
-        endpoint_url=settings.s3_endpoint_url,
-        region_name=settings.aws_region,
-        aws_access_key_id=EnvVar("AWS_ACCESS_KEY_ID"),
-        aws_secret_access_key=EnvVar("AWS_SECRET_ACCESS_KEY"),
-    )
+    s3 = LiveS3(endpoint_url=settings.s3_endpoint_url or None, region_name=settings.aws_region or None)
     return {
         **engine,
         "object_store": S3ObjectStore(s3=s3, **stream),

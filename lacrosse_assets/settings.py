@@ -16,14 +16,14 @@ from lacrosse_assets import addresses
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
-# What `LACROSSE_DEPLOYMENT=services` cannot do without, with an example of each for the error message.
+# What `LACROSSE_DEPLOYMENT=services` cannot do without, with an example of each for the error message. The object store
+# is not among them: without an endpoint it is AWS, without keys boto3's own chain finds some.
 SERVICE_ADDRESSES = {
-    "AWS_ENDPOINT_URL_S3": "http://localhost:9000",
-    "AWS_ACCESS_KEY_ID": "the object store's user",
-    "AWS_SECRET_ACCESS_KEY": "the object store's password",
     "MONGODB_URI": "mongodb://localhost:27017",
     "SIDEARMDB_URL": "mssql+pyodbc://user:password@localhost/sidearmdb?driver=ODBC+Driver+18+for+SQL+Server",
 }
+S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # the second is boto3's, for all services of AWS
+S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 class Address(NamedTuple):
@@ -35,7 +35,10 @@ class Address(NamedTuple):
 
 
 ADDRESSES = {
-    "AWS_ENDPOINT_URL_S3": Address(("http://", "https://"), "http://localhost:9000", addresses.object_store),
+    **dict.fromkeys(
+        S3_ENDPOINTS,
+        Address(("http://", "https://"), "http://localhost:9000", addresses.object_store),
+    ),
     "MONGODB_URI": Address(
         ("mongodb://", "mongodb+srv://"),
         "mongodb://user:password@localhost:27017/?tls=true",
@@ -69,7 +72,7 @@ class Settings(BaseModel):
     s3_endpoint_url: str = Field("", validation_alias="AWS_ENDPOINT_URL_S3")
     aws_access_key_id: SecretStr = Field(SecretStr(""), validation_alias="AWS_ACCESS_KEY_ID")
     aws_secret_access_key: SecretStr = Field(SecretStr(""), validation_alias="AWS_SECRET_ACCESS_KEY")
-    aws_region: str = Field("us-east-1", validation_alias="AWS_REGION")
+    aws_region: str = Field("", validation_alias="AWS_REGION")
     gamestream_bucket: str = Field("gamestreams", validation_alias="GAMESTREAM_BUCKET")
     gamestream_key: str = Field("gamestream.txt", validation_alias="GAMESTREAM_KEY")
     mongodb_uri: SecretStr = Field(SecretStr(""), validation_alias="MONGODB_URI")
@@ -91,6 +94,15 @@ class Settings(BaseModel):
 VARIABLES = tuple(str(field.validation_alias) for field in Settings.model_fields.values())
 
 
+# Variables that libraries read by themselves: boto3; PySpark and the JVM that it starts; gRPC; requests; OpenSSL, in
+# Python and in SQL Server's driver; the ODBC driver manager.
+PREFIXES_OF_LIBRARIES = ("AWS_", "SPARK_", "PYSPARK_", "HADOOP_", "GRPC_", "ODBC")
+READ_BY_LIBRARIES = {
+    *("JAVA_HOME", "JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS"),
+    *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
+}
+
+
 def embedded_addresses_file(state_dir: Path) -> Path:
     """Where the embedded services write their addresses while they are up."""
     return state_dir / "embedded.env"
@@ -99,23 +111,46 @@ def embedded_addresses_file(state_dir: Path) -> Path:
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     """Read and check the environment; one `SettingsError` of one line for whatever is wrong with it.
 
-    What a deployment fixes by itself is laid over the environment of this process, so that boto3, PySpark and
-    Dagster's `EnvVar` see the same addresses as our code does: the embedded services' addresses in `embedded`; no
-    Spark Connect server in `mock`, which needs no service.
+    Without `environ`, this process's environment is read, and changed so that boto3, PySpark and Dagster's `EnvVar` see
+    the same settings as our code does:
+
+    1. An empty variable is removed: libraries would take it for a value (`without_empty`).
+    2. `embedded`: the addresses of the embedded services replace all settings of boto3 and those of the other stores.
+    3. `mock`: no Spark Connect server.
     """
     if environ is None:
+        for name in set(os.environ) - set(without_empty(os.environ)):
+            del os.environ[name]
         deployment = os.environ.get("LACROSSE_DEPLOYMENT") or "embedded"
         if deployment == "mock":
             # The second one is PySpark's own, left in the environment by a process that was attached to a server.
             for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"):
                 os.environ.pop(name, None)
         elif deployment == "embedded":
-            os.environ.update(_embedded_addresses(_parse(os.environ).state_dir))
+            embedded = _embedded_addresses(_parse(os.environ).state_dir)
+            # A session token or a profile of the user's belongs to another object store.
+            for name in [name for name in os.environ if name.startswith("AWS_")]:
+                del os.environ[name]
+            os.environ.update(embedded)
         environ = os.environ
     settings = _parse(environ)
     if settings.deployment != "mock":
         _check_addresses(environ)
     return settings
+
+
+def without_empty(environ: Mapping[str, str]) -> dict[str, str]:
+    """The environment without the empty variables that our code or a library would read.
+
+    Empty has to mean not set, as in a Compose file's `${NAME:-}` and in a `.env`. The libraries differ: with an empty
+    SPARK_REMOTE PySpark starts no session, with an empty AWS_PROFILE or AWS_CA_BUNDLE boto3 makes no client. Others'
+    variables are left alone: an empty `no_proxy` has a meaning.
+    """
+    return {
+        name: value
+        for name, value in environ.items()
+        if value or not (name in READ_BY_LIBRARIES or name in VARIABLES or name.startswith(PREFIXES_OF_LIBRARIES))
+    }
 
 
 def embedded_settings(environ: Mapping[str, str] | None = None) -> Settings:
@@ -160,10 +195,18 @@ def _check_addresses(environ: Mapping[str, str]) -> None:
     if missing:
         wanted = ", ".join(f"{name} (such as {SERVICE_ADDRESSES[name]})" for name in missing)
         raise SettingsError(f"LACROSSE_DEPLOYMENT=services needs {wanted}; .env.example lists all settings")
-    if "@" in environ["AWS_ENDPOINT_URL_S3"]:
+    keys = [name for name in S3_KEYS if environ.get(name)]
+    if len(keys) == 1:
+        (other,) = set(S3_KEYS) - set(keys)
         raise SettingsError(
-            "AWS_ENDPOINT_URL_S3 holds a user or a password: those are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            f"{keys[0]} is set and {other} is not: set both, or neither and boto3 finds its own credentials "
+            "(AWS_PROFILE, a role)"
         )
+    for name in S3_ENDPOINTS:
+        if "@" in environ.get(name, ""):
+            raise SettingsError(
+                f"{name} holds a user or a password: those are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+            )
     for name, address in ADDRESSES.items():
         if value := environ.get(name):
             _check_address(name, value, address)

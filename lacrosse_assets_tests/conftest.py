@@ -17,6 +17,7 @@ from lacrosse_assets.embedded.services import EmbeddedServices, embedded_service
 from lacrosse_assets.gamestream.reference_data import create_database
 from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+from lacrosse_assets.s3 import forget_credentials
 from lacrosse_assets.settings import VARIABLES, SettingsError, embedded_settings, load_settings
 from lacrosse_assets_tests.world import Stores, World, new_world
 
@@ -41,7 +42,7 @@ def pytest_report_header() -> list[str]:
     if not ELSEWHERE:
         return ["stores: the embedded ones"]
     return [
-        f"object store: {os.environ['AWS_ENDPOINT_URL_S3']}",
+        f"object store: {os.environ.get('AWS_ENDPOINT_URL_S3', 'AWS')}",
         f"document store: {MongoDocumentStore(uri=os.environ['MONGODB_URI']).address}",
         f"reference database: {SqlReferenceDatabase(url=os.environ['SIDEARMDB_URL']).address}",
     ]
@@ -55,6 +56,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         there_is_none = [item for item in items if item.get_closest_marker("sql_server")]
         config.hook.pytest_deselected(items=there_is_none)
         items[:] = [item for item in items if item not in there_is_none]
+
+
+@pytest.fixture(autouse=True)
+def _credentials_of_this_test() -> None:
+    """boto3 keeps the credentials of a process; the tests' are different ones."""
+    forget_credentials()
 
 
 @pytest.fixture(scope="session")

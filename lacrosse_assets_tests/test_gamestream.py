@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 from urllib.request import Request, urlopen
 
@@ -152,6 +153,8 @@ def test_it_plays_the_whole_game(environ: dict[str, str]) -> None:
 
 class SlowStore:
     """Takes its time for each write, and keeps what was written, and when."""
+
+    meta = SimpleNamespace(endpoint_url="http://127.0.0.1:1")
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds

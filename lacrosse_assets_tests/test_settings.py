@@ -12,6 +12,7 @@ from dotenv import dotenv_values
 from lacrosse_assets import addresses
 from lacrosse_assets.settings import (
     PROJECT_ROOT,
+    S3_KEYS,
     SERVICE_ADDRESSES,
     VARIABLES,
     SettingsError,
@@ -71,6 +72,19 @@ def test_a_missing_address(name: str, how: str) -> None:
     assert [other for other in SERVICE_ADDRESSES if other in message] == [name]
 
 
+@pytest.mark.parametrize("keys", [{}, {"AWS_ACCESS_KEY_ID": "", "AWS_SECRET_ACCESS_KEY": ""}], ids=["unset", "empty"])
+def test_the_object_store_may_be_left_to_boto3(keys: dict[str, str]) -> None:
+    """AWS, and the credentials of a profile or a role."""
+    stores = {key: value for key, value in SERVICES.items() if not key.startswith("AWS_")}
+    assert load_settings({**stores, **keys}).s3_endpoint_url == ""
+
+
+@pytest.mark.parametrize("missing", S3_KEYS)
+def test_one_key_without_the_other(missing: str) -> None:
+    (there,) = set(S3_KEYS) - {missing}
+    assert error_of({**SERVICES, missing: ""}).startswith(f"{there} is set and {missing} is not: set both, or neither")
+
+
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
@@ -95,6 +109,7 @@ def test_a_value_that_will_not_do(name: str, value: str, says: str) -> None:
 @pytest.mark.parametrize(
     ("name", "value"),
     [
+        ("AWS_ENDPOINT_URL", "http://store/?{}"),
         ("AWS_ENDPOINT_URL_S3", "http://store/?{}"),
         ("AWS_ENDPOINT_URL_S3", "http://store:{}"),
         ("AWS_ENDPOINT_URL_S3", "http://[{}"),
@@ -180,6 +195,40 @@ def test_embedded_takes_the_addresses_left_by_the_services(monkeypatch: pytest.M
     settings = load_settings()
     assert settings.mongodb_uri.get_secret_value() == SERVICES["MONGODB_URI"]
     assert os.environ["AWS_ENDPOINT_URL_S3"] == "http://store:9000"  # where boto3 looks
+
+
+def test_the_embedded_object_store_gets_none_of_the_users_aws_settings(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """A session token belongs to other keys, and a profile that does not exist is an error in boto3."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    os.environ.update(AWS_SESSION_TOKEN="t0ken", AWS_PROFILE="work", AWS_ENDPOINT_URL="https://work.example.edu")
+    os.environ.update(LACROSSE_DEPLOYMENT="", LACROSSE_STATE_DIR=str(tmp_path))
+    addresses = {name: value for name, value in SERVICES.items() if name != "LACROSSE_DEPLOYMENT"}
+    embedded_addresses_file(tmp_path).write_text("".join(f"{name}='{value}'\n" for name, value in addresses.items()))
+    load_settings()
+    assert {name for name in os.environ if name.startswith("AWS_")} == {"AWS_ENDPOINT_URL_S3", *S3_KEYS}
+
+
+EMPTY_IS_NOT_SET = (
+    *VARIABLES,
+    *("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "AWS_DEFAULT_REGION", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"),
+    *("SPARK_MASTER", "SPARK_HOME", "SPARK_CONF_DIR", "SPARK_LOCAL_IP", "PYSPARK_PYTHON", "PYSPARK_SUBMIT_ARGS"),
+    *("JAVA_HOME", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE"),
+)
+
+
+@pytest.mark.parametrize("deployment", ["services", "mock"])
+def test_an_empty_variable_is_not_set_for_the_libraries_either(
+    monkeypatch: pytest.MonkeyPatch, deployment: str
+) -> None:
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    os.environ.update(SERVICES, LACROSSE_DEPLOYMENT=deployment, no_proxy="", SOMEBODYS="")
+    empty = [name for name in EMPTY_IS_NOT_SET if name not in SERVICES]
+    os.environ.update(dict.fromkeys(empty, ""))
+    load_settings()
+    assert [name for name in empty if name in os.environ] == []
+    assert os.environ["no_proxy"] == os.environ["SOMEBODYS"] == "", "others' variables are left alone"
 
 
 def test_mock_takes_no_spark_server(monkeypatch: pytest.MonkeyPatch) -> None:

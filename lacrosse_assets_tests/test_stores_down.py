@@ -13,8 +13,9 @@ from botocore.exceptions import ClientError
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure
 
+from lacrosse_assets import s3
 from lacrosse_assets.assets.common import RETRIES
-from lacrosse_assets.resources import documents, object_store, reference_db
+from lacrosse_assets.resources import documents, reference_db
 from lacrosse_assets.resources.errors import is_it_up
 from lacrosse_assets_tests.world import LIVE, MIDDLE, SCHEMA, Run, World, closed_port
 
@@ -80,7 +81,7 @@ def test_an_object_store_that_refuses_the_key(world: World, monkeypatch: pytest.
 
     if is_refused(client.list_buckets):
         address = world.environ["AWS_ENDPOINT_URL_S3"]
-        assert_failed_well(world, run, "raw_gamestream", f"object store at {address} (s3://", object_store.KEYS)
+        assert_failed_well(world, run, "raw_gamestream", f"object store at {address} (s3://", s3.KEYS)
     else:
         assert run.success
 

@@ -221,12 +221,12 @@ class World:
 
     @property
     def s3(self) -> dict[str, Any]:
-        """What a `LiveS3` needs."""
+        """What a `LiveS3` needs; None where boto3 is to find it."""
         return {
-            "endpoint_url": self.environ["AWS_ENDPOINT_URL_S3"],
-            "region_name": self.environ["AWS_REGION"],
-            "aws_access_key_id": self.environ["AWS_ACCESS_KEY_ID"],
-            "aws_secret_access_key": self.environ["AWS_SECRET_ACCESS_KEY"],
+            "endpoint_url": self.environ.get("AWS_ENDPOINT_URL_S3"),
+            "region_name": self.environ.get("AWS_REGION"),
+            "aws_access_key_id": self.environ.get("AWS_ACCESS_KEY_ID"),
+            "aws_secret_access_key": self.environ.get("AWS_SECRET_ACCESS_KEY"),
         }
 
     def object_store(self, kind: type[S3ObjectStore] = S3ObjectStore, s3: type[LiveS3] = LiveS3) -> S3ObjectStore:

@@ -5,7 +5,7 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-import boto3
+from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from pymongo import MongoClient
@@ -16,6 +16,7 @@ from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
 from lacrosse_assets.embedded.processes import Server, ServerError
 from lacrosse_assets.embedded.scoreboard import scoreboard, show_table
 from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.s3 import s3_client
 from lacrosse_assets.sensors import TRIES
 from lacrosse_assets.settings import Settings, load_settings
 
@@ -86,7 +87,7 @@ class _Record:
         self._instance = instance
         self._settings = settings
         self._began = began
-        self._object_store = boto3.client("s3", endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region)
+        self._object_store = s3_client(Config(), endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region)
 
     def final_tables_written(self) -> bool:
         """Are both final tables those of the stream as it is now, written during this play?"""

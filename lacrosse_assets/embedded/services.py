@@ -90,7 +90,7 @@ def embedded_services(settings: Settings, say: Callable[[str], None] = click.ech
         addresses = {
             "AWS_ENDPOINT_URL_S3": f"http://{LOOPBACK}:{s3_port}",
             **S3_KEYS,
-            "AWS_REGION": settings.aws_region,
+            "AWS_REGION": settings.aws_region or "us-east-1",
             "MONGODB_URI": f"mongodb://{LOOPBACK}:{mongodb_port}",
             "SIDEARMDB_URL": f"sqlite:///{state_dir / 'sidearmdb.db'}",
             "SPARK_REMOTE": f"sc://{LOOPBACK}:{spark_port}",

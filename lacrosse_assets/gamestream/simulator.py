@@ -8,14 +8,13 @@ from functools import partial
 from importlib.resources import files
 from typing import TYPE_CHECKING
 
-import boto3
 from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
+from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from click import ClickException
 from sqlalchemy import create_engine
 from sqlalchemy.exc import DBAPIError
 
-from lacrosse_assets import addresses
+from lacrosse_assets import addresses, s3
 from lacrosse_assets.gamestream.reference_data import METADATA, create_database, reset_tables
 from lacrosse_assets.settings import Settings
 
@@ -59,7 +58,7 @@ def prepare(settings: Settings) -> "BaseClient":
     store = _object_store(settings)
     buckets = (settings.gamestream_bucket, BOXSCORES_BUCKET)
     for number, bucket in enumerate(buckets):
-        _call_store(settings, partial(_create_bucket, store, bucket, settings.aws_region))
+        _call_store(store, partial(_create_bucket, store, bucket))
         if number == 0:
             print("Added `s3` successfully.", flush=True)
         print(f"Bucket created successfully `s3/{bucket}`.", flush=True)
@@ -67,7 +66,7 @@ def prepare(settings: Settings) -> "BaseClient":
     for _ in METADATA.sorted_tables:
         print("Commands completed successfully.", flush=True)
     logging.info("Waiting for services...")
-    _call_store(settings, lambda: store.head_bucket(Bucket=settings.gamestream_bucket))
+    _call_store(store, lambda: store.head_bucket(Bucket=settings.gamestream_bucket))
     logging.info("Bucket exists...ok")
     return store
 
@@ -83,46 +82,55 @@ def play(store: "BaseClient", settings: Settings) -> None:
         time.sleep(max(0.0, start + event.at * settings.delay - time.monotonic()))
         stream += f"{event.line}\n"
         body = stream.encode()
-        _call_store(settings, partial(store.put_object, Bucket=bucket, Key=key, Body=body))
+        _call_store(store, partial(store.put_object, Bucket=bucket, Key=key, Body=body))
         logging.info("Wrote %s to bucket %s at %s", key, bucket, event.clock)
 
 
 def _object_store(settings: Settings) -> "BaseClient":
-    return boto3.client(
-        "s3",
-        endpoint_url=settings.s3_endpoint_url,
-        region_name=settings.aws_region,
-        config=Config(
-            connect_timeout=5,
-            read_timeout=20,
-            retries={"total_max_attempts": 1},  # `_patiently` tries again, and says so
-            s3={"addressing_style": "path"},  # a bucket of one's own server is no host name
-            request_checksum_calculation="when_required",  # not every S3 server knows the newer ones
-        ),
+    config = Config(
+        connect_timeout=5,
+        read_timeout=20,
+        retries={"total_max_attempts": 1},  # `_patiently` tries again, and says so
     )
+    try:
+        client: BaseClient = s3.s3_client(
+            config, endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region
+        )
+    except (BotoCoreError, ValueError) as error:
+        raise ClickException(_refused("the object store", error)) from None
+    return client
 
 
-def _create_bucket(store: "BaseClient", bucket: str, region: str) -> None:
+def _refused(what: str, error: Exception) -> str:
+    hint = s3.hint(error)
+    return f"{what} cannot be used: {_first_line(error)}" + (f" ({hint})" if hint else "")
+
+
+def _create_bucket(store: "BaseClient", bucket: str) -> None:
     try:
         store.head_bucket(Bucket=bucket)
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
         # AWS wants the region for all regions but this one.
+        region = store.meta.region_name
         elsewhere = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
         store.create_bucket(Bucket=bucket, **elsewhere)
 
 
-def _call_store(settings: Settings, call: Callable[[], object]) -> None:
-    what = f"the object store at {settings.s3_endpoint_url}"
+def _call_store(store: "BaseClient", call: Callable[[], object]) -> None:
+    what = f"the object store at {s3.address(store)}"
 
     def attempt() -> None:
         try:
-            call()
+            with s3.redirects_end():
+                call()
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
                 raise NotUpYet(str(error)) from None
-            raise ClickException(f"{what} refuses: {error}") from None
+            raise ClickException(_refused(what, error)) from None
+        except (NoCredentialsError, ValueError) as error:
+            raise ClickException(_refused(what, error)) from None
         except BotoCoreError as error:
             raise NotUpYet(str(error)) from None
 

@@ -5,7 +5,8 @@ import hashlib
 import re
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
@@ -16,13 +17,13 @@ from dagster import ConfigurableResource, Failure, MetadataValue
 from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
+from lacrosse_assets import s3 as s3_factory
 from lacrosse_assets.resources.errors import ANYTHING, StoreError, is_it_up, told_as_store_error
 
 STORE = "object store"
-KEYS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY have to be those of one who may read it"
 WAYS_OUT = {
-    "CERTIFICATE_VERIFY_FAILED": "AWS_CA_BUNDLE names the file of whoever vouches for the server's certificate",
-    **dict.fromkeys(("Forbidden", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"), KEYS),
+    **s3_factory.HINTS,
+    "An error occurred (": "this is the server's own answer; gamestream_sensor tries again until it succeeds",
     ANYTHING: is_it_up("AWS_ENDPOINT_URL_S3"),
 }
 
@@ -106,7 +107,7 @@ class ObjectStore(ConfigurableResource[Any], ABC):
 
     @abstractmethod
     def head(self) -> StreamVersion | None:
-        """The object's version, by a HEAD; None while there is no such object. `version.size` is that of the stored bytes."""
+        """The object's version, by a HEAD; None while there is no such object. `size` is that of the stored bytes."""
 
     @abstractmethod
     def get(self) -> StreamObject | None:
@@ -114,20 +115,24 @@ class ObjectStore(ConfigurableResource[Any], ABC):
 
 
 class LiveS3(S3Resource):
-    """dagster-aws's S3, with time-outs that fit a live score: its own ones are a minute for each of five attempts."""
+    """dagster-aws's S3, with time-outs that fit a live score: its own ones are a minute for each of five attempts.
+
+    What is not given, boto3 finds by its own chain (`lacrosse_assets/s3.py`).
+    """
 
     def get_client(self) -> Any:
-        import boto3
         from botocore.config import Config
 
-        config = Config(connect_timeout=3, read_timeout=15, retries={"max_attempts": 3, "mode": "standard"})
-        return boto3.client(
-            "s3",
+        return s3_factory.s3_client(
+            Config(connect_timeout=3, read_timeout=15, retries={"max_attempts": 3, "mode": "standard"}),
             endpoint_url=self.endpoint_url,
             region_name=self.region_name,
+            profile_name=self.profile_name,
+            use_ssl=self.use_ssl,
+            verify=self.verify,
             aws_access_key_id=self.aws_access_key_id,
             aws_secret_access_key=self.aws_secret_access_key,
-            config=config,
+            aws_session_token=self.aws_session_token,
         )
 
 
@@ -201,7 +206,7 @@ class S3ObjectStore(ObjectStore):
         if "LastModified" not in response:
             raise StoreError(
                 STORE,
-                self._address,
+                f"{s3_factory.address(self._client)} ({self.uri})",
                 "its answers have no Last-Modified header, which orders the versions of the stream: "
                 "check the proxy or gateway in front of it",
             )
@@ -214,18 +219,14 @@ class S3ObjectStore(ObjectStore):
             _http_date(date),
         )
 
-    @property
-    def _address(self) -> str:
-        return f"{self.s3.endpoint_url} ({self.uri})"
-
     def _call(self, operation: str) -> dict[str, Any] | None:
-        from botocore.exceptions import BotoCoreError, ClientError, HTTPClientError
+        from botocore.exceptions import ClientError
 
-        # A `ValueError`: a host name that it does not take for one.
-        errors = BotoCoreError, ClientError, HTTPClientError, ValueError
-        with told_as_store_error(STORE, self._address, *errors, ways_out=WAYS_OUT):
+        with self._errors(self.s3.endpoint_url or "AWS"):
+            client = self._client
+        with self._errors(s3_factory.address(client)):
             try:
-                response: dict[str, Any] = getattr(self._client, operation)(Bucket=self.bucket, Key=self.key)
+                response: dict[str, Any] = getattr(client, operation)(Bucket=self.bucket, Key=self.key)
                 if "Body" in response:
                     response["body"] = response["Body"].read()
             except ClientError as error:
@@ -235,6 +236,25 @@ class S3ObjectStore(ObjectStore):
                     return None
                 raise
         return response
+
+    @contextmanager
+    def _errors(self, address: str) -> Iterator[None]:
+        from botocore import exceptions
+
+        # A `ValueError`: a host name that it does not take for one.
+        errors = exceptions.BotoCoreError, exceptions.ClientError, ValueError
+        with told_as_store_error(STORE, f"{address} ({self.uri})", *errors, ways_out=WAYS_OUT):
+            try:
+                with s3_factory.redirects_end():
+                    yield
+            except (
+                exceptions.ConnectionError,
+                exceptions.HTTPClientError,
+            ):  # no answer, which says nothing about the credentials
+                raise
+            except errors:
+                s3_factory.forget_credentials()
+                raise
 
 
 def _http_date(text: str | None) -> datetime | None:
