@@ -21,6 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from lacrosse_assets.signals import end_on_interrupts
+
 if TYPE_CHECKING:
     from dagster._grpc.server import DagsterApiServer
 
@@ -34,6 +36,7 @@ def adapt(*, warm_runs: bool) -> None:
         return
     from dagster._grpc.server import DagsterApiServer
 
+    end_on_interrupts()
     _keep_looking(DagsterApiServer)
     if warm_runs:
         _start_warm(DagsterApiServer)

@@ -22,6 +22,8 @@ from click import ClickException
 from mirakuru import SimpleExecutor, TimeoutExpired
 from mirakuru.base_env import processes_with_env
 
+from lacrosse_assets.signals import pass_interrupts_on
+
 LOOPBACK = "127.0.0.1"
 MARK = "LACROSSE_SUPERVISED"  # not a setting: the environment variable by which our processes are recognized
 GRACE = 10  # seconds between SIGTERM and SIGKILL
@@ -253,12 +255,18 @@ def locked(state_dir: Path) -> Iterator[None]:
 
 @contextmanager
 def signals_end_the_process() -> Iterator[None]:
-    """Let SIGTERM and SIGHUP unwind this process as Ctrl-C does, so that its servers are ended with it."""
+    """Let SIGTERM and SIGHUP unwind this process as Ctrl-C does, so that its servers are ended with it.
+
+    In the background of a script, SIGINT is ignored: not in the servers, which Dagster stops by it. A SIGHUP that is
+    ignored (`nohup`) stays so.
+    """
 
     def unwind(number: int, _frame: object) -> None:
         raise SystemExit(128 + number)
 
-    before = {number: signal.signal(number, unwind) for number in (signal.SIGTERM, signal.SIGHUP)}
+    pass_interrupts_on()
+    numbers = [number for number in (signal.SIGTERM, signal.SIGHUP) if signal.getsignal(number) is not signal.SIG_IGN]
+    before = {number: signal.signal(number, unwind) for number in numbers}
     try:
         yield
     finally:
