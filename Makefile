@@ -106,4 +106,4 @@ chromium: $(STAMP)
 		echo "Error: the tests of the box score page need Chromium: \`apt-get install chromium\` as root" >&2; exit 1; }
 
 java: | python
-	@"$(PYTHON)" lacrosse_assets/embedded/java.py
+	@"$(PYTHON)" lacrosse_assets/java.py

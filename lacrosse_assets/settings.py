@@ -4,13 +4,14 @@
 """
 
 import os
+import re
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Literal, NamedTuple, Self
 
 from click import ClickException
 from dotenv import dotenv_values
-from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, model_validator
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, field_validator, model_validator
 
 from lacrosse_assets import addresses
 
@@ -83,11 +84,33 @@ class Settings(BaseModel):
     away_team_id: int = Field(205, gt=0, validation_alias="AWAY_TEAM_ID")
     delay: float = Field(0.25, ge=0, allow_inf_nan=False, validation_alias="DELAY")
 
+    @field_validator("state_dir")
+    @classmethod
+    def expand_folder(cls, folder: Path) -> Path:
+        return _expand_home(folder)
+
+    @field_validator("sidearmdb_url")
+    @classmethod
+    def expand_file(cls, url: SecretStr) -> SecretStr:
+        file = re.match(r"(sqlite[^:]*:///)(~[^?]*)", url.get_secret_value())
+        if not file:
+            return url
+        prefix, path = file.groups()
+        return SecretStr(f"{prefix}{_expand_home(Path(path))}{url.get_secret_value()[file.end() :]}")
+
     @model_validator(mode="after")
     def two_teams(self) -> Self:
         if self.home_team_id == self.away_team_id:
             raise ValueError(f"HOME_TEAM_ID and AWAY_TEAM_ID are both {self.home_team_id}: a game has two teams")
         return self
+
+
+def _expand_home(path: Path) -> Path:
+    """`~` is the home folder; a shell expands it, and a `.env` or a service manager does not."""
+    try:
+        return path.expanduser()
+    except RuntimeError:
+        raise ValueError(f"there is no home folder for {path.parts[0]}") from None
 
 
 # Every variable that is read, by name.
@@ -114,7 +137,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     Without `environ`, this process's environment is read, and changed so that boto3, PySpark and Dagster's `EnvVar` see
     the same settings as our code does:
 
-    1. An empty variable is removed: libraries would take it for a value (`without_empty`).
+    1. An empty variable is removed: libraries would take it for a value (`without_empty`). A `~` in the path of a
+       SQLite file is expanded.
     2. `embedded`: the addresses of the embedded services replace all settings of boto3 and those of the other stores.
     3. `mock`: no Spark Connect server.
     """
@@ -136,6 +160,8 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
     settings = _parse(environ)
     if settings.deployment != "mock":
         _check_addresses(environ)
+    if environ is os.environ and (url := settings.sidearmdb_url.get_secret_value()):
+        os.environ["SIDEARMDB_URL"] = url  # with its `~` expanded
     return settings
 
 

@@ -20,9 +20,9 @@ from pymongo import MongoClient
 
 from lacrosse_assets.embedded import processes
 from lacrosse_assets.embedded.dagster_dev import Dagit
-from lacrosse_assets.embedded.java import JavaError, check_java
 from lacrosse_assets.embedded.processes import MARK, RESTARTS, Server, ServerError, free_ports, locked
 from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.java import JavaError, check_java
 from lacrosse_assets.settings import VARIABLES, embedded_addresses_file
 
 UP = "The services are up"

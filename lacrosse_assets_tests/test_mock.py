@@ -4,6 +4,7 @@ from collections import Counter
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
+import pytest
 from dagster import AssetKey, DagsterInstance
 
 from lacrosse_assets.resources.documents import Document, WriteResult
@@ -43,6 +44,34 @@ def test_materialize_all_plays_the_canned_game_to_both_final_tables(tmp_path: Pa
     events = [line for line in lines if not line.startswith("-1 ")]
     assert told["boxscore_doc"]["documents_backfilled"] == len(events) - 1
     assert told["players2"]["dagster/row_count"] == len((CANNED / "players.csv").read_text().splitlines()) - 1
+
+
+@pytest.mark.parametrize(
+    ("deployment", "java", "said"),
+    [
+        ("mock", "", "java (from JAVA_HOME) does not run"),
+        ("mock", "echo 'openjdk version \"11.0.2\"' >&2", "java (from JAVA_HOME) is Java 11"),
+        ("services", "", "java (from JAVA_HOME) does not run"),
+    ],
+)
+def test_one_line_without_a_java_for_spark(tmp_path: Path, deployment: str, java: str, said: str) -> None:
+    """Not PySpark's hundred lines, for each of three attempts."""
+    program = tmp_path / "java" / "bin" / "java"
+    if java:
+        program.parent.mkdir(parents=True)
+        program.write_text(f"#!/bin/sh\n{java}\n")
+        program.chmod(0o755)
+    stores = {"MONGODB_URI": "mongodb://127.0.0.1:1", "SIDEARMDB_URL": f"sqlite:///{tmp_path}/a.db"}
+    environ = {"LACROSSE_DEPLOYMENT": deployment, "JAVA_HOME": str(tmp_path / "java"), "SPARK_REMOTE": "", **stores}
+
+    ended = materialize(tmp_path / "home", environ)
+
+    assert ended.exit_code == 1
+    (line,) = [line for line in ended.output.splitlines() if line.startswith("Error: ")]
+    assert said in line
+    assert "Spark needs Java 17 or newer: " in line
+    assert "Traceback" not in ended.output
+    assert "STEP_" not in ended.output, "nothing has run"
 
 
 def test_the_documents_in_memory_are_kept_as_those_of_a_server() -> None:

@@ -210,6 +210,29 @@ def test_the_embedded_object_store_gets_none_of_the_users_aws_settings(
     assert {name for name in os.environ if name.startswith("AWS_")} == {"AWS_ENDPOINT_URL_S3", *S3_KEYS}
 
 
+def test_a_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """From a file no shell has expanded it."""
+    monkeypatch.setattr(os, "environ", os.environ.copy())
+    monkeypatch.setenv("HOME", str(tmp_path))
+    assert embedded_settings({"LACROSSE_STATE_DIR": "~/lax"}).state_dir == tmp_path / "lax"
+    for given, expanded in (
+        ("sqlite:///~/lax/sidearmdb.db", f"sqlite:///{tmp_path}/lax/sidearmdb.db"),
+        ("sqlite+pysqlite:///~/a.db?timeout=5", f"sqlite+pysqlite:///{tmp_path}/a.db?timeout=5"),
+        ("sqlite:////data/~/a.db", "sqlite:////data/~/a.db"),
+        ("mssql+pyodbc://sa:~x@host/~/db?driver=x", "mssql+pyodbc://sa:~x@host/~/db?driver=x"),
+    ):
+        os.environ.update(SERVICES, SIDEARMDB_URL=given)
+        assert load_settings().sidearmdb_url.get_secret_value() == expanded
+        assert os.environ["SIDEARMDB_URL"] == expanded, "where Dagster looks"
+
+
+def test_a_home_folder_of_nobody() -> None:
+    with pytest.raises(
+        SettingsError, match="LACROSSE_STATE_DIR='~nobodys-name/lax' .*no home folder for ~nobodys-name"
+    ):
+        embedded_settings({"LACROSSE_STATE_DIR": "~nobodys/lax"})
+
+
 EMPTY_IS_NOT_SET = (
     *VARIABLES,
     *("AWS_PROFILE", "AWS_SESSION_TOKEN", "AWS_CA_BUNDLE", "AWS_DEFAULT_REGION", "AWS_MAX_ATTEMPTS", "AWS_RETRY_MODE"),

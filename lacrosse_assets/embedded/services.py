@@ -15,7 +15,6 @@ from pathlib import Path
 
 import click
 
-from lacrosse_assets.embedded.java import JavaError, check_java
 from lacrosse_assets.embedded.processes import (
     LOOPBACK,
     Server,
@@ -24,6 +23,7 @@ from lacrosse_assets.embedded.processes import (
     free_ports,
     locked,
 )
+from lacrosse_assets.java import JavaError, check_java
 from lacrosse_assets.settings import Settings, embedded_addresses_file
 
 S3_PORT, MONGODB_PORT, SPARK_PORT = 8333, 27017, 15002  # the ones that people know

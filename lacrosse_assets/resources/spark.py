@@ -11,7 +11,9 @@ from dagster_pyspark.resources import spark_session_from_config
 from pydantic import Field
 
 from lacrosse_assets import addresses
+from lacrosse_assets.java import JavaError, check_java
 from lacrosse_assets.resources.errors import ANYTHING, is_it_up, told_as_store_error
+from lacrosse_assets.settings import SettingsError
 
 if TYPE_CHECKING:
     from pyspark.sql import SparkSession
@@ -133,7 +135,15 @@ def _words(error: Exception) -> str:
 
 
 def spark_sessions(connect: bool) -> SparkSessions:
-    """Sessions of the Spark Connect server that `SPARK_REMOTE` names, or of the process."""
+    """Sessions of the Spark Connect server that `SPARK_REMOTE` names, or of the process.
+
+    Raises `SettingsError` if the process has no Java for Spark: definitions that cannot compute anything do not load,
+    or every step would fail in PySpark's hundred lines, and be tried again.
+    """
     if connect:
         return ConnectSessions(spark_config=SMALL_FRAMES, remote=EnvVar("SPARK_REMOTE"))
+    try:
+        check_java()
+    except JavaError as error:
+        raise SettingsError(f"without SPARK_REMOTE, Spark runs in the process, and {error}") from None
     return SparkSessions(spark_config={**IN_THE_PROCESS, **SMALL_FRAMES})
