@@ -13,7 +13,6 @@ from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, Fail
 from lacrosse_assets import automation, sensors
 from lacrosse_assets.automation import COOLDOWN, MAX_ATTEMPTS, AutomationState, BoxScore, LaunchRun, Run, decide
 from lacrosse_assets.checks import IS_FRESH
-from lacrosse_assets.resources.documents import Document, MongoDocumentStore
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets.sensors import VERSION_TAG, RunClock
 from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, OPENING, World, closed_port, recording_s3

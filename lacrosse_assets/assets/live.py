@@ -25,11 +25,11 @@ from pyspark.sql.pandas.types import to_arrow_schema
 
 from lacrosse_assets.assets.columns import LINE, PLAYER, STATISTICS, STREAM, TEAM, described
 from lacrosse_assets.assets.common import (
+    LOGGED,
     OWNERS,
     RETRIES,
     SHOWN_CHARACTERS,
     SHOWN_ROWS,
-    LOGGED,
     markdown_table,
     warn_of_each,
 )
@@ -254,8 +254,8 @@ def boxscore_doc(
         context.log.warning(f"a newer box score is there already; this one is not written: {score_line(box)}")
     elif written.blocked:
         context.log.warning(
-            f"events {', '.join(map(str, written.blocked[:LOGGED]))} have no box score: their _id is taken by documents "
-            "of others; move those out of the collection"
+            f"events {', '.join(map(str, written.blocked[:LOGGED]))} have no box score: documents that are no box scores "
+            "have their _id; move those out of the collection"
         )
     players = [{"team": side["name"], **player} for side in (box[HOME], box[AWAY]) for player in side["players"]]
     return MaterializeResult(

@@ -1,4 +1,6 @@
-"""The document store: collection `boxscores` of database `sidearm`, one document per event (contract, sections 3 and 6).
+"""The document store: collection `boxscores` of database `sidearm`, one document per event.
+
+CONTRACT.md, sections 3 and 6.
 
 Three invariants hold, whoever writes and however late:
 
@@ -134,10 +136,9 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         """
         *earlier, current = documents
         event_id, mine = current["_id"], StreamVersion.of_document(current)
-        assert mine is not None
 
         def is_superseded(stored: Mapping[int, _Stored]) -> bool:
-            return _is_superseded(mine, (each.version for each in stored.values()), latest)
+            return mine is None or _is_superseded(mine, (each.version for each in stored.values()), latest)
 
         def remove(event_ids: Iterable[int], stored: Mapping[int, _Stored]) -> int:
             others = {each for each in event_ids if timeline.get(each) != stored[each].fingerprint}
