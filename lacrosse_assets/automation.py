@@ -92,6 +92,8 @@ class AutomationState(NamedTuple):
     live_runs: Sequence[Run]
     final_runs: Sequence[Run]
     box: BoxScore | None
+    # The key of the box score that the latest materialization of `boxscore_doc` reports.
+    reported: str | None
     # The key of a version that has no event, and so no box score.
     eventless: str | None
     # The keys of the box scores that the final tables were made from.
@@ -106,7 +108,12 @@ class AutomationState(NamedTuple):
         """Whether the stored documents are of the stream as it is now."""
         if self.version is None or self.outage or self.roster_changed:
             return False
-        return self.eventless == self.version.key or bool(self.box and self.box.version == self.version)
+        if self.eventless == self.version.key:
+            return True
+        if self.box is None or self.box.version != self.version:
+            return False
+        # Every event has a document of that version. Where the run reports another one, the latest has been lost.
+        return self.reported is None or self.reported == self.box.key or not self.reported.startswith(self.version.key)
 
     def lag(self, now: datetime) -> timedelta:
         """For how long the stream has been newer than the box score, at least.

@@ -62,7 +62,7 @@ def build_definitions(
         asset_checks=[game_over, is_fresh],
         jobs=[live_boxscore, finish_game, forget_old_runs],
         schedules=[daily_retention],
-        sensors=[gamestream_sensor(looking_seconds)],
+        sensors=[gamestream_sensor(settings.home_team_id, settings.away_team_id, looking_seconds)],
         resources={**build_resources(settings), **overrides},
         executor=in_process_executor,
     )

@@ -17,6 +17,7 @@ from dagster import (
     AssetKey,
     DagsterInstance,
     DefaultSensorStatus,
+    Failure,
     MetadataValue,
     RunRecord,
     RunRequest,
@@ -29,12 +30,16 @@ from dagster import (
 from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
 from lacrosse_assets.assets.final import FINAL_TABLES
+from lacrosse_assets.assets.live import ROSTER_FINGERPRINT
 from lacrosse_assets.automation import MAX_ATTEMPTS, AutomationState, BoxScore, LaunchRun, Run, decide
 from lacrosse_assets.checks import IS_FRESH, STALE
+from lacrosse_assets.game.roster import RosterError, roster_rows
+from lacrosse_assets.game.timeline import roster_fingerprint
 from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.documents import DocumentStore
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
+from lacrosse_assets.resources.reference_db import ReferenceDatabase
 
 # On each run: the version of the stream that it was launched for.
 VERSION_TAG = "lacrosse/stream_version"
@@ -80,16 +85,26 @@ class StateReader(NamedTuple):
     instance: DagsterInstance
     object_store: ObjectStore
     documents: DocumentStore
+    reference_db: ReferenceDatabase
+    teams: tuple[int, int]  # home and away
     clock: RunClock
 
-    def read(self, version: StreamVersion | None, now: datetime) -> AutomationState:
-        """The state, for a version of the stream that was seen before: what is read later can only be newer."""
+    def roster(self) -> str | None:
+        """The fingerprint of the roster as it is now; None if there is none to be read: a live run reports why."""
+        try:
+            return roster_fingerprint(roster_rows(*self.reference_db.read(), *self.teams))
+        except (Failure, RosterError):
+            return None
+
+    def read(self, version: StreamVersion | None, roster: str | None, now: datetime) -> AutomationState:
+        """The state, for a version and a roster that were seen before: what is read later can only be newer."""
         raw, live = self._materialization("raw_gamestream"), self._materialization("boxscore_doc")
         live_records, final_records = self._records(live_boxscore.name), self._records(finish_game.name)
         heard = self.clock.last_heard(
             {record.dagster_run.run_id: self._date(record) for record in (*live_records, *final_records)}, now
         )
         fetched = {raw.run_id: raw.version.key} if raw and raw.version else {}
+        made_with = live and live.metadata.get(ROSTER_FINGERPRINT)
         is_eventless = raw and live and live.run_id == raw.run_id and live.version is None
         box, outage = self._box()
         return AutomationState(
@@ -98,10 +113,12 @@ class StateReader(NamedTuple):
             live_runs=[_run(record, heard, fetched) for record in live_records],
             final_runs=[_run(record, heard, {}) for record in final_records],
             box=box,
+            reported=live.key if live and live.version else None,
             eventless=fetched.get(raw.run_id) if raw and is_eventless else None,
             tables=frozenset(
                 made.key if (made := self._materialization(key.to_user_string())) else None for key in FINAL_TABLES
             ),
+            roster_changed=bool(roster and made_with and made_with.value != roster),
             outage=outage,
         )
 
@@ -164,8 +181,11 @@ def _run(record: RunRecord, heard: Mapping[str, datetime], fetched: Mapping[str,
     return Run(run.run_id, run.job_name, run.status, version, heard[run.run_id])
 
 
-def gamestream_sensor(looking_seconds: float = LOOKING_SECONDS) -> SensorDefinition:
-    """The sensor. One evaluation goes on polling for `looking_seconds`, or until there is a run to launch."""
+def gamestream_sensor(home: int, away: int, looking_seconds: float = LOOKING_SECONDS) -> SensorDefinition:
+    """The sensor for a game of these two teams.
+
+    One evaluation goes on polling for `looking_seconds`, or until there is a run to launch.
+    """
     clock = RunClock()
 
     @sensor(
@@ -175,8 +195,13 @@ def gamestream_sensor(looking_seconds: float = LOOKING_SECONDS) -> SensorDefinit
         default_status=DefaultSensorStatus.RUNNING,
         description="Polls the stream's ETag: a new box score at each change, final tables when the game is over.",
     )
-    def evaluate(context: SensorEvaluationContext, object_store: ObjectStore, documents: DocumentStore) -> SensorResult:
-        reader = StateReader(context.instance, object_store, documents, clock)
+    def evaluate(
+        context: SensorEvaluationContext,
+        object_store: ObjectStore,
+        documents: DocumentStore,
+        reference_db: ReferenceDatabase,
+    ) -> SensorResult:
+        reader = StateReader(context.instance, object_store, documents, reference_db, (home, away), clock)
         try:
             state, decision = _poll(reader, looking_seconds)
         except StoreError as error:
@@ -193,16 +218,21 @@ def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchR
     """Poll until there is a run to launch, or the time is over; the last state and decision.
 
     While nothing changes, a poll is a HEAD and no more. The state is read when the stream has changed, while a run is
-    active, and once a second for anything else (what a person does, a run that has lost its process).
+    active, and once a second for anything else (what a person does, a run that has lost its process). Whether the
+    roster has changed is read once, and only if the box score is up to date otherwise.
     """
     until = time.monotonic() + seconds
+    roster: str | None = None
 
     def read(version: StreamVersion | None) -> tuple[AutomationState, LaunchRun | str, Run | None, float]:
         now = datetime.now(UTC)
-        state = reader.read(version, now)
+        state = reader.read(version, roster, now)
         return state, decide(state, now), state.active_run(now), time.monotonic()
 
     state, decision, active, read_at = read(reader.object_store.head())
+    if state.is_up_to_date and not active:
+        roster = reader.roster()
+        state, decision, active, read_at = read(state.version)
     while not isinstance(decision, LaunchRun) and time.monotonic() < until:
         time.sleep(POLL_INTERVAL_SECONDS)
         version = reader.object_store.head()

@@ -13,6 +13,7 @@ from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, Fail
 from lacrosse_assets import automation, sensors
 from lacrosse_assets.automation import COOLDOWN, MAX_ATTEMPTS, AutomationState, BoxScore, LaunchRun, Run, decide
 from lacrosse_assets.checks import IS_FRESH
+from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets.sensors import VERSION_TAG, RunClock
 from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, OPENING, World, closed_port, recording_s3
@@ -52,6 +53,7 @@ def seen(
         live_runs=live_runs,
         final_runs=final_runs,
         box=box,
+        reported=more.pop("reported", None),
         eventless=more.pop("eventless", None),
         tables=frozenset(table and table.key for table in tables),
         **more,
@@ -124,6 +126,15 @@ def test_a_version_is_done_when_the_stored_box_score_is_of_it() -> None:
 @pytest.mark.parametrize("box", [None, box_of(OLD), BoxScore(None, "", True)], ids=["none", "an older one", "unknown"])
 def test_a_version_is_not_done_because_a_run_succeeded(box: BoxScore | None) -> None:
     assert decide(seen(ran(SUCCESS), box=box), NOW) == LaunchRun(LIVE, NEW.key, 2)
+
+
+def test_a_version_is_not_done_where_its_run_reports_another_box_score_of_it() -> None:
+    box = box_of(NEW, fingerprint="that of event 1")
+    lost = seen(ran(SUCCESS), box=box, reported=box_of(NEW, fingerprint="that of event 4").key)
+    of_another_version = seen(ran(SUCCESS), box=box, reported=box_of(OLD, fingerprint="that of event 4").key)
+
+    assert decide(lost, NOW) == LaunchRun(LIVE, NEW.key, 2)
+    assert "waiting for the next event" in reason(of_another_version)
 
 
 def test_a_version_without_an_event_is_done_when_its_run_said_so() -> None:
@@ -519,7 +530,8 @@ def test_a_stream_that_is_back_at_what_a_run_was_asked_for_and_did_not_meet_is_n
         def head(self) -> StreamVersion | None:
             return asked_for
 
-    assert requested(world.tick(object_store=world.object_store(Back))).tags == request.tags
+    again = requested(world.tick(object_store=world.object_store(Back)))
+    assert again.tags[VERSION_TAG] == request.tags[VERSION_TAG]
 
 
 def test_the_same_etags_run_again_when_the_game_is_replayed(world: World) -> None:
@@ -572,3 +584,134 @@ def test_nothing_is_lost_over_a_restart(world: World, tmp_path: Path) -> None:
         assert world.tick_and_run().success
     with DagsterInstance.local_temp(str(home)) as world.instance:
         assert requested(world.tick()).job_name == FINISH
+
+
+# What decides is what is stored.
+
+
+class AheadStore(MongoDocumentStore):
+    """Says that a newer box score is there already, as one does whose clock is wrong, and writes nothing."""
+
+    def write(self, *_: Any, **__: Any) -> None:
+        return None
+
+
+def test_a_green_run_that_wrote_nothing_is_not_taken_for_the_box_score(world: World) -> None:
+    world.put(*MIDDLE)
+    assert world.tick_and_run().success
+    world.put(*ENDED)
+    request = requested(world.tick())
+    assert world.launch(request, documents=world.document_store(AheadStore)).success
+
+    again = requested(world.tick())
+    assert (again.job_name, again.tags["lacrosse/attempt"]) == (LIVE, "2")
+    assert world.launch(again).success
+    assert requested(world.tick()).job_name == FINISH
+
+
+def test_documents_of_a_wrong_clock_hold_nothing_up(world: World) -> None:
+    """Those of the game so far were fetched, and the stream was dated, by clocks that were ahead."""
+    world.put(*MIDDLE)
+    assert world.tick_and_run().success
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    with world.boxscores() as boxscores:
+        boxscores.update_many({}, {"$set": {"stream.fetched_at": ahead, "stream.last_modified": ahead}})
+
+    world.put(*ENDED)
+    assert [world.tick_and_run().success for _ in range(2)] == [True, True]
+    assert "waiting for a new game" in str(world.tick())
+    assert world.document()["final"]
+    assert all(world.table(name) for name in FINAL)
+
+
+def test_documents_that_are_gone_are_made_again(world: World) -> None:
+    """The document store was restored from a backup, for example."""
+    world.put(*ENDED)
+    assert [world.tick_and_run().success for _ in range(2)] == [True, True]
+    before = world.documents()
+    with world.boxscores() as boxscores:
+        boxscores.delete_many({"_id": {"$gte": 2}})
+
+    assert world.tick_and_run().success
+
+    assert [document["_id"] for document in world.documents()] == [document["_id"] for document in before]
+    assert "waiting for a new game" in str(world.tick())
+
+
+def test_a_stream_without_an_event_is_processed_once(world: World) -> None:
+    for lines in (["hello"], ["  "]):
+        world.put(*lines)
+        run = world.tick_and_run()
+        assert run.success
+        assert run.metadata["boxscore_doc"]["document"] == "none: the stream has no event yet"
+        assert "has no event yet: waiting for the first one" in str(world.tick())
+
+
+def test_an_unreachable_document_store_is_a_skip_that_names_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+    world.put(*OPENING)
+    monkeypatch.setenv("MONGODB_URI", f"mongodb://user:s3cr3t@127.0.0.1:{closed_port()}")
+    monkeypatch.setattr(sensors, "STALE", timedelta(0))
+
+    decision = str(world.tick())
+
+    assert decision.startswith("document store at 127.0.0.1:")
+    assert "s3cr3t" not in decision
+    (stale,) = world.evaluations(IS_FRESH)
+    assert not stale.passed
+    assert "document store at 127.0.0.1:" in str(stale.description), "also where no run gets that far"
+
+
+# A roster that is corrected.
+
+
+def correct(world: World) -> None:
+    """Jersey 77, which shot, was that of player 12."""
+    world.sql("UPDATE players SET number = '77' WHERE id = 12")
+
+
+@pytest.mark.parametrize("over", [False, True], ids=["in mid-game", "after the end"])
+def test_a_corrected_roster_is_counted_without_a_new_event(world: World, over: bool) -> None:
+    unknown = [line.replace("205 8 1", "205 77 1") for line in (ENDED if over else MIDDLE)]
+    world.put(*unknown)
+    assert world.tick_and_run().success
+    if over:
+        assert world.tick_and_run().success
+    assert goals_of_player_12(world) == 0
+    waits = "waiting for a new game" if over else "waiting for the next event"
+    assert waits in str(world.tick())
+
+    correct(world)
+
+    assert requested(world.tick()).job_name == LIVE
+    assert world.tick_and_run().success
+    assert goals_of_player_12(world) == 1
+    if over:
+        assert requested(world.tick()).job_name == FINISH
+        assert world.tick_and_run().success
+        (row,) = [row for row in world.table("players2") or [] if row["id"] == 12]
+        assert (row["shots"], row["goals"]) == (41, 21)
+    assert waits in str(world.tick())
+
+
+def test_tables_follow_a_box_score_that_was_made_by_hand(world: World) -> None:
+    world.put(*[line.replace("205 8 1", "205 77 1") for line in ENDED])
+    assert [world.tick_and_run().success for _ in range(2)] == [True, True]
+    correct(world)
+    assert world.materialize("roster", "player_game_stats", "boxscore_doc").success
+
+    assert requested(world.tick()).job_name == FINISH
+
+
+def test_tables_that_are_dropped_or_unreadable_are_no_correction(world: World) -> None:
+    """The simulator drops and recreates them, and a live run says what is wrong with them."""
+    world.put(*MIDDLE)
+    assert world.tick_and_run().success
+
+    for statement in ("DELETE FROM players", "DELETE FROM teams", "DROP TABLE players"):
+        world.sql(statement)
+        if statement != "DELETE FROM players":  # an empty roster is another one
+            assert "waiting for the next event" in str(world.tick())
+
+
+def goals_of_player_12(world: World) -> int:
+    return next(player["goals"] for player in world.document()["away"]["players"] if player["id"] == 12)

@@ -40,7 +40,7 @@ from lacrosse_assets.game.roster import RosterError, roster_rows
 from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_stranger
 from lacrosse_assets.game.statistics import player_game_stats as statistics
 from lacrosse_assets.game.stream import EVENTS, LINES, VERSION, Line, Verdict, read_lines, shown
-from lacrosse_assets.game.timeline import COUNTED, fingerprints
+from lacrosse_assets.game.timeline import COUNTED, fingerprints, roster_fingerprint
 from lacrosse_assets.resources.documents import DocumentStore, WriteResult
 from lacrosse_assets.resources.frames import arrow_table, spark_frame
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
@@ -49,6 +49,8 @@ from lacrosse_assets.resources.spark import SparkSessions
 
 GROUP = "live"
 FRAMES = "frames"
+# Metadata of `boxscore_doc`: the roster that it was made with.
+ROSTER_FINGERPRINT = "roster_fingerprint"
 # What an asset that is kept as a frame returns; Dagster would take a `MaterializeResult` for one without a value.
 FRAME = PythonObjectDagsterType(pa.Table, name="ArrowTable")
 
@@ -238,7 +240,8 @@ def boxscore_doc(
     spark: SparkSessions,
 ) -> MaterializeResult:
     raw_gamestream = counting(raw_gamestream)
-    timeline = fingerprints(raw_gamestream.select(COUNTED).to_pylist(), _roster(player_game_stats))
+    roster = _roster(player_game_stats)
+    timeline = fingerprints(raw_gamestream.select(COUNTED).to_pylist(), roster)
     if not timeline:
         context.log.info("no document: the stream has no event yet")
         return MaterializeResult(metadata={"document": "none: the stream has no event yet"})
@@ -254,8 +257,8 @@ def boxscore_doc(
         context.log.warning(f"a newer box score is there already; this one is not written: {score_line(box)}")
     elif written.blocked:
         context.log.warning(
-            f"events {', '.join(map(str, written.blocked[:LOGGED]))} have no box score: documents that are no box scores "
-            "have their _id; move those out of the collection"
+            f"events {', '.join(map(str, written.blocked[:LOGGED]))} have no box score: "
+            "documents of others have their _id; move those out of the collection"
         )
     players = [{"team": side["name"], **player} for side in (box[HOME], box[AWAY]) for player in side["players"]]
     return MaterializeResult(
@@ -269,6 +272,7 @@ def boxscore_doc(
             "final": box["final"],
             **_write_metadata(written),
             **box_metadata(box),
+            ROSTER_FINGERPRINT: roster_fingerprint(roster),
             "players": markdown_table(players, ["team", "id", "name", "number", "shots", "goals", "pct"]),
         }
     )

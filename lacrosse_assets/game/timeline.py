@@ -42,6 +42,11 @@ def fingerprints(lines: Iterable[Mapping[str, Any]], roster: Iterable[Mapping[st
     return found
 
 
+def roster_fingerprint(roster: Iterable[Mapping[str, Any]]) -> str:
+    """What identifies a roster, of rows of a `ROSTER` in any order: with another one, every box score is another."""
+    return hashlib.blake2b(_written(sorted(map(_written_row, roster))), digest_size=16).hexdigest()
+
+
 def _written_row(row: Mapping[str, Any]) -> str:
     return json.dumps(row, sort_keys=True)
 
