@@ -36,6 +36,28 @@ class Play:
         return sum(shots.goals for shots in self.shots)
 
 
+TEAM_FIELDS = {"teamid", "name", "conference", "wins", "losses", "score", "status", "players"}
+PLAYER_FIELDS = {"id", "name", "number", "shots", "goals", "pct"}
+
+
+def is_box_score(document: Document) -> bool:
+    """Whether a document has all that the page shows: others may keep documents of their own in the collection."""
+    try:
+        seconds(document["timestamp"])
+        sides = [document[side] for side in SIDES]
+        players = [player for side in sides for player in side["players"]]
+        return (
+            isinstance(document["_id"], int)
+            and isinstance(document["final"], bool)
+            and all(side.keys() >= TEAM_FIELDS for side in sides)
+            and all(player.keys() >= PLAYER_FIELDS for player in players)
+            and all(isinstance(player[number], int) for player in players for number in ("shots", "goals"))
+            and all(isinstance(side["score"], int) for side in sides)
+        )
+    except (AttributeError, KeyError, TypeError, ValueError):
+        return False
+
+
 def seconds(clock: str) -> int:
     """The seconds that `mm:ss` leaves to play."""
     minutes, rest = clock.split(":")

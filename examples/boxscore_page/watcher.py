@@ -11,9 +11,14 @@ from typing import Any, Generic, TypeVar
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
+from .game import is_box_score
+
 LOOK_EVERY = 0.25  # seconds between two looks whether there is something new; a change stream wakes us earlier
 LOOK_AT_MOST_EVERY = 0.05  # seconds; a burst of writes is one change
 LISTEN_AGAIN_AFTER = 5  # seconds after a change stream has broken, or the server had none
+
+# The documents of events. Whatever else somebody keeps in the collection is not read.
+BOX_SCORES = {"_id": {"$gte": 0}, "home.players": {"$exists": True}, "away.players": {"$exists": True}}
 
 Document = dict[str, Any]
 Boxscores = AsyncCollection[Document]
@@ -74,7 +79,8 @@ async def watch(boxscores: Boxscores, changed: asyncio.Event, show: Callable[[Re
             before, version = version, await _version(boxscores)
             documents = reading.documents
             if woken or version != before:
-                documents = tuple(await boxscores.find(sort=[("_id", -1)]).to_list())
+                found = await boxscores.find(BOX_SCORES, sort=[("_id", -1)]).to_list()
+                documents = tuple(document for document in found if is_box_score(document))
             fresh = Reading(documents, datetime.now(UTC))
             if reading.at is None or reading.lost or documents != reading.documents:
                 show(fresh)
@@ -106,4 +112,4 @@ async def _version(boxscores: Boxscores) -> list[Document]:
     """What differs between two states of the collection: documents that are new, rewritten, or gone at a replay."""
     fetched_at = {"$convert": {"input": "$stream.fetched_at", "to": "long", "onError": 0, "onNull": 0}}
     summary = {"latest": {"$max": "$_id"}, "documents": {"$sum": 1}, "fetched_at": {"$sum": fetched_at}}
-    return await (await boxscores.aggregate([{"$group": {"_id": None, **summary}}])).to_list()
+    return await (await boxscores.aggregate([{"$match": BOX_SCORES}, {"$group": {"_id": None, **summary}}])).to_list()

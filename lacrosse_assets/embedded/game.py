@@ -8,16 +8,16 @@ from typing import Any
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
-from pymongo import MongoClient
-from pymongo.errors import PyMongoError
 from sqlalchemy import MetaData, Table, create_engine, select
 
+from lacrosse_assets.automation import MAX_ATTEMPTS
 from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
 from lacrosse_assets.embedded.processes import Server, ServerError
 from lacrosse_assets.embedded.scoreboard import scoreboard, show_table
 from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.resources.documents import DocumentStore, MongoDocumentStore
+from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.s3 import s3_client
-from lacrosse_assets.sensors import TRIES
 from lacrosse_assets.settings import Settings, load_settings
 
 FINAL_TABLES = ("teams2", "players2")
@@ -41,8 +41,8 @@ def play(services: EmbeddedServices, dagit: Dagit) -> None:
         answers=lambda: True,
         environ={"LACROSSE_DEPLOYMENT": "embedded", "LACROSSE_STATE_DIR": str(services.state_dir)},
     )
-    mongodb: MongoClient[dict[str, Any]] = MongoClient(settings.mongodb_uri.get_secret_value(), tz_aware=True)
-    with mongodb, DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance, scoreboard() as show:
+    documents = MongoDocumentStore(uri=settings.mongodb_uri.get_secret_value())
+    with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance, scoreboard() as show:
         record = _Record(instance, settings, began)
         give_up = None
         try:
@@ -51,7 +51,7 @@ def play(services: EmbeddedServices, dagit: Dagit) -> None:
                 services.check_alive()
                 dagit.check_alive()
                 simulator.check_no_failure()
-                if document := _current_boxscore(mongodb, began):
+                if document := _current_boxscore(documents, began):
                     show(document)
                 if failure := record.failed_for_good():
                     raise GameError(f"{failure}\n  (all of Dagster's log: {dagit.log_file})")
@@ -71,11 +71,11 @@ def play(services: EmbeddedServices, dagit: Dagit) -> None:
         show_table(name, *_read_table(settings, name))
 
 
-def _current_boxscore(mongodb: MongoClient[dict[str, Any]], began: datetime) -> dict[str, Any] | None:
+def _current_boxscore(documents: DocumentStore, began: datetime) -> dict[str, Any] | None:
     """The current box score, if it is of this play: state is kept, so an earlier game's may still be there."""
     try:
-        document = mongodb["sidearm"]["boxscores"].find_one(sort=[("_id", -1)])
-    except PyMongoError:
+        document = documents.current()
+    except StoreError:
         return None  # a server that has ended is reported by name at the next look
     return document if document and document["stream"]["last_modified"] >= began else None
 
@@ -109,10 +109,10 @@ class _Record:
 
     def failed_for_good(self) -> str | None:
         """What is wrong, once so many runs have failed in a row that the sensor pauses."""
-        newest = self._runs(TRIES)
-        if len(newest) < TRIES or any(run.status != DagsterRunStatus.FAILURE for run in newest):
+        newest = self._runs(MAX_ATTEMPTS)
+        if len(newest) < MAX_ATTEMPTS or any(run.status != DagsterRunStatus.FAILURE for run in newest):
             return None
-        return f"{TRIES} runs in a row have failed; {self._describe(newest[0])}"
+        return f"{MAX_ATTEMPTS} runs in a row have failed; {self._describe(newest[0])}"
 
     def last_runs(self) -> str:
         """The last runs of this play, in words."""

@@ -45,6 +45,9 @@ WAYS_OUT = {
     ANYTHING: is_it_up("MONGODB_URI"),
 }
 
+# The box scores that this platform writes, among whatever else is in the collection.
+BOX_SCORES = {"_id": {"$gte": 0}, "stream.etag": {"$exists": True}}
+
 DUPLICATE_KEY = 11000  # MongoDB's code
 
 Document = dict[str, Any]
@@ -104,7 +107,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         import pymongo
 
         with self._errors(), pymongo.timeout(READ_TIMEOUT_SECONDS):
-            found = self._boxscores.find({"_id": {"$gte": 0}, "stream.etag": {"$exists": True}}).sort("_id", -1)
+            found = self._boxscores.find(BOX_SCORES).sort("_id", -1)
             return next((document for document in found if isinstance(document["_id"], int)), None)
 
     def fingerprints(self) -> dict[int, str | None]:

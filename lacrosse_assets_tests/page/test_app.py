@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 from urllib.parse import urlsplit
 
 import httpx
@@ -74,6 +75,25 @@ def test_the_document_is_what_mongodb_has_with_dates_in_iso_8601(http: httpx.Cli
         for name in ("last_modified", "fetched_at")
     }
     assert response.json() == {**written, "stream": {**written["stream"], **moments}}
+
+
+OTHERS: list[dict[str, Any]] = [
+    {"_id": "45", "timestamp": "25:17", "final": False, "home": {"players": []}, "away": {"players": []}},
+    {"_id": 45.5, "timestamp": "25:17"},
+    {"_id": 99, "note": "an integer, and no box score"},
+    {"_id": 98, "timestamp": "25:17", "final": False, "home": {"players": []}, "away": {"players": []}},
+    {"_id": 97, "home": {"players": "all"}, "away": {"players": None}},
+]
+
+
+@pytest.mark.parametrize("other", OTHERS, ids=lambda other: str(other["_id"]))
+def test_documents_of_others_are_not_read(http: httpx.Client, scores: Scores, other: dict[str, Any]) -> None:
+    scores.collection.insert_one({**other})
+    scores.collection.insert_many([scores.document(GAME[:end]) for end in (1, 2, 3)])
+    until(lambda: shows(http, 2))
+
+    assert http.get("boxscore.json").json()["_id"] == 2
+    assert http.get("healthz").json()["mongodb"] == "up"
 
 
 @pytest.mark.parametrize("path", ["/", "/boxscore.json"])
