@@ -25,7 +25,7 @@ from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
 
 from lacrosse_assets import addresses
-from lacrosse_assets.resources.errors import ANYTHING, StoreError, is_it_up, told_as_store_error
+from lacrosse_assets.resources.errors import StoreError, is_it_up, told_as_store_error
 from lacrosse_assets.resources.object_store import StreamVersion
 
 STORE = "document store"
@@ -38,11 +38,12 @@ READ_TIMEOUT_SECONDS = 8
 WRITE_ATTEMPTS = 5
 
 USER = f"the user and the password in MONGODB_URI have to be those of one who may read and write {DATABASE}"
+OTHER_HOST = "the server's certificate is for another host name: use that name in MONGODB_URI"
 WAYS_OUT = {
+    **dict.fromkeys(("Hostname mismatch", "IP address mismatch"), OTHER_HOST),
     "CERTIFICATE_VERIFY_FAILED": "tlsCAFile= in MONGODB_URI names the file of whoever vouches for the "
     "server's certificate",
     **dict.fromkeys(("uthentication failed", "requires authentication", "not authorized"), USER),
-    ANYTHING: is_it_up("MONGODB_URI"),
 }
 
 # The box scores that this platform writes, among whatever else is in the collection.
@@ -239,7 +240,16 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         from pymongo.errors import PyMongoError
 
         # An `OSError`: a file of the address that is not there any more, such as a certificate.
-        return told_as_store_error(STORE, self.address, PyMongoError, OSError, words=_words, ways_out=WAYS_OUT)
+        return told_as_store_error(STORE, self.address, PyMongoError, OSError, ways_out=WAYS_OUT, hint=_hint, words=_words)
+
+
+def _hint(error: Exception) -> str | None:
+    """What to do where no server answers. One that answers with an error is up, and says itself what is wrong."""
+    from pymongo.errors import ConnectionFailure, NotPrimaryError, WaitQueueTimeoutError
+
+    if isinstance(error, NotPrimaryError | WaitQueueTimeoutError) or "SSL handshake failed" in str(error):
+        return None
+    return is_it_up("MONGODB_URI") if isinstance(error, ConnectionFailure) else None
 
 
 def _is_superseded(

@@ -1,11 +1,9 @@
-"""What a store says when it cannot be worked with."""
+"""What a store says when it cannot be worked with, and what to do about it."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 
 from dagster import Failure
-
-ANYTHING = ""  # a part of whatever is said
 
 
 class StoreError(Failure):
@@ -16,8 +14,8 @@ class StoreError(Failure):
 
 
 def is_it_up(variable: str) -> str:
-    """The way out where nothing else is known to be amiss; `variable` has the store's address."""
-    return f"is it up, and {variable} its address? gamestream_sensor tries again until it answers"
+    """The hint for a store that cannot be reached, and for no other failure; `variable` has the store's address."""
+    return f"check that it is running and that {variable} points to it; gamestream_sensor keeps retrying"
 
 
 @contextmanager
@@ -25,7 +23,8 @@ def told_as_store_error(
     store: str,
     address: str,
     *errors: type[Exception],
-    ways_out: Mapping[str, str],
+    ways_out: Mapping[str, str] | None = None,
+    hint: Callable[[Exception], str | None] = lambda _: None,
     words: Callable[[Exception], str] = str,
     secret: str | None = None,
     unless: type[Exception] | tuple[()] = (),
@@ -33,8 +32,9 @@ def told_as_store_error(
     """Turn `errors` of a client library, `unless` they are of that kind, into a `StoreError` of one line; without
     `secret`, should they quote it.
 
-    `words` says what an error means where the library's own words would not do; `ways_out` has what to do, by a part
-    of what is said, the first that fits (`ANYTHING` does).
+    `words` says what went wrong where the library's own words would not do. What to do follows in parentheses:
+    `ways_out` has it by a part of the words, the first that fits; otherwise `hint` may know it by the error's type or
+    code. Neither guesses. An error that is not known has no hint: a wrong one sends people the wrong way.
     """
     try:
         yield
@@ -42,8 +42,9 @@ def told_as_store_error(
         raise
     except errors as error:
         problem = " ".join(words(error).split()) or type(error).__name__
-        way_out = next(way_out for said, way_out in ways_out.items() if said in problem)
+        known = (way_out for said, way_out in (ways_out or {}).items() if said in problem)
+        what_to_do = next(known, None) or hint(error)
         if secret:
             problem = problem.replace(secret, "***")
         # Not `from error`: Dagster stores the whole chain, and with it whatever the library put into its message.
-        raise StoreError(store, address, f"{problem} ({way_out})") from None
+        raise StoreError(store, address, f"{problem} ({what_to_do})" if what_to_do else problem) from None

@@ -18,13 +18,14 @@ from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
 from lacrosse_assets import s3 as s3_factory
-from lacrosse_assets.resources.errors import ANYTHING, StoreError, is_it_up, told_as_store_error
+from lacrosse_assets.resources.errors import StoreError, is_it_up, told_as_store_error
 
 STORE = "object store"
+OTHER_HOST = "the server's certificate is for another host name: use that name in AWS_ENDPOINT_URL_S3"
 WAYS_OUT = {
+    **dict.fromkeys(("Hostname mismatch", "IP address mismatch", "doesn't match"), OTHER_HOST),
     **s3_factory.HINTS,
     "An error occurred (": "this is the server's own answer; gamestream_sensor tries again until it succeeds",
-    ANYTHING: is_it_up("AWS_ENDPOINT_URL_S3"),
 }
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -243,7 +244,7 @@ class S3ObjectStore(ObjectStore):
 
         # A `ValueError`: a host name that it does not take for one.
         errors = exceptions.BotoCoreError, exceptions.ClientError, ValueError
-        with told_as_store_error(STORE, f"{address} ({self.uri})", *errors, ways_out=WAYS_OUT):
+        with told_as_store_error(STORE, f"{address} ({self.uri})", *errors, ways_out=WAYS_OUT, hint=_hint):
             try:
                 with s3_factory.redirects_end():
                     yield
@@ -262,3 +263,12 @@ def _http_date(text: str | None) -> datetime | None:
         return parsedate_to_datetime(text).astimezone(UTC) if text else None
     except ValueError:
         return None
+
+
+def _hint(error: Exception) -> str | None:
+    """What to do where no server answers. One that answers with an error is up, and says itself what is wrong."""
+    from botocore.exceptions import ConnectionError as NoConnection
+    from botocore.exceptions import HTTPClientError, SSLError
+
+    is_unreachable = isinstance(error, NoConnection | HTTPClientError) and not isinstance(error, SSLError)
+    return is_it_up("AWS_ENDPOINT_URL_S3") if is_unreachable else None

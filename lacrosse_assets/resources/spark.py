@@ -12,7 +12,7 @@ from pydantic import Field
 
 from lacrosse_assets import addresses
 from lacrosse_assets.java import JavaError, check_java
-from lacrosse_assets.resources.errors import ANYTHING, is_it_up, told_as_store_error
+from lacrosse_assets.resources.errors import is_it_up, told_as_store_error
 from lacrosse_assets.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -24,11 +24,12 @@ ANSWER_TIMEOUT = 5  # seconds
 # then finds its session gone with the server; a new run finds another as soon as the server is back.
 RETRIES = 3
 WAYS_OUT = {
+    "Hostname Verification Check failed": "the server's certificate is for another host name: use that name in "
+    "SPARK_REMOTE",
     "CERTIFICATE_VERIFY_FAILED": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the file of whoever vouches for the server's "
     "certificate",
     "Socket closed": "if it wants TLS: /;use_ssl=true behind its address in SPARK_REMOTE",
     "authentication token": "token= in SPARK_REMOTE has to be the server's",
-    ANYTHING: is_it_up("SPARK_REMOTE"),
 }
 
 # Frames of a game are small, and each run asks its few questions once: one partition, no planning anew on the way, and
@@ -100,7 +101,7 @@ class ConnectSessions(SparkSessions):
         # The assertion: the session is of another server. An `AnalysisException` is no fault of the server's.
         errors = grpc.RpcError, SparkConnectException, PySparkAssertionError
         return told_as_store_error(
-            STORE, self.address, *errors, words=_words, ways_out=WAYS_OUT, unless=AnalysisException
+            STORE, self.address, *errors, ways_out=WAYS_OUT, hint=_hint, words=_words, unless=AnalysisException
         )
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
@@ -126,6 +127,17 @@ def _see_that_it_answers(remote: str) -> None:
             # Any other is an answer: Spark's server knows no such method.
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise
+
+
+def _hint(error: Exception) -> str | None:
+    """What to do where no server answers. One that answers with an error is up, and says itself what is wrong."""
+    import grpc
+
+    lost = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED
+    code = error.code() if isinstance(error, grpc.Call) else None
+    # The client wraps some of gRPC's errors, and leaves the status in the text.
+    is_unreachable = code in lost or (code is None and any(f"StatusCode.{each.name}" in str(error) for each in lost))
+    return is_it_up("SPARK_REMOTE") if is_unreachable else None
 
 
 def _words(error: Exception) -> str:
