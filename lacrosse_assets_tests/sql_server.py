@@ -30,12 +30,25 @@ GREETING = {
 
 
 class Script:
-    """What a server answers that has these tables. `exceptions`: what it answers to statements with a certain part."""
+    """What a server answers that has these tables. `exceptions`: what it answers to statements with a certain part.
 
-    def __init__(self, *tables: Table, exceptions: Mapping[str, Answer] | None = None):
+    All tables are in `schema`; the user's default schema is `default_schema`. `rows` are those of teams and players,
+    where they are not those of `world.py`, and those of final tables.
+    """
+
+    def __init__(
+        self,
+        *tables: Table,
+        exceptions: Mapping[str, Answer] | None = None,
+        rows: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
+        schema: str = "dbo",
+        default_schema: str = "dbo",
+    ):
         self.tables = {table.name: table for table in tables}
         self._known = dict(self.tables)
         self.exceptions = exceptions or {}
+        self.rows = {"players": PLAYERS, "teams": TEAMS, **(rows or {})}
+        self.schema, self.default_schema = schema, default_schema
 
     def __call__(self, sql: str, parameters: Sequence[Any]) -> Answer:
         sql = sql.replace("[sys]", "sys")
@@ -44,10 +57,15 @@ class Script:
                 return answer
         for part, value in GREETING.items():
             if part in sql:
-                return Rows([""], [[value]])
-        if match := re.search(r"FROM (players|teams) ORDER BY", sql):
-            rows = {"players": PLAYERS, "teams": TEAMS}[match[1]]
-            return Rows(list(rows[0]), [[varchar(value) for value in row.values()] for row in rows])
+                return Rows([""], [[self.default_schema if part == "schema_name()" else value]])
+        if "INFORMATION_SCHEMA" in sql:  # the names of views
+            return Rows(["TABLE_NAME"])
+        if match := re.match(rf"SELECT \* FROM (?:{self.schema}\.)?(\w+) WHERE 1 = 0", " ".join(sql.split())):
+            return Rows(list(self.rows[match[1]][0]))
+        if (match := re.search(rf"FROM (?:{self.schema}\.)?(\w+) ORDER BY", sql)) and match[1] in self.rows:
+            selected = [each.unalias().name for each in sqlglot.parse_one(sql, read="tsql").assert_is(Query).selects]
+            names = sqlglot.parse_one(sql, read="tsql").assert_is(Query).named_selects
+            return Rows(names, [[varchar(row[name]) for name in selected] for row in self.rows[match[1]]])
         if match := re.search(r"DROP TABLE (\w+)", sql):
             del self.tables[match[1]]
         if (match := re.search(r"CREATE TABLE (\w+)", sql)) and match[1] in self._known:
@@ -56,7 +74,8 @@ class Script:
             return Done(1)
         # The catalogue. It is asked about tables by parameters, and for much that is NULL.
         columns = sqlglot.parse_one(sql, read="tsql").assert_is(Query).named_selects
-        found = [row for name, table in self.tables.items() if name in parameters for row in catalogue(sql, table)]
+        asked = [table for name, table in self.tables.items() if name in parameters and self.schema in parameters]
+        found = [row for table in asked for row in catalogue(sql, table)]
         return Rows(columns, [[row.get(column) for column in columns] for row in found])
 
 

@@ -59,7 +59,7 @@ def test_a_jersey_number_is_text(world: World) -> None:
 
 def test_a_name_that_is_too_long_is_an_error_where_it_does_not_fit(world: World) -> None:
     """SQLite takes any length: there the row is as it was given. Nowhere is a name cut off in silence."""
-    rows = [{**TEAMS[0], "name": "x" * 60}]
+    rows = [{**TEAMS[0], "name": "x" * 60}, *TEAMS[1:]]
     try:
         world.reference_db().replace({"teams2": rows}, nothing_to_object)
     except StoreError:

@@ -18,9 +18,10 @@ from sqlglot.expressions import Command
 
 from lacrosse_assets.gamestream.reference_data import UTF8_COLLATION as COLLATION
 from lacrosse_assets.gamestream.reference_data import create_database, original_rows, reset_tables
-from lacrosse_assets.resources import reference_db
+from lacrosse_assets.resources import sql
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+from lacrosse_assets.resources.sql import Fault
 from lacrosse_assets_tests.sql_server import GREETING, SEED, Script, url
 from lacrosse_assets_tests.tds import (
     LATIN1_COLLATION,
@@ -73,8 +74,8 @@ def nothing_to_object() -> None: ...
 
 @pytest.fixture(autouse=True)
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(reference_db, "LOGIN_TIMEOUT", 1)
-    monkeypatch.setattr(reference_db, "STATEMENT_TIMEOUT", 1)
+    monkeypatch.setattr(sql, "LOGIN_TIMEOUT", 1)
+    monkeypatch.setattr(sql, "STATEMENT_TIMEOUT", 1)
 
 
 def refusal(address: str) -> str:
@@ -119,7 +120,7 @@ def test_a_wrong_password(password: str) -> None:
     with TdsServer(Script(*SEED), password="another") as server:
         told = refusal(url(server.port, password, Encrypt="no"))
     assert "Login failed for user 'sa'." in told
-    assert "(the user and the password in SIDEARMDB_URL have to be" in told
+    assert told.endswith(f"({Fault.LOGIN.hint})")
     assert server.logins[0].password == password
     assert server.asked == []
 
@@ -128,7 +129,7 @@ def test_no_such_database() -> None:
     with TdsServer(Script(*SEED), password=PASSWORD, databases=["master"]) as server:
         told = refusal(url(server.port, PASSWORD, Encrypt="no"))
     assert 'Cannot open database "sidearmdb" requested by the login.' in told
-    assert told.endswith("(the simulator creates it, or SIDEARMDB_URL has to name another)")
+    assert told.endswith(f"({Fault.DATABASE.hint})"), "the simulator would drop the real tables"
 
 
 # Encryption.
@@ -138,7 +139,7 @@ def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: ssl.SSLCo
     with TdsServer(Script(*SEED), tls=certificate) as server:
         told = refusal(url(server.port))
     assert "certificate verify failed" in told
-    assert told.endswith("TrustServerCertificate=yes in SIDEARMDB_URL takes any)")
+    assert told.endswith(f"({Fault.UNTRUSTED.hint})")
     assert server.logins == [], "the password stays here"
 
 
@@ -169,9 +170,11 @@ def test_both_tables_are_read_in_one_transaction() -> None:
     with TdsServer(Script(*SEED)) as server:
         assert reference(server).read() == (TEAMS, PLAYERS)
     (transaction,) = transactions(server)
-    assert transaction[-4:] == [
+    assert transaction == [
         "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
+        "SELECT * FROM players WHERE 1 = 0",
         "SELECT id, name, number, shots, goals, teamid FROM players ORDER BY id",
+        "SELECT * FROM teams WHERE 1 = 0",
         "SELECT id, name, conference, wins, losses FROM teams ORDER BY id",
         "COMMIT",
     ]
@@ -188,14 +191,16 @@ def test_the_limits_are_set_before_anything_is_asked() -> None:
 def test_a_table_is_missing(table: str) -> None:
     invalid = Refused(NO_SUCH_OBJECT, f"Invalid object name '{table}'.")
     there = [each for each in SEED if each.name != table]
-    with TdsServer(Script(*there, exceptions={f"FROM {table} ORDER": invalid})) as server:
-        assert refusal(url(server.port, Encrypt="no")) == f"there is no table {table} (the simulator creates it)"
+    with TdsServer(Script(*there, exceptions={f"FROM {table}": invalid})) as server:
+        told = refusal(url(server.port, Encrypt="no"))
+    assert f"Invalid object name '{table}'. (208)" in told
+    assert told.endswith(f"({Fault.NO_OBJECT.hint})"), "it may be there and invisible: nothing may lead to its being made"
     assert transactions(server)[-1][-1] == "ROLLBACK"
 
 
 def test_a_table_is_locked_for_too_long() -> None:
     locked = Refused(LOCK_TIMEOUT_EXCEEDED, "Lock request time out period exceeded.")
-    with TdsServer(Script(*SEED, exceptions={"FROM teams ORDER": locked})) as server:
+    with TdsServer(Script(*SEED, exceptions={"FROM teams": locked})) as server:
         assert "Lock request time out period exceeded." in refusal(url(server.port, Encrypt="no"))
     assert transactions(server)[-1][-1] == "ROLLBACK"
 
@@ -205,14 +210,23 @@ LOST = {NoAnswer.CUT: "Communication link failure|TCP Provider", NoAnswer.SILENC
 
 @pytest.mark.parametrize("end", NoAnswer)
 def test_a_connection_that_is_lost_while_rows_are_read(end: NoAnswer) -> None:
-    with TdsServer(Script(*SEED, exceptions={"FROM teams ORDER": end})) as server:
+    with TdsServer(Script(*SEED, exceptions={"FROM teams": end})) as server:
         assert re.search(LOST[end], refusal(url(server.port, Encrypt="no")))
 
 
 # Replacing.
 
 FINAL = {"teams2": TEAMS, "players2": PLAYERS}
-INSERTS = [f"INSERT INTO {name} ({', '.join(rows[0])}) VALUES " for name, rows in FINAL.items()]
+COLUMNS = {name: ", ".join(rows[0]) for name, rows in FINAL.items()}
+READS = [f"SELECT {COLUMNS[name]} FROM {name[:-1]} ORDER BY id" for name in ("players2", "teams2")]
+FILLS = [
+    statement
+    for name, rows in FINAL.items()
+    for statement in (
+        f"INSERT INTO {name} ({COLUMNS[name]}) SELECT {COLUMNS[name]} FROM {name[:-1]}",
+        *[f"UPDATE {name} SET" for _ in rows],
+    )
+]
 CREATES = [
     f"CREATE TABLE teams2 ( id INTEGER NOT NULL, name VARCHAR(50) COLLATE {COLLATION} NOT NULL,"
     f" conference VARCHAR(50) COLLATE {COLLATION} NOT NULL, wins INTEGER NOT NULL, losses INTEGER NOT NULL,"
@@ -240,38 +254,37 @@ def test_the_final_tables_are_replaced_in_one_transaction(there: list[Table], ex
     with TdsServer(Script(*SEED, *there)) as server:
         reference(server).replace(FINAL, lambda: seen.append(transactions(server)[-1]))
     transaction = transactions(server)[-1]
-    assert [re.sub(r"(?<=VALUES ).*", "", sql) for sql in transaction] == [
+    assert [re.sub(r"(?<= SET).*", "", sql) if "UPDATE" in sql else sql for sql in transaction] == [
         "SET TRANSACTION ISOLATION LEVEL SERIALIZABLE",
         *expected,
-        *INSERTS,
+        *READS,
+        *FILLS,
         "COMMIT",
     ]
-    assert seen == [transaction[:-3]], "still_true is called when the tables are locked, and before they are filled"
+    assert seen == [transaction[: 1 + len(expected)]], "still_true is called when the tables are locked, and before they are filled"
 
 
-def test_rows_are_parameters() -> None:
+def test_values_are_parameters() -> None:
     with TdsServer(Script(*SEED)) as server:
         reference(server).replace(FINAL, nothing_to_object)
-    teams, players = (asked for asked in server.asked if "INSERT" in asked.sql)
-    assert teams.parameters == [value for row in TEAMS for value in row.values()]
-    assert players.parameters == [value for row in PLAYERS for value in row.values()]
-    assert set(re.split(r"[(), ]+", players.sql.partition(" VALUES ")[2])) == {
-        "",
-        *(f"@P{number}" for number, _ in enumerate(players.parameters, start=1)),
-    }
+    for name, rows in FINAL.items():
+        updates = [asked for asked in server.asked if f"UPDATE {name}" in asked.sql]
+        assert [list(asked.parameters) for asked in updates] == [[*list(row.values())[1:], row["id"]] for row in rows]
+        for update in updates:
+            assert re.fullmatch(rf"UPDATE {name} SET (\w+=@P\d, )*\w+=@P\d WHERE {name}.id = @P\d", update.sql)
 
 
 @pytest.mark.parametrize("collation", [UTF8_COLLATION, LATIN1_COLLATION], ids=["utf-8", "latin 1"])
 def test_names_of_any_alphabet_are_sent_whole(collation: bytes) -> None:
     names = ["Łukasz", "佐藤太郎", "🥍"]
-    rows = [{**PLAYERS[0], "id": number, "name": name} for number, name in enumerate(names)]
+    rows = [{"id": row["id"], "name": name} for row, name in zip(PLAYERS, names, strict=False)]
     with TdsServer(Script(*SEED), collation=collation) as server:
         reference(server).replace({"players2": rows}, nothing_to_object)
-    (insert,) = (asked for asked in server.asked if "INSERT" in asked.sql)
-    for name in names:
-        place = insert.parameters.index(name)
-        declared = re.fullmatch(r"@P\d+ (nvarchar|varchar)\((\d+)\)", insert.declared.split(",")[place])
-        assert declared, insert.declared
+    updates = [asked for asked in server.asked if "UPDATE" in asked.sql]
+    for update, name in zip(updates, names, strict=True):
+        place = update.parameters.index(name)
+        declared = re.fullmatch(r"@P\d+ (nvarchar|varchar)\((\d+)\)", update.declared.split(",")[place])
+        assert declared, update.declared
         size = len(name.encode("utf-16-le")) // 2 if declared[1] == "nvarchar" else len(name.encode())
         assert size <= int(declared[2]), "SQL Server cuts what is longer, without a word"
 
@@ -358,7 +371,7 @@ def test_every_statement_is_transact_sql() -> None:
         reset(server)
         create_database(url(server.port, Encrypt="no"))
     statements = {asked.sql for asked in server.asked if " " in asked.sql}
-    for beginning in ("SELECT", "DELETE", "DROP", "CREATE TABLE", "INSERT", "CREATE DATABASE", "ALTER DATABASE"):
+    for beginning in ("SELECT", "UPDATE", "DELETE", "DROP", "CREATE TABLE", "INSERT", "CREATE DATABASE", "ALTER DATABASE"):
         assert any(sql.strip().startswith(beginning) for sql in statements)
     # The one that sqlglot does not know.
     for sql in statements - {"ALTER DATABASE sidearmdb SET READ_COMMITTED_SNAPSHOT ON"}:

@@ -27,6 +27,7 @@ PLAYERS = StructType(
         StructField("teamid", IntegerType()),
     ]
 )
+REFERENCE = {"teams": TEAMS, "players": PLAYERS}
 
 
 def teams2(spark: SparkSession, teams: DataFrame, document: Mapping[str, Any]) -> DataFrame:

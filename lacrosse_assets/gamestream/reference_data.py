@@ -1,6 +1,7 @@
 """The tables `teams` and `players`, and their original rows."""
 
 import csv
+import logging
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -15,11 +16,12 @@ from sqlalchemy import (
     MetaData,
     String,
     Table,
-    create_engine,
     make_url,
     text,
 )
 from sqlalchemy.exc import DBAPIError
+
+from lacrosse_assets.resources.sql import create_engine_for, is_unknown_collation
 
 UTF8_COLLATION = "Latin1_General_100_CI_AS_SC_UTF8"
 
@@ -45,6 +47,10 @@ PLAYERS = Table(
 )
 
 
+# Somebody's open transaction on `teams` is reported after so many seconds, and waited for by trying again.
+LOCK_TIMEOUT_SECONDS = 5
+
+
 def create_database(url: str) -> None:
     """Create the database that `url` names where it is missing and its kind can be created from here."""
     parsed = make_url(url)
@@ -56,7 +62,7 @@ def create_database(url: str) -> None:
             Path(name).parent.mkdir(parents=True, exist_ok=True)
     elif parsed.get_backend_name() == "mssql":
         # CREATE DATABASE is not allowed inside a transaction.
-        server = create_engine(parsed.set(database="master"), isolation_level="AUTOCOMMIT")
+        server = create_engine_for(parsed.set(database="master"), LOCK_TIMEOUT_SECONDS, isolation_level="AUTOCOMMIT")
         try:
             with server.connect() as connection:
                 there = connection.execute(text("SELECT 1 FROM sys.databases WHERE name = :name"), {"name": name})
@@ -68,13 +74,29 @@ def create_database(url: str) -> None:
 
 def _create_on_sql_server(connection: Connection, quoted_name: str) -> None:
     try:
-        # Names are any text, and the seed's columns are VARCHAR: in the default collation those hold one alphabet.
+        # Names are any text, and the exercise's columns are VARCHAR: in the default collation those hold one alphabet.
         connection.execute(text(f"CREATE DATABASE {quoted_name} COLLATE {UTF8_COLLATION}"))
-    except DBAPIError:  # SQL Server before 2019 has no such collation
+    except DBAPIError as error:
+        # SQL Server before 2019 has no such collation. Any other reason passes, and a collation stays.
+        if not is_unknown_collation(error, UTF8_COLLATION):
+            raise
+        logging.warning(
+            "The server has no collation %s: the database gets the server's own, whose VARCHAR may not hold all names",
+            UTF8_COLLATION,
+        )
         connection.execute(text(f"CREATE DATABASE {quoted_name}"))
     with suppress(DBAPIError):  # a server without it has readers wait instead
         # While the final tables are replaced, readers see the rows of before.
         connection.execute(text(f"ALTER DATABASE {quoted_name} SET READ_COMMITTED_SNAPSHOT ON"))
+
+
+def reset_tables_at(url: str) -> None:
+    """`reset_tables` in the database that `url` names."""
+    engine = create_engine_for(url, LOCK_TIMEOUT_SECONDS)
+    try:
+        reset_tables(engine)
+    finally:
+        engine.dispose()
 
 
 def reset_tables(engine: Engine) -> None:

@@ -11,11 +11,10 @@ from typing import TYPE_CHECKING
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from click import ClickException
-from sqlalchemy import create_engine
-from sqlalchemy.exc import DBAPIError
 
 from lacrosse_assets import addresses, s3
-from lacrosse_assets.gamestream.reference_data import METADATA, create_database, reset_tables
+from lacrosse_assets.gamestream.reference_data import METADATA, create_database, reset_tables_at
+from lacrosse_assets.resources import sql
 from lacrosse_assets.settings import Settings
 
 if TYPE_CHECKING:
@@ -140,18 +139,23 @@ def _call_store(store: "BaseClient", call: Callable[[], object]) -> None:
 def _reset_reference_data(settings: Settings) -> None:
     url = settings.sidearmdb_url.get_secret_value()
     what = f"the reference database at {addresses.reference_database(url)}"
+    reasons: set[sql.Fault | None] = set()
 
     def attempt() -> None:
         try:
-            create_database(url)
-            engine = create_engine(url)
+            errors = sql.errors_of(url)
             try:
-                reset_tables(engine)
-            finally:
-                engine.dispose()
-        except DBAPIError as error:
-            # Whatever it is: a server that is still starting refuses in many ways, wrong passwords among them.
-            raise NotUpYet(_first_line(error.orig)) from None
+                create_database(url)
+                reset_tables_at(url)
+            except errors as error:
+                # Whatever it is: a server that is still starting refuses in many ways, wrong passwords among them.
+                fault = sql.fault(error)
+                reason = sql.words(error) + (f": {fault.hint}" if fault else "")
+                # `_patiently` logs the first reason alone; a lock may come after a start.
+                if reasons and fault not in reasons:
+                    logging.info("Waiting for %s (%s)", what, reason)
+                reasons.add(fault)
+                raise NotUpYet(reason) from None
         except ImportError as error:
             raise ClickException(f"{what} cannot be used from here: {_first_line(error)}") from None
 

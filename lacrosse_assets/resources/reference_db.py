@@ -1,56 +1,56 @@
 """The reference database `sidearmdb`: reads `teams` and `players`, replaces `teams2` and `players2`.
 
-Whatever SQLAlchemy speaks. What its dialects cannot hide is named where it is dealt with: SQLite's transactions and
-type names, SQL Server's locks and time-outs. pyodbc is imported by SQLAlchemy alone, and only where the address says
-`+pyodbc`.
+It works with any database that SQLAlchemy has a dialect for. Where a dialect does not hide a difference, the difference
+is named here: SQLite's transactions and type names, SQL Server's locks and schemas. `sql.py` connects, and knows what
+the drivers' errors mean.
+
+`teams` and `players` are a school's own: they have more columns than the original exercise, names in another case, and
+may be views. Only the columns of the exercise are read for the game. The final tables are copied from their originals
+inside the database (`INSERT ... SELECT`), so that no value passes through a driver or through Spark; after that, the
+columns that the game changes are updated.
 """
 
+import re
+import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from functools import cached_property
+from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-from dagster import ConfigurableResource, InitResourceContext
+from dagster import ConfigurableResource, Failure, InitResourceContext
 from pydantic import Field
 
 from lacrosse_assets import addresses
-from lacrosse_assets.resources.errors import ANYTHING, is_it_up, told_as_store_error
+from lacrosse_assets.resources import sql
+from lacrosse_assets.resources.errors import told_as_store_error
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, ColumnClause, Connection, Engine, Table
+    from sqlalchemy import URL, Connection, Engine, Table
 
 STORE = "reference database"
 DATABASE = "sidearmdb"
 
-# How long to wait, in seconds: for a server to answer a login, for another writer, and for any one statement.
-LOGIN_TIMEOUT, LOCK_TIMEOUT, STATEMENT_TIMEOUT = 5, 15, 30
-
-# What a driver says when the fault is in the address or on this machine, and the way out.
-NAME_A_DRIVER = "driver= in SIDEARMDB_URL has to name a driver that is installed: `odbcinst -q -d` lists them"
-WAYS_OUT = {
-    "libodbc": "pyodbc needs unixODBC: `apt-get install unixodbc`",
-    "Can't open lib": NAME_A_DRIVER,
-    "no default driver": NAME_A_DRIVER,
-    "certificate verify failed": "SSL_CERT_FILE names the file of whoever vouches for the server's certificate; "
-    "TrustServerCertificate=yes in SIDEARMDB_URL takes any",
-    "Login failed": "the user and the password in SIDEARMDB_URL have to be those of one who may read and write there",
-    "there is no table": "the simulator creates it",
-    "Cannot open database": "the simulator creates it, or SIDEARMDB_URL has to name another",
-    "database is locked": "another program has held it for too long; gamestream_sensor tries again until it lets go",
-    ANYTHING: is_it_up("SIDEARMDB_URL"),
-}
-
 Row = dict[str, Any]
 # The final tables, by the reference table that each is a copy of.
 ORIGINALS = {"teams2": "teams", "players2": "players"}
+# The order in which the simulator drops them. Two transactions that lock in the same order never wait for each other.
+LOCK_ORDER = ("players", "teams")
 
 
 class Reference(NamedTuple):
-    """The rows of both reference tables, read in one transaction, by id."""
+    """The rows of both reference tables, read in one transaction, by id: the exercise's columns, named as there."""
 
     teams: list[Row]
     players: list[Row]
+
+
+class Original(NamedTuple):
+    """A reference table as the copy was made from it: all columns and rows, as they are named and stored there."""
+
+    rows: list[Row]
+    columns: Mapping[str, str]  # by the exercise's name of a column: its name here
+    key_of_a_view: bool  # it is a view, which has no primary key: the copy's is `id`
 
 
 class ReferenceDatabase(ConfigurableResource[Any], ABC):
@@ -67,7 +67,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         from sqlalchemy import event
 
         # A driver that cannot be loaded raises anything.
-        with told_as_store_error(STORE, self.address, Exception, words=_words, ways_out=WAYS_OUT):
+        with told_as_store_error(STORE, self.address, Exception, words=sql.words, hint=_hint):
             engine = self.create_engine()
         # Once: the engine in memory is that of all runs of the process.
         if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin_in_sqlite):
@@ -90,62 +90,156 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         return addresses.reference_database(self.url)
 
     def read(self) -> Reference:
-        """All rows of `teams` and `players`, as of one moment, also while the simulator resets them."""
-        from sqlalchemy import column, inspect, select, table
-        from sqlalchemy.exc import DBAPIError, NoSuchTableError
+        """All rows of `teams` and `players`, as of one moment, also while the simulator resets them.
 
-        from lacrosse_assets.game.finals import PLAYERS, TEAMS
+        A row has the exercise's columns, by the exercise's names; values are as the database has them.
 
-        rows: dict[str, list[Row]] = {}
-        with self._errors(), self._begin() as connection:
-            # In the order in which the simulator drops them: two that lock in the same order never wait for each other.
-            for name, schema in (("players", PLAYERS), ("teams", TEAMS)):
-                columns: list[ColumnClause[Any]] = [column(field) for field in schema.fieldNames()]
-                try:
-                    found = connection.execute(select(*columns).select_from(table(name)).order_by(column("id")))
-                    rows[name] = [dict(row) for row in found.mappings()]
-                except DBAPIError as error:
-                    if error.connection_invalidated or inspect(connection).has_table(name):
-                        raise
-                    raise NoSuchTableError(name) from None
+        Raises:
+            StoreError: the database cannot be read.
+            Failure: a table lacks a column of the exercise.
+        """
+        with self._errors(), self._begin("SERIALIZABLE") as connection:
+            rows = {name: self._exercise_rows(connection, name) for name in LOCK_ORDER}
         return Reference(**rows)
 
-    def replace(self, tables: Mapping[str, Sequence[Row]], still_true: Callable[[], None]) -> None:
+    def _exercise_rows(self, connection: "Connection", name: str) -> list[Row]:
+        from sqlalchemy import column, select, table, text
+
+        # The columns are asked of the table, not of the catalogue. The catalogue hides what a login may not see, and
+        # looks in one schema only; a SELECT is refused with the reason, and finds a table of `dbo` from any schema.
+        names = list(connection.execute(select(text("*")).select_from(table(name)).where(text("1 = 0"))).keys())
+        found = self._exercise_columns(name, names)
+        columns = [column(here) if here == known else column(here).label(known) for known, here in found.items()]
+        rows = connection.execute(select(*columns).select_from(table(name)).order_by(column(found["id"])))
+        return [dict(row) for row in rows.mappings()]
+
+    def _exercise_columns(self, table: str, names: Sequence[str]) -> dict[str, str]:
+        """By the exercise's name of each column of `table` (`wins`): its name in the database (`Wins`).
+
+        Raises:
+            Failure: one is missing.
+        """
+        from lacrosse_assets.game.finals import REFERENCE
+
+        by_lower_case = {name.lower(): name for name in reversed(names)}
+        wanted = REFERENCE[table].fieldNames()
+        if missing := [name for name in wanted if name not in by_lower_case]:
+            raise Failure(
+                f"{STORE} at {self.address}: table {table} has no column {' and no column '.join(missing)}: "
+                f"it has {', '.join(names)}",
+                allow_retries=False,
+            )
+        return {name: name if name in names else by_lower_case[name] for name in wanted}
+
+    def replace(
+        self,
+        changes: Mapping[str, Sequence[Row]],
+        still_true: Callable[[], None],
+        made_from: Reference | None = None,
+    ) -> dict[str, Original]:
         """Replace final tables whole, all of them in one transaction: a reader sees the old rows or the new.
 
-        `tables` maps a final table's name (of `ORIGINALS`) to its rows. Each is created with the columns, types and
-        primary key of its original, without foreign keys: the simulator drops and recreates those. `still_true` is
-        called when no other writer can come in between any more; what it raises leaves everything as it was.
+        Each becomes a copy of its original, with all columns, values and types, NOT NULL and the primary key, and
+        without foreign keys (the simulator drops and recreates the original), defaults, identity and computed columns
+        (the values are copied). A rowversion column becomes BINARY(8), which can be written.
+
+        `changes` maps a final table's name (of `ORIGINALS`) to what the copy has that the original has not: for each
+        row its `id` and the new values, by the exercise's names of the columns. `still_true` is called when no other
+        writer can come in between any more; what it raises leaves everything as it was. `made_from` is what `changes`
+        were computed from: if the tables say something else by now, nothing is changed either.
+
+        Returns the originals, as of this transaction.
         """
-        from sqlalchemy import delete, insert
+        from sqlalchemy import delete
 
         with self._errors():
             # Looked up beforehand: SQLite does not let a transaction that began by reading wait for its turn to write,
             # and SQL Server would keep its catalogue locked for the simulator.
-            with self._engine.begin() as connection:
-                plans = [(*_copy_of(connection, ORIGINALS[name], name), rows) for name, rows in tables.items()]
-            with self._begin() as connection:
-                for target, existing, _ in plans:
-                    if existing is not None and _shape(existing) == _shape(target):
+            with self._begin("READ COMMITTED") as connection:
+                copies = {name: self._copy_of(connection, name) for name in changes}
+            with self._begin("SERIALIZABLE") as connection:
+                for copy in copies.values():
+                    if copy.existing is not None and _shape(copy.existing) == _shape(copy.target):
                         # Rows go, the table stays, and with it what others were granted on it. SQL Server's readers
                         # would otherwise see the rows up to the first locked one as old, and the rest as new.
-                        connection.execute(delete(target).with_hint("WITH (TABLOCKX)", dialect_name="mssql"))
+                        connection.execute(delete(copy.target).with_hint("WITH (TABLOCKX)", dialect_name="mssql"))
                     else:
-                        if existing is not None:
-                            existing.drop(connection)
-                        target.create(connection)
+                        if copy.existing is not None:
+                            copy.existing.drop(connection)
+                        copy.target.create(connection)
                 still_true()
-                for target, _, rows in plans:
-                    if rows:
-                        connection.execute(insert(target), list(rows))
+                in_order = sorted(copies, key=lambda name: LOCK_ORDER.index(ORIGINALS[name]))
+                rows = {name: copies[name].original_rows(connection) for name in in_order}
+                for name, copy in copies.items():
+                    if made_from is not None:
+                        self._see_that_nothing_changed(copy, rows[name], getattr(made_from, ORIGINALS[name]))
+                    copy.fill(connection, rows[name], changes[name])
+        return {name: Original(rows[name], copy.columns, copy.is_of_a_view) for name, copy in copies.items()}
+
+    def stored(self, *names: str) -> dict[str, list[Row]]:
+        """All rows of final tables, as they are stored now: by id, each with all columns."""
+        with self._errors(), self._begin("SERIALIZABLE") as connection:
+            found = {}
+            for name in names:
+                table = _reflected(connection, name, _schema_of(connection, ORIGINALS[name]))
+                columns = self._exercise_columns(ORIGINALS[name], table.columns.keys())
+                found[name] = _rows(connection, table, columns["id"])
+            return found
+
+    def _see_that_nothing_changed(self, copy: "_Copy", rows: list[Row], before: list[Row]) -> None:
+        now = [{known: row[here] for known, here in copy.columns.items()} for row in rows]
+        if now != before:
+            raise Failure(
+                f"{STORE} at {self.address}: table {copy.original.name} was changed while {copy.target.name} was "
+                "computed from it: the next try reads it again"
+            )
+
+    def _copy_of(self, connection: "Connection", name: str) -> "_Copy":
+        from sqlalchemy import BINARY, Column, MetaData, Table, inspect
+        from sqlalchemy.dialects.mssql import TIMESTAMP
+
+        schema = _schema_of(connection, ORIGINALS[name])
+        original = _reflected(connection, ORIGINALS[name], schema)
+        columns = self._exercise_columns(ORIGINALS[name], original.columns.keys())
+        views = [view.lower() for view in inspect(connection).get_view_names(schema)]
+        if name in views:
+            # To delete its rows would delete those of the tables behind it.
+            raise Failure(
+                f"{STORE} at {self.address}: {name} is a view, and has to be a table: rename or drop the view",
+                allow_retries=False,
+            )
+        is_of_a_view = ORIGINALS[name] in views
+        keys = [columns["id"]] if is_of_a_view else original.primary_key.columns.keys()
+        target = Table(
+            name,
+            MetaData(),
+            *(
+                Column(
+                    column.name,
+                    BINARY(8) if isinstance(column.type, TIMESTAMP) else column.type,
+                    primary_key=column.name in keys,
+                    nullable=column.nullable and not (is_of_a_view and column.name in keys),
+                    autoincrement=False,
+                )
+                for column in original.columns
+            ),
+            schema=schema,
+        )
+        existing = _reflected(connection, name, schema) if inspect(connection).has_table(name, schema) else None
+        return _Copy(original, target, existing, columns, is_of_a_view)
 
     @contextmanager
-    def _begin(self) -> "Iterator[Connection]":
+    def _begin(self, isolation: str) -> "Iterator[Connection]":
+        """A transaction of this isolation level; SQLite has one level, which is SERIALIZABLE."""
         with self._engine.connect() as connection:
-            # SQLite is so anyway, and the option would change its driver's mode.
-            if connection.dialect.name != "sqlite":
-                connection = connection.execution_options(isolation_level="SERIALIZABLE")
+            dialect = connection.dialect.name
+            if dialect not in ("sqlite", "mssql"):
+                connection = connection.execution_options(isolation_level=isolation)
             with connection.begin():
+                if dialect == "mssql":
+                    # A statement of its own, where SQLAlchemy's option would set the level back after each use: errors
+                    # of the driver come out of that as they are, and it fails where the level of before is not known.
+                    connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
                 yield connection
 
     def _errors(self) -> Any:
@@ -153,7 +247,45 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
 
         password = self._url.password
         secret = str(password) if password else None
-        return told_as_store_error(STORE, self.address, SQLAlchemyError, words=_words, ways_out=WAYS_OUT, secret=secret)
+        # The driver's own errors: SQLAlchemy wraps most of them, and not those of its events and options.
+        errors = SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error
+        return told_as_store_error(STORE, self.address, *errors, words=_words, hint=_hint, secret=secret)
+
+
+class _Copy(NamedTuple):
+    """A final table: what it is a copy of, as it ought to be, and as it is (None where it is not)."""
+
+    original: "Table"
+    target: "Table"
+    existing: "Table | None"
+    columns: Mapping[str, str]
+    is_of_a_view: bool
+
+    def original_rows(self, connection: "Connection") -> list[Row]:
+        return _rows(connection, self.original, self.columns["id"])
+
+    def fill(self, connection: "Connection", rows: Sequence[Row], changes: Sequence[Row]) -> None:
+        """Copy all rows inside the database, then set what has changed."""
+        from sqlalchemy import bindparam, column, insert, select, table, update
+
+        from lacrosse_assets.game.keys import integer
+
+        source = table(self.original.name, schema=self.original.schema)
+        names = self.target.columns.keys()
+        connection.execute(insert(self.target).from_select(names, select(*map(column, names)).select_from(source)))
+        # Found by the value that the row has, whatever its type is: an id may be a text or a decimal.
+        key = self.columns["id"]
+        ids = {integer(row[key]): row[key] for row in rows}
+        by_columns: dict[tuple[str, ...], list[Row]] = {}
+        for change in changes:
+            changed = tuple(name for name in change if name != "id")
+            values = {f"new_{number}": change[name] for number, name in enumerate(changed)}
+            if change["id"] in ids:
+                by_columns.setdefault(changed, []).append({"row_id": ids[change["id"]], **values})
+        for changed, parameters in by_columns.items():
+            new = {self.columns[name]: bindparam(f"new_{number}") for number, name in enumerate(changed)}
+            is_row = self.target.columns[key] == bindparam("row_id")
+            connection.execute(update(self.target).where(is_row).values(new), parameters)
 
 
 def _begin_in_sqlite(connection: "Connection") -> None:
@@ -162,55 +294,132 @@ def _begin_in_sqlite(connection: "Connection") -> None:
 
 
 def _words(error: Exception) -> str:
-    """What went wrong, in the driver's words: SQLAlchemy's own add the statement and a link."""
-    from sqlalchemy.exc import DBAPIError, NoSuchTableError
+    from sqlalchemy.exc import NoSuchTableError
 
     if isinstance(error, NoSuchTableError):
-        return f"there is no table {error}"
-    driver_error = error.orig if isinstance(error, DBAPIError) else None
-    # pyodbc's first word is the SQLSTATE, which its second begins with as well.
-    return str(driver_error.args[-1] if driver_error and driver_error.args else error)
+        return f"the catalogue shows no table {error}"
+    said = sql.words(error)
+    if sql.fault(error) is sql.Fault.NO_TABLE:
+        return said.replace("no such table: ", "there is no table ")
+    return said
 
 
-def _copy_of(connection: "Connection", original: str, name: str) -> "tuple[Table, Table | None]":
-    """The table `name` as a copy of `original` ought to be, and as it is (None where it is not)."""
-    from sqlalchemy import Column, MetaData, Table, inspect
+def _hint(error: Exception) -> str | None:
+    from sqlalchemy.exc import NoSuchTableError
 
-    source = _reflected(connection, original)
+    fault = sql.Fault.NO_OBJECT if isinstance(error, NoSuchTableError) else sql.fault(error)
+    return fault and fault.hint
+
+
+def _schema_of(connection: "Connection", name: str) -> str | None:
+    """The schema in which SQL Server finds a table that is named without one; None for the user's default schema."""
+    from sqlalchemy import inspect
+
+    if connection.dialect.name != "mssql" or connection.dialect.default_schema_name == "dbo":
+        return None
+    inspector = inspect(connection)
+    return "dbo" if not inspector.has_table(name) and inspector.has_table(name, "dbo") else None
+
+
+def _rows(connection: "Connection", table: "Table", key: str) -> list[Row]:
+    """All rows, with the values as the driver yields them: SQLAlchemy's types would reject some of SQLite's."""
+    from sqlalchemy import cast, column, select
+    from sqlalchemy import table as named
+    from sqlalchemy.dialects.mssql import VARBINARY
+
     columns = [
-        Column(column.name, column.type, primary_key=column.primary_key, nullable=column.nullable, autoincrement=False)
-        for column in source.columns
+        # What ODBC cannot yield: SQL Server's geometry and the like.
+        cast(column(each.name), VARBINARY("max")).label(each.name) if getattr(each.type, "is_opaque", False) else column(each.name)
+        for each in table.columns
     ]
-    existing = _reflected(connection, name) if inspect(connection).has_table(name) else None
-    return Table(name, MetaData(), *columns), existing
+    found = connection.execute(
+        select(*columns).select_from(named(table.name, schema=table.schema)).order_by(column(key))
+    )
+    return [dict(row) for row in found.mappings()]
 
 
-def _reflected(connection: "Connection", name: str) -> "Table":
-    from sqlalchemy import MetaData, Table
+@cache
+def _declared() -> Any:
+    """The class of types that are known by the name that the database has for them."""
     from sqlalchemy.types import UserDefinedType
 
-    table = Table(name, MetaData(), autoload_with=connection, resolve_fks=False)
-    if connection.dialect.name == "sqlite":
-        # SQLite keeps a type's name as it was written (`int` is not `INTEGER` to it), and SQLAlchemy does not.
-        columns = connection.exec_driver_sql("SELECT name, type FROM pragma_table_info(?)", (name,))
-        declared = {column.name: column.type for column in columns}
+    class Declared(UserDefinedType[Any]):
+        cache_ok = True
 
-        class Declared(UserDefinedType[Any]):
-            cache_ok = True
+        def __init__(self, name: str, is_opaque: bool = False):
+            self.name, self.is_opaque = name, is_opaque
 
-            def __init__(self, name: str):
-                self.name = name
+        def get_col_spec(self, **_: Any) -> str:
+            return self.name
 
-            def get_col_spec(self, **_: Any) -> str:
-                return self.name
+    return Declared
 
-        for column in table.columns:
-            column.type = Declared(declared[column.name])
+
+def _reflected(connection: "Connection", name: str, schema: str | None) -> "Table":
+    """The table or view as the database describes it, with the types as they are declared."""
+    from sqlalchemy import MetaData, Table
+    from sqlalchemy.exc import SAWarning
+
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
+        table = Table(name, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
+    # SQLite keeps a type's name as it was written (`int` is not `INTEGER` to it), and SQLAlchemy does not.
+    declared = {"sqlite": _declared_in_sqlite, "mssql": _declared_in_sql_server}.get(connection.dialect.name)
+    for column, type_ in (declared(connection, table) if declared else {}).items():
+        table.columns[column].type = type_
     return table
 
 
+def _declared_in_sqlite(connection: "Connection", table: "Table") -> dict[str, Any]:
+    found = connection.exec_driver_sql("SELECT name, type, hidden FROM pragma_table_xinfo(?)", (table.name,))
+    # Of a generated column SQLite says so behind the type.
+    return {
+        each.name: _declared()(re.sub(r"(?i)\s*\bgenerated always$", "", each.type) if each.hidden else each.type)
+        for each in found
+        if each.name in table.columns
+    }
+
+
+def _declared_in_sql_server(connection: "Connection", table: "Table") -> dict[str, Any]:
+    """What SQLAlchemy leaves out: the precision of times, and types that it does not know (geometry, hierarchyid)."""
+    from sqlalchemy import text
+    from sqlalchemy.dialects.mssql import DATETIME2, DATETIMEOFFSET, TIME
+    from sqlalchemy.types import NullType
+
+    partly_known = {each.name for each in table.columns if isinstance(each.type, DATETIME2 | DATETIMEOFFSET | TIME)}
+    unknown = {each.name for each in table.columns if isinstance(each.type, NullType)}
+    if not partly_known | unknown:
+        return {}
+    preparer = connection.dialect.identifier_preparer
+    found = connection.execute(
+        text(
+            "SELECT c.name, c.scale, t.name AS type_name, s.name AS type_schema, t.is_user_defined"
+            " FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id"
+            " JOIN sys.schemas AS s ON s.schema_id = t.schema_id WHERE c.object_id = OBJECT_ID(:table_name)"
+        ),
+        {"table_name": preparer.format_table(table)},
+    )
+    declared = {}
+    for each in found:
+        own = f"{preparer.quote(each.type_schema)}." if each.is_user_defined else ""
+        if each.name in unknown:
+            declared[each.name] = _declared()(own + preparer.quote(each.type_name), is_opaque=True)
+        elif each.name in partly_known:
+            declared[each.name] = type(table.columns[each.name].type)(precision=each.scale)
+    return declared
+
+
 def _shape(table: "Table") -> tuple[Any, ...]:
-    columns = [(column.name, str(column.type).upper(), column.nullable, column.primary_key) for column in table.columns]
+    columns = [
+        (
+            column.name,
+            str(column.type).upper(),
+            column.nullable,
+            column.primary_key,
+            column.identity is None and column.computed is None,
+        )
+        for column in table.columns
+    ]
     return columns, len(table.foreign_key_constraints)
 
 
@@ -218,21 +427,4 @@ class SqlReferenceDatabase(ReferenceDatabase):
     """The database at an address."""
 
     def create_engine(self) -> "Engine":
-        from sqlalchemy import create_engine, event
-
-        if self._url.get_backend_name() == "sqlite":
-            return create_engine(self._url, connect_args={"timeout": LOCK_TIMEOUT})
-        if self._url.drivername != "mssql+pyodbc":
-            return create_engine(self._url)
-
-        # Left to itself, pyodbc sends texts as NVARCHAR, which holds any. As VARCHAR, SQLAlchemy's choice, the driver
-        # puts them into the code page of the database, and cuts them to two bytes a character.
-        engine = create_engine(self._url, use_setinputsizes=False, connect_args={"timeout": LOGIN_TIMEOUT})
-
-        # All three are endless by default. Before SQLAlchemy's own listener, which asks the server this and that.
-        @event.listens_for(engine, "connect", insert=True)
-        def limit(connection: Any, _: object) -> None:
-            connection.timeout = STATEMENT_TIMEOUT
-            connection.execute(f"SET LOCK_TIMEOUT {1000 * LOCK_TIMEOUT}").close()
-
-        return engine
+        return sql.create_engine_for(self._url)
