@@ -8,7 +8,7 @@ from platform import machine
 from typing import Any
 
 import sqlglot
-from sqlalchemy import URL, String, Table
+from sqlalchemy import URL, Column, String, Table
 from sqlglot.expressions import Query
 
 from lacrosse_assets.gamestream.reference_data import METADATA
@@ -70,6 +70,12 @@ class Script:
             del self.tables[match[1]]
         if (match := re.search(r"CREATE TABLE (\w+)", sql)) and match[1] in self._known:
             self.tables[match[1]] = self._known[match[1]]
+        if "OBJECT_ID" in sql:  # what SQLAlchemy leaves out of the columns' types
+            names = ["name", "scale", "type_name", "type_schema", "is_user_defined"]
+            columns = [each for each in self.tables["teams"].columns if "type_name" in each.info]
+            return Rows(
+                names, [[each.name, each.info.get("scale"), each.info["type_name"], "sys", 0] for each in columns]
+            )
         if "sys.objects" not in sql:
             return Done(1)
         # The catalogue. It is asked about tables by parameters, and for much that is NULL.
@@ -103,17 +109,21 @@ def catalogue(sql: str, table: Table) -> list[dict[str, Any]]:
         found = []
     elif "sys.columns" in sql:
         found = [
-            {"column_name": column.name, "is_nullable": int(bool(column.nullable))}
-            | (
-                {"type_name": "varchar", "max_length": column.type.length, "collation_name": COLLATION}
-                if isinstance(column.type, String)
-                else {"type_name": "int"}
-            )
+            {"column_name": column.name, "is_nullable": int(bool(column.nullable)), **type_of(column)}
             for column in table.columns
         ]
     else:
         found = [{"name": table.name}]
     return [{"table_name": table.name, **row} for row in found]
+
+
+def type_of(column: Column[Any]) -> dict[str, Any]:
+    """A column's type as `sys.columns` describes it: `column.info` has what the types of this file do not tell."""
+    if "type_name" in column.info:
+        return dict(column.info)
+    if isinstance(column.type, String):
+        return {"type_name": "varchar", "max_length": column.type.length, "collation_name": COLLATION}
+    return {"type_name": "int"}
 
 
 def url(port: int, password: str = "secret", database: str = "sidearmdb", host: str = "127.0.0.1", **query: str) -> str:

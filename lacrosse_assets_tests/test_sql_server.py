@@ -6,6 +6,7 @@ import socket
 import ssl
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -14,14 +15,17 @@ from urllib.parse import quote_plus
 import pytest
 import sqlglot
 from sqlalchemy import Column, Integer, MetaData, Table, create_engine, make_url
+from sqlalchemy.exc import DBAPIError
 from sqlglot.expressions import Command
 
 from lacrosse_assets.gamestream.reference_data import UTF8_COLLATION as COLLATION
 from lacrosse_assets.gamestream.reference_data import create_database, original_rows, reset_tables
+from lacrosse_assets.gamestream.simulator import _reset_reference_data as reset_reference_data
 from lacrosse_assets.resources import sql
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.sql import Fault
+from lacrosse_assets.settings import load_settings
 from lacrosse_assets_tests.sql_server import GREETING, SEED, Script, url
 from lacrosse_assets_tests.tds import (
     LATIN1_COLLATION,
@@ -35,6 +39,14 @@ from lacrosse_assets_tests.tds import (
 from lacrosse_assets_tests.tls import Authority
 from lacrosse_assets_tests.world import PLAYERS, TEAMS, closed_port
 
+# What the simulator needs besides the database.
+ENVIRON = {
+    "LACROSSE_DEPLOYMENT": "services",
+    "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
+    "AWS_ACCESS_KEY_ID": "somebody",
+    "AWS_SECRET_ACCESS_KEY": "s3cr3t",
+    "MONGODB_URI": "mongodb://127.0.0.1:1",
+}
 PASSWORD = "p@ss;w}rd"
 NO_SUCH_OBJECT, INVALID_COLLATION, LOCK_TIMEOUT_EXCEEDED = 208, 448, 1222
 
@@ -214,6 +226,149 @@ def test_a_connection_that_is_lost_while_rows_are_read(end: NoAnswer) -> None:
         assert re.search(LOST[end], refusal(url(server.port, Encrypt="no")))
 
 
+# What the server's errors mean.
+
+KNOWN = [
+    (229, "The SELECT permission was denied on the object 'players'.", Fault.PERMISSION),
+    (230, "The SELECT permission was denied on the column 'shots'.", Fault.PERMISSION),
+    (911, "Database 'sidearmdb' does not exist.", Fault.DATABASE),
+    (1205, "Transaction (Process ID 52) was deadlocked on lock resources.", Fault.DEADLOCK),
+    (1222, "Lock request time out period exceeded.", Fault.LOCKED),
+    (921, "Database 'sidearmdb' has not been recovered yet.", Fault.STARTING),
+    (262, "CREATE TABLE permission denied in database 'sidearmdb'.", Fault.PERMISSION),
+    (300, "VIEW SERVER STATE permission was denied.", Fault.PERMISSION),
+    (515, "Cannot insert the value NULL into column 'name'.", Fault.CONSTRAINT),
+    (547, "The INSERT statement conflicted with the CHECK constraint.", Fault.CONSTRAINT),
+    (2627, "Violation of PRIMARY KEY constraint. The duplicate key value is (208).", Fault.CONSTRAINT),
+    (2628, "String or binary data would be truncated.", Fault.CONSTRAINT),
+    (8152, "String or binary data would be truncated.", Fault.CONSTRAINT),
+    (8115, "Arithmetic overflow error converting expression to data type tinyint.", Fault.CONSTRAINT),
+    (4708, "Could not truncate object 'teams2' because it is not a table.", Fault.NOT_A_TABLE),
+    (3705, "Cannot use DROP TABLE with 'teams2' because 'teams2' is a view.", Fault.NOT_A_TABLE),
+    (3726, "Could not drop object 'teams2' because it is referenced by a FOREIGN KEY.", Fault.REFERENCED),
+    (1105, "Could not allocate space for object.", Fault.FULL),
+    (3906, "Failed to update database because the database is read-only.", Fault.READ_ONLY),
+    (102, "Incorrect syntax near 'players'. Login failed, permission, timeout (1222).", None),
+    (50000, "somebody's trigger says no (229)", None),
+]
+
+
+@pytest.mark.parametrize("statement", ["SELECT", "INSERT", "SET TRANSACTION"])
+@pytest.mark.parametrize(("number", "message", "fault"), KNOWN, ids=[str(number) for number, *_ in KNOWN])
+def test_an_error_has_the_hint_of_its_number_or_none(
+    statement: str, number: int, message: str, fault: Fault | None
+) -> None:
+    """Whichever statement meets it: SQLAlchemy does not wrap what goes wrong while the isolation level is set."""
+    part = {"SELECT": "FROM players", "INSERT": "INSERT INTO teams2"}.get(statement, statement)
+    with TdsServer(Script(*SEED, exceptions={part: Refused(number, message)})) as server:
+        with pytest.raises(StoreError) as raised:
+            if statement == "INSERT":
+                reference(server).replace(FINAL, nothing_to_object)
+            else:
+                reference(server).read()
+    told = str(raised.value.description)
+    assert f"{message} ({number})" in told
+    if fault:
+        assert told.endswith(f" ({fault.hint})")
+    else:
+        assert re.search(r"\((SQL\w+|8180)\)$", told), "what the server said, and nothing else"
+
+
+@pytest.mark.parametrize("end", NoAnswer)
+def test_a_connection_that_is_lost_while_the_isolation_level_is_set(end: NoAnswer) -> None:
+    with TdsServer(Script(*SEED, exceptions={"SET TRANSACTION": end})) as server:
+        told = refusal(url(server.port, Encrypt="no"))
+    assert re.search(LOST[end], told)
+    assert told.endswith(f"({(Fault.SLOW if end is NoAnswer.SILENCE else Fault.UNREACHABLE).hint})")
+
+
+def test_a_server_that_does_not_say_its_isolation_level() -> None:
+    """Without VIEW SERVER STATE there is none; to set it back was a bare AssertionError."""
+    denied = Refused(300, "VIEW SERVER STATE permission was denied on object 'server'.")
+    with TdsServer(Script(*SEED, exceptions={"FROM sys.dm_exec_sessions": denied})) as server:
+        database = reference(server)
+        assert database.read() == (TEAMS, PLAYERS)
+        database.replace(FINAL, nothing_to_object)
+        assert database.read() == (TEAMS, PLAYERS)
+
+
+def test_a_refusal_while_the_limits_are_set() -> None:
+    with TdsServer(Script(*SEED, exceptions={"SET LOCK_TIMEOUT": Refused(229, "denied")})) as server:
+        assert refusal(url(server.port, Encrypt="no")).endswith(f"({Fault.PERMISSION.hint})")
+
+
+def test_a_certificate_of_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It was "is it up?"; to trust any certificate would be the wrong way out."""
+    authority = Authority(tmp_path, "db.example.edu")
+    monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
+    with TdsServer(Script(*SEED), tls=authority.context()) as server:
+        told = refusal(url(server.port))
+        assert told.endswith(f"({Fault.OTHER_HOST.hint})"), told
+        named = url(server.port, HostNameInCertificate="db.example.edu")
+        assert SqlReferenceDatabase(url=named).read() == (TEAMS, PLAYERS)
+
+
+def test_a_driver_that_is_not_there() -> None:
+    told = refusal(url(closed_port()).replace("libmsodbcsql", "libnosuch"))
+    assert told.endswith(f"({Fault.NO_DRIVER.hint})"), told
+
+
+# Schemas and columns of a school's own.
+
+
+@pytest.mark.parametrize("default_schema", ["dbo", "coach"])
+def test_the_final_tables_are_written_beside_their_originals(default_schema: str) -> None:
+    """A SELECT finds a table of dbo from any default schema, and the catalogue was asked in that alone."""
+    with TdsServer(Script(*SEED, default_schema=default_schema)) as server:
+        database = reference(server)
+        assert database.read() == (TEAMS, PLAYERS)
+        database.replace({"teams2": TEAMS}, nothing_to_object)
+    own = "" if default_schema == "dbo" else "dbo."
+    written = [re.sub(r" \(.*\) ", " ", sql) for sql in transactions(server)[-1] if sql.startswith(("CREATE", "INSERT"))]
+    assert written[0].startswith(f"CREATE TABLE {own}teams2 ")
+    assert written[1].startswith(f"INSERT INTO {own}teams2 ")
+    assert written[1].endswith(f" FROM {own}teams")
+
+
+def test_tables_of_the_user_s_own_schema() -> None:
+    with TdsServer(Script(*SEED, schema="coach", default_schema="coach")) as server:
+        reference(server).replace({"teams2": TEAMS}, nothing_to_object)
+    assert any(sql.startswith("CREATE TABLE teams2 ") for sql in transactions(server)[-1])
+
+
+def test_columns_that_cannot_be_written_become_some_that_can() -> None:
+    def column(name: str, nullable: bool = True, **info: Any) -> Column[Any]:
+        return Column(name, Integer, nullable=nullable, info=info)
+
+    teams = copy_of(
+        SEED[0],
+        "teams",
+        column("Serial no", type_name="bigint", nullable=False, is_identity=1, seed_value=1, increment_value=1),
+        column("games", type_name="int", computed_definition="([wins]+[losses])", is_persisted=False),
+        column("version", type_name="timestamp", nullable=False, max_length=8),
+        column("seen", type_name="datetime2", scale=3),
+        column("budget", type_name="decimal", precision=12, scale=2, default_value="((0))"),
+        column("place", type_name="geography"),
+        column("key", type_name="uniqueidentifier", nullable=False),
+        column("is]active", type_name="bit"),
+        column("notes", type_name="nvarchar", max_length=-1),
+    )
+    names = [each.name for each in teams.columns]
+    rows = [{**dict.fromkeys(names), **team} for team in TEAMS]
+    with TdsServer(Script(teams, SEED[1], rows={"teams": rows})) as server:
+        reference(server).replace({"teams2": [{"id": 101, "wins": 12}]}, nothing_to_object)
+    statements = transactions(server)[-1]
+    (create,) = (sql for sql in statements if "CREATE" in sql)
+    assert "[Serial no] BIGINT NOT NULL, games INTEGER NULL, version BINARY(8) NOT NULL, seen DATETIME2(3) NULL," in create
+    assert "budget DECIMAL(12, 2) NULL, place geography NULL, [key] UNIQUEIDENTIFIER NOT NULL," in create
+    assert "[is]]active] BIT NULL, notes NVARCHAR(max)" in create
+    for surprise in ("IDENTITY", "AS (", "DEFAULT", "TIMESTAMP"):
+        assert surprise not in create
+    copied = ", ".join(f"[{name.replace(']', ']]')}]" if re.search(r"\W|key", name) else name for name in names)
+    assert f"INSERT INTO teams2 ({copied}) SELECT {copied} FROM teams" in statements
+    assert any("CAST(place AS VARBINARY(max))" in sql for sql in statements), "ODBC cannot yield it as it is"
+
+
 # Replacing.
 
 FINAL = {"teams2": TEAMS, "players2": PLAYERS}
@@ -335,6 +490,61 @@ def test_the_database_is_created_where_it_is_missing(there: bool, old: bool) -> 
         *["CREATE DATABASE sidearmdb" for _ in range(old and not there)],
         *["ALTER DATABASE sidearmdb SET READ_COMMITTED_SNAPSHOT ON" for _ in range(not there)],
     ]
+
+
+PASSING = [
+    (1807, "Could not obtain exclusive lock on database 'model'. Retry the operation later."),
+    (1222, "Lock request time out period exceeded."),
+    (262, "CREATE DATABASE permission denied in database 'master'."),
+    (1802, "CREATE DATABASE failed. Some file names listed could not be created."),
+]
+
+
+@pytest.mark.parametrize(("number", "message"), PASSING, ids=[str(number) for number, _ in PASSING])
+def test_a_database_is_not_made_in_another_collation_for_a_passing_reason(number: int, message: str) -> None:
+    exceptions: dict[str, Answer] = {"FROM sys.databases": Rows([""]), "COLLATE": Refused(number, message)}
+    with TdsServer(Script(exceptions=exceptions), databases=["master"]) as server:
+        with pytest.raises(DBAPIError, match=str(number)):
+            create_database(url(server.port, Encrypt="no"))
+    created = [asked.sql for asked in server.asked if "CREATE DATABASE" in asked.sql]
+    assert created == [f"CREATE DATABASE sidearmdb COLLATE {COLLATION}"]
+
+
+def test_a_server_that_has_no_number_for_an_unknown_collation(caplog: pytest.LogCaptureFixture) -> None:
+    """Babelfish's words."""
+    unknown = Refused(33557097, f'"{COLLATION.lower()}" is not currently supported for database collation ')
+    exceptions: dict[str, Answer] = {"FROM sys.databases": Rows([""]), "COLLATE": unknown}
+    with TdsServer(Script(exceptions=exceptions), databases=["master"]) as server:
+        create_database(url(server.port, Encrypt="no"))
+    assert "CREATE DATABASE sidearmdb" in [asked.sql for asked in server.asked]
+    assert [record.getMessage() for record in caplog.records if COLLATION in record.getMessage()], "not silently"
+
+
+class LockedTwice(Script):
+    """Somebody's open transaction holds `teams` while it is dropped for the first two times."""
+
+    locked = 2
+
+    def __call__(self, sql: str, parameters: Sequence[Any]) -> Answer:
+        if "DROP TABLE teams" in sql and self.locked:
+            self.locked -= 1
+            return Refused(LOCK_TIMEOUT_EXCEEDED, "Lock request time out period exceeded.")
+        return super().__call__(sql, parameters)
+
+
+def test_the_simulator_reports_a_lock_and_goes_on_when_it_is_gone(caplog: pytest.LogCaptureFixture) -> None:
+    """It waited for ever, without a line."""
+    caplog.set_level("INFO")
+    script = LockedTwice(exceptions={"FROM sys.databases": Rows([""], [[1]])})
+    script.tables = {table.name: table for table in SEED}
+    with TdsServer(script) as server:
+        environ = {**ENVIRON, "SIDEARMDB_URL": url(server.port, Encrypt="no")}
+        reset_reference_data(load_settings(environ))
+    assert script.locked == 0
+    assert [asked for asked in server.asked if asked.sql == "SET LOCK_TIMEOUT 5000"], "it is endless by default"
+    (line,) = [record.getMessage() for record in caplog.records if "Waiting for" in record.getMessage()]
+    assert line.startswith(f"Waiting for the reference database at mssql://127.0.0.1:{server.port}/sidearmdb (")
+    assert f"(1222) (SQLExecDirectW): {Fault.LOCKED.hint})" in line
 
 
 def test_the_reference_tables_are_reset_in_one_transaction() -> None:

@@ -13,13 +13,13 @@ LOOPBACK = "127.0.0.1"
 
 
 class Authority:
-    """Vouches for servers on loopback; `file` is what a client has to be given to trust it."""
+    """Vouches for servers on loopback, or of these names; `file` is what a client has to be given to trust it."""
 
-    def __init__(self, folder: Path):
+    def __init__(self, folder: Path, *names: str):
         self.file = folder / "authority.pem"
         authority = trustme.CA()
         authority.cert_pem.write_to_path(str(self.file))
-        self._certificate = authority.issue_cert("localhost", LOOPBACK)
+        self._certificate = authority.issue_cert(*names or ("localhost", LOOPBACK))
 
     def context(self, *protocols: str) -> ssl.SSLContext:
         """For a server; `protocols` are those that it agrees upon, as HTTP/2 wants it (`h2`)."""
