@@ -72,9 +72,9 @@ class Script:
             self.tables[match[1]] = self._known[match[1]]
         if "OBJECT_ID" in sql:  # what SQLAlchemy leaves out of the columns' types
             names = ["name", "scale", "type_name", "type_schema", "is_user_defined"]
-            columns = [each for each in self.tables["teams"].columns if "type_name" in each.info]
+            unusual = [each for each in self.tables["teams"].columns if "type_name" in each.info]
             return Rows(
-                names, [[each.name, each.info.get("scale"), each.info["type_name"], "sys", 0] for each in columns]
+                names, [[each.name, each.info.get("scale"), each.info["type_name"], "sys", 0] for each in unusual]
             )
         if "sys.objects" not in sql:
             return Done(1)

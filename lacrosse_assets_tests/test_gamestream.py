@@ -240,6 +240,25 @@ def test_it_waits_for_a_store_that_is_not_up_yet(environ: dict[str, str], port: 
 
 
 @pytest.mark.usefixtures("store")
+def test_it_says_that_it_waits_for_a_transaction_and_goes_on_when_that_ends(environ: dict[str, str]) -> None:
+    play(environ)
+    holder = sqlite3.connect(environ["SIDEARMDB_URL"].removeprefix("sqlite:///"), isolation_level=None)
+    holder.execute("BEGIN IMMEDIATE")
+    holder.execute("UPDATE teams SET wins = 99")
+    process = start(environ)
+    try:
+        line = read_until(process, "Waiting for the reference database")[-1]
+        assert "(database is locked: another program's open transaction holds the lock" in line
+        holder.execute("ROLLBACK")
+        process.communicate(timeout=60)
+    finally:
+        process.kill()
+        holder.close()
+    assert process.returncode == 0
+    assert rows(environ, "SELECT wins FROM teams ORDER BY id") == [(11,), (9,)]
+
+
+@pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_it_ends_quietly_when_told_to(environ: dict[str, str], number: signal.Signals, code: int) -> None:
     process = start({**environ, "DELAY": "1"})

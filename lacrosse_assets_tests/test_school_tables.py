@@ -160,9 +160,9 @@ def test_columns_are_found_in_any_case(world: World) -> None:
 def test_views_in_the_place_of_tables(world: World) -> None:
     declare(
         world,
-        "CREATE TABLE schools (id INTEGER PRIMARY KEY, name TEXT NOT NULL, conference TEXT, won INT, lost INT, city TEXT)",
+        "CREATE TABLE schools (id INT PRIMARY KEY, name TEXT, conference TEXT, won INT, lost INT, city TEXT)",
         "CREATE TABLE roster (id INT PRIMARY KEY, name TEXT, no TEXT, shots INT, goals INT, teamid INT, active INT)",
-        "CREATE VIEW teams AS SELECT city, id, upper(name) AS name, conference, won AS Wins, lost AS losses FROM schools",
+        "CREATE VIEW teams AS SELECT city, id, upper(name) AS name, conference, won AS Wins, lost losses FROM schools",
         "CREATE VIEW players AS SELECT id, name, no AS number, shots, goals, teamid FROM roster WHERE active",
     )
     for team in TEAMS:

@@ -7,6 +7,7 @@ import ssl
 import subprocess
 import sys
 from collections.abc import Sequence
+from functools import partial
 from pathlib import Path
 from time import monotonic
 from typing import Any
@@ -21,7 +22,7 @@ from sqlglot.expressions import Command
 from lacrosse_assets.gamestream.reference_data import UTF8_COLLATION as COLLATION
 from lacrosse_assets.gamestream.reference_data import create_database, original_rows, reset_tables
 from lacrosse_assets.gamestream.simulator import _reset_reference_data as reset_reference_data
-from lacrosse_assets.resources import sql
+from lacrosse_assets.resources import sql as sql_module
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.sql import Fault
@@ -86,8 +87,8 @@ def nothing_to_object() -> None: ...
 
 @pytest.fixture(autouse=True)
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql, "LOGIN_TIMEOUT", 1)
-    monkeypatch.setattr(sql, "STATEMENT_TIMEOUT", 1)
+    monkeypatch.setattr(sql_module, "LOGIN_TIMEOUT", 1)
+    monkeypatch.setattr(sql_module, "STATEMENT_TIMEOUT", 1)
 
 
 def refusal(address: str) -> str:
@@ -206,7 +207,9 @@ def test_a_table_is_missing(table: str) -> None:
     with TdsServer(Script(*there, exceptions={f"FROM {table}": invalid})) as server:
         told = refusal(url(server.port, Encrypt="no"))
     assert f"Invalid object name '{table}'. (208)" in told
-    assert told.endswith(f"({Fault.NO_OBJECT.hint})"), "it may be there and invisible: nothing may lead to its being made"
+    assert told.endswith(f"({Fault.NO_OBJECT.hint})"), (
+        "it may be there and invisible: nothing may lead to its being made"
+    )
     assert transactions(server)[-1][-1] == "ROLLBACK"
 
 
@@ -261,11 +264,10 @@ def test_an_error_has_the_hint_of_its_number_or_none(
     """Whichever statement meets it: SQLAlchemy does not wrap what goes wrong while the isolation level is set."""
     part = {"SELECT": "FROM players", "INSERT": "INSERT INTO teams2"}.get(statement, statement)
     with TdsServer(Script(*SEED, exceptions={part: Refused(number, message)})) as server:
+        database = reference(server)
+        meet = partial(database.replace, FINAL, nothing_to_object) if statement == "INSERT" else database.read
         with pytest.raises(StoreError) as raised:
-            if statement == "INSERT":
-                reference(server).replace(FINAL, nothing_to_object)
-            else:
-                reference(server).read()
+            meet()
     told = str(raised.value.description)
     assert f"{message} ({number})" in told
     if fault:
@@ -324,7 +326,9 @@ def test_the_final_tables_are_written_beside_their_originals(default_schema: str
         assert database.read() == (TEAMS, PLAYERS)
         database.replace({"teams2": TEAMS}, nothing_to_object)
     own = "" if default_schema == "dbo" else "dbo."
-    written = [re.sub(r" \(.*\) ", " ", sql) for sql in transactions(server)[-1] if sql.startswith(("CREATE", "INSERT"))]
+    written = [
+        re.sub(r" \(.*\) ", " ", sql) for sql in transactions(server)[-1] if sql.startswith(("CREATE", "INSERT"))
+    ]
     assert written[0].startswith(f"CREATE TABLE {own}teams2 ")
     assert written[1].startswith(f"INSERT INTO {own}teams2 ")
     assert written[1].endswith(f" FROM {own}teams")
@@ -359,7 +363,9 @@ def test_columns_that_cannot_be_written_become_some_that_can() -> None:
         reference(server).replace({"teams2": [{"id": 101, "wins": 12}]}, nothing_to_object)
     statements = transactions(server)[-1]
     (create,) = (sql for sql in statements if "CREATE" in sql)
-    assert "[Serial no] BIGINT NOT NULL, games INTEGER NULL, version BINARY(8) NOT NULL, seen DATETIME2(3) NULL," in create
+    assert (
+        "[Serial no] BIGINT NOT NULL, games INTEGER NULL, version BINARY(8) NOT NULL, seen DATETIME2(3) NULL," in create
+    )
     assert "budget DECIMAL(12, 2) NULL, place geography NULL, [key] UNIQUEIDENTIFIER NOT NULL," in create
     assert "[is]]active] BIT NULL, notes NVARCHAR(max)" in create
     for surprise in ("IDENTITY", "AS (", "DEFAULT", "TIMESTAMP"):
@@ -416,7 +422,9 @@ def test_the_final_tables_are_replaced_in_one_transaction(there: list[Table], ex
         *FILLS,
         "COMMIT",
     ]
-    assert seen == [transaction[: 1 + len(expected)]], "still_true is called when the tables are locked, and before they are filled"
+    assert seen == [transaction[: 1 + len(expected)]], (
+        "still_true is called when the tables are locked, and before they are filled"
+    )
 
 
 def test_values_are_parameters() -> None:
@@ -503,9 +511,11 @@ PASSING = [
 @pytest.mark.parametrize(("number", "message"), PASSING, ids=[str(number) for number, _ in PASSING])
 def test_a_database_is_not_made_in_another_collation_for_a_passing_reason(number: int, message: str) -> None:
     exceptions: dict[str, Answer] = {"FROM sys.databases": Rows([""]), "COLLATE": Refused(number, message)}
-    with TdsServer(Script(exceptions=exceptions), databases=["master"]) as server:
-        with pytest.raises(DBAPIError, match=str(number)):
-            create_database(url(server.port, Encrypt="no"))
+    with (
+        TdsServer(Script(exceptions=exceptions), databases=["master"]) as server,
+        pytest.raises(DBAPIError, match=str(number)),
+    ):
+        create_database(url(server.port, Encrypt="no"))
     created = [asked.sql for asked in server.asked if "CREATE DATABASE" in asked.sql]
     assert created == [f"CREATE DATABASE sidearmdb COLLATE {COLLATION}"]
 
@@ -581,7 +591,16 @@ def test_every_statement_is_transact_sql() -> None:
         reset(server)
         create_database(url(server.port, Encrypt="no"))
     statements = {asked.sql for asked in server.asked if " " in asked.sql}
-    for beginning in ("SELECT", "UPDATE", "DELETE", "DROP", "CREATE TABLE", "INSERT", "CREATE DATABASE", "ALTER DATABASE"):
+    for beginning in (
+        "SELECT",
+        "UPDATE",
+        "DELETE",
+        "DROP",
+        "CREATE TABLE",
+        "INSERT",
+        "CREATE DATABASE",
+        "ALTER DATABASE",
+    ):
         assert any(sql.strip().startswith(beginning) for sql in statements)
     # The one that sqlglot does not know.
     for sql in statements - {"ALTER DATABASE sidearmdb SET READ_COMMITTED_SNAPSHOT ON"}:

@@ -37,6 +37,7 @@ from dagster import (
 )
 from pymongo import MongoClient
 from sqlalchemy import MetaData, NullPool, Table, create_engine, inspect, make_url, text
+from sqlalchemy.event import listen
 
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.resources.documents import MongoDocumentStore
@@ -127,6 +128,9 @@ class World:
         self.instance = instance
         self.mongo_database = mongo_database
         self._engine = create_engine(environ["SIDEARMDB_URL"], poolclass=NullPool)
+        if self._engine.dialect.name == "sqlite":
+            # As every server does: a test that leaves players without their team fails here as well.
+            listen(self._engine, "connect", lambda each, _: each.execute("PRAGMA foreign_keys = ON").close())
 
     # What others write.
 

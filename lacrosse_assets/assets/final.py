@@ -117,13 +117,12 @@ def current_final(documents: DocumentStore, object_store: ObjectStore) -> Final:
         AssetCheckSpec(
             "adds_the_game",
             asset=TEAMS2,
-            description="teams2, as it is stored, is teams plus the game's one result: all else is equal, in all columns.",
+            description="teams2, as it is stored, is teams plus the game's one result; all else is equal.",
         ),
         AssetCheckSpec(
             "adds_the_game",
             asset=PLAYERS2,
-            description="players2, as it is stored, is players plus the final box score: all else is equal, in all "
-            "columns.",
+            description="players2, as it is stored, is players plus the final box score; all else is equal.",
         ),
     ],
 )

@@ -56,7 +56,7 @@ def differences(
     key: str,
     game: Mapping[int, Mapping[str, int]],
 ) -> Iterator[Difference]:
-    """Where `stored` is not `original` plus `game`, row by row and column by column; rows are found by the column `key`.
+    """Where `stored` is not `original` plus `game`, row by row (found by the column `key`) and column by column.
 
     `game` has, by the integer that a row's key stands for, what is added to which columns. Everything else has to be
     equal, in value and in type.

@@ -240,7 +240,9 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         from pymongo.errors import PyMongoError
 
         # An `OSError`: a file of the address that is not there any more, such as a certificate.
-        return told_as_store_error(STORE, self.address, PyMongoError, OSError, ways_out=WAYS_OUT, hint=_hint, words=_words)
+        return told_as_store_error(
+            STORE, self.address, PyMongoError, OSError, ways_out=WAYS_OUT, hint=_hint, words=_words
+        )
 
 
 def _hint(error: Exception) -> str | None:

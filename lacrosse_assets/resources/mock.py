@@ -4,7 +4,6 @@ They hold what they hold for the life of the process, so a run sees what its ear
 simulator's own.
 """
 
-import csv
 import hashlib
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime
@@ -21,14 +20,6 @@ if TYPE_CHECKING:
 
 _CANNED = files("lacrosse_assets.gamestream")
 _ADDRESS = "memory"
-
-# The seed's, in SQLite's words.
-_SCHEMA = (
-    "CREATE TABLE teams (id int PRIMARY KEY NOT NULL, name varchar(50) NOT NULL, conference varchar(50) NOT NULL,"
-    " wins int NOT NULL, losses int NOT NULL)",
-    "CREATE TABLE players (id int PRIMARY KEY NOT NULL, name varchar(50) NOT NULL, number varchar(3) NOT NULL,"
-    " shots int NOT NULL, goals int NOT NULL, teamid int NOT NULL REFERENCES teams(id))",
-)
 
 
 class CannedObjectStore(ObjectStore):
@@ -85,14 +76,11 @@ def _mongomock() -> Any:
 
 @cache
 def _sqlite() -> "Engine":
-    from sqlalchemy import column, create_engine, insert, table
+    from sqlalchemy import create_engine
     from sqlalchemy.pool import StaticPool
 
+    from lacrosse_assets.gamestream.reference_data import reset_tables
+
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
-    with engine.begin() as connection:
-        for statement in _SCHEMA:
-            connection.exec_driver_sql(statement)
-        for name in ("teams", "players"):
-            rows = list(csv.DictReader((_CANNED / f"{name}.csv").read_text("utf-8").splitlines()))
-            connection.execute(insert(table(name, *map(column, rows[0]))), rows)
+    reset_tables(engine)
     return engine

@@ -26,7 +26,7 @@ from lacrosse_assets.resources import sql
 from lacrosse_assets.resources.errors import told_as_store_error
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Connection, Engine, Table
+    from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
 
 STORE = "reference database"
 DATABASE = "sidearmdb"
@@ -109,7 +109,9 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         # looks in one schema only; a SELECT is refused with the reason, and finds a table of `dbo` from any schema.
         names = list(connection.execute(select(text("*")).select_from(table(name)).where(text("1 = 0"))).keys())
         found = self._exercise_columns(name, names)
-        columns = [column(here) if here == known else column(here).label(known) for known, here in found.items()]
+        columns: list[ColumnElement[Any]] = [
+            column(here) if here == known else column(here).label(known) for known, here in found.items()
+        ]
         rows = connection.execute(select(*columns).select_from(table(name)).order_by(column(found["id"])))
         return [dict(row) for row in rows.mappings()]
 
@@ -283,7 +285,9 @@ class _Copy(NamedTuple):
             if change["id"] in ids:
                 by_columns.setdefault(changed, []).append({"row_id": ids[change["id"]], **values})
         for changed, parameters in by_columns.items():
-            new = {self.columns[name]: bindparam(f"new_{number}") for number, name in enumerate(changed)}
+            new: dict[str, Any] = {
+                self.columns[name]: bindparam(f"new_{number}") for number, name in enumerate(changed)
+            }
             is_row = self.target.columns[key] == bindparam("row_id")
             connection.execute(update(self.target).where(is_row).values(new), parameters)
 
@@ -329,7 +333,9 @@ def _rows(connection: "Connection", table: "Table", key: str) -> list[Row]:
 
     columns = [
         # What ODBC cannot yield: SQL Server's geometry and the like.
-        cast(column(each.name), VARBINARY("max")).label(each.name) if getattr(each.type, "is_opaque", False) else column(each.name)
+        cast(column(each.name), VARBINARY("max")).label(each.name)
+        if getattr(each.type, "is_opaque", False)
+        else column(each.name)
         for each in table.columns
     ]
     found = connection.execute(

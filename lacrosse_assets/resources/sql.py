@@ -36,7 +36,9 @@ class Fault(Enum):
         "HostNameInCertificate=<the name in the certificate>"
     )
     LOGIN = f"check user and password in {URL}; the user needs to read teams and players and to create tables"
-    DATABASE = f"the database does not exist, or the user in {URL} has no access to it: check both with its administrator"
+    DATABASE = (
+        f"the database does not exist, or the user in {URL} has no access to it: check both with its administrator"
+    )
     PERMISSION = (
         f"the user in {URL} lacks a permission: it needs SELECT on teams and players, and has to create, fill and drop "
         "teams2 and players2 in their schema"
@@ -51,11 +53,13 @@ class Fault(Enum):
     CONSTRAINT = "a constraint or the size of a column does not allow the value; nothing was changed"
     LOCKED = "another program's open transaction holds the lock: end that transaction; gamestream_sensor keeps retrying"
     DEADLOCK = "another transaction was in the way; gamestream_sensor keeps retrying"
-    SLOW = "the server did not finish the statement in time: it is busy, or waits for a lock; gamestream_sensor keeps retrying"
+    SLOW = "the server did not answer in time: it is busy, or waits for a lock; gamestream_sensor keeps retrying"
     FULL = "the disk or the database is full: make room; gamestream_sensor keeps retrying"
     READ_ONLY = f"the database is read-only: {URL} has to name one that can be written"
     NOT_A_FILE = f"{URL} has to name an SQLite database; this file is none, or it is damaged"
-    CANNOT_OPEN = f"check the path in {URL}: its folder has to exist, and folder and file have to be readable and writable"
+    CANNOT_OPEN = (
+        f"check the path in {URL}: its folder has to exist, and folder and file have to be readable and writable"
+    )
 
     @property
     def hint(self) -> str:
