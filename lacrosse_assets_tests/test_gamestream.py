@@ -64,8 +64,8 @@ def environ(port: int, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def start(environ: dict[str, str]) -> "subprocess.Popen[str]":
-    command = [sys.executable, "-m", "lacrosse_assets.gamestream"]
+def start(environ: dict[str, str], *options: str) -> "subprocess.Popen[str]":
+    command = [sys.executable, "-m", "lacrosse_assets.gamestream", *options]
     return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
 
 
@@ -266,6 +266,111 @@ def test_it_ends_quietly_when_told_to(environ: dict[str, str], number: signal.Si
     process.send_signal(number)
     output, _ = process.communicate(timeout=10)
     assert (process.returncode, output) == (code, "")
+
+
+GAME = [event.line for event in read_game()]
+OVER = "The game is over"
+ANOTHER_BOOT = b"4c3ab6d5-0000-4000-8000-000000000000"
+
+
+def interrupt(environ: dict[str, str], number: signal.Signals, *options: str) -> list[str]:
+    """Play into the game, and end the simulator by a signal; the stream that it leaves."""
+    process = start({**environ, "DELAY": "0.002"}, *options)
+    read_until(process, "at 45:")
+    process.send_signal(number)
+    process.wait(20)
+    left = stream(environ).splitlines()
+    assert GAME[: len(left)] == left
+    assert 0 < len(left) < len(GAME)
+    rows(environ, "UPDATE players SET goals = 99")  # to see whether the tables are reset
+    return left
+
+
+def play_as_a_service(environ: dict[str, str]) -> list[str]:
+    """The log of a simulator with `--resume`, up to the end of the game."""
+    process = start(environ, "--resume")
+    try:
+        log = read_until(process, OVER)
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+    assert stream(environ).splitlines() == GAME
+    return log
+
+
+def written(log: list[str]) -> int:
+    return sum("Wrote gamestream.txt" in line for line in log)
+
+
+def was_reset(environ: dict[str, str]) -> bool:
+    return rows(environ, "SELECT count(*) FROM players WHERE goals = 99") == [(0,)]
+
+
+@pytest.mark.usefixtures("store")
+def test_resume_continues_a_game_whose_simulator_was_killed(environ: dict[str, str]) -> None:
+    left = interrupt(environ, signal.SIGKILL, "--resume")
+    log = play_as_a_service(environ)
+    assert any("Resuming Game Data Stream after 4" in line for line in log)
+    assert written(log) == len(GAME) - len(left)
+    assert not was_reset(environ)
+
+
+@pytest.mark.usefixtures("store")
+def test_resume_continues_a_game_after_a_reboot(environ: dict[str, str]) -> None:
+    """A clean one: the simulator is asked to end, as by `docker compose restart`."""
+    left = interrupt(environ, signal.SIGTERM, "--resume")
+    s3(environ).put_object(Bucket="gamestreams", Key="gamestream.txt.stopped", Body=ANOTHER_BOOT)
+    log = play_as_a_service(environ)
+    assert written(log) == len(GAME) - len(left)
+    assert not was_reset(environ)
+
+
+@pytest.mark.usefixtures("store")
+def test_resume_starts_over_after_a_stop_on_request(environ: dict[str, str]) -> None:
+    interrupt(environ, signal.SIGTERM, "--resume")
+    assert written(play_as_a_service(environ)) == len(GAME)
+    assert was_reset(environ)
+    assert written(play_as_a_service(environ)) == len(GAME), "and after the end of the game"
+
+
+@pytest.mark.usefixtures("store")
+def test_resume_does_not_play_a_finished_game_again_after_a_crash(environ: dict[str, str]) -> None:
+    process = start(environ, "--resume")
+    read_until(process, OVER)
+    process.kill()
+    process.wait()
+    rows(environ, "UPDATE players SET goals = 99")
+    assert written(play_as_a_service(environ)) == 0
+    assert not was_reset(environ)
+
+
+@pytest.mark.usefixtures("store")
+def test_resume_starts_where_the_stream_is_of_another_game(environ: dict[str, str]) -> None:
+    interrupt(environ, signal.SIGKILL)
+    s3(environ).put_object(Bucket="gamestreams", Key="gamestream.txt", Body=b"0 59:59 101 6 1\n")
+    assert written(play_as_a_service(environ)) == len(GAME)
+    assert was_reset(environ)
+
+
+@pytest.mark.usefixtures("store")
+def test_a_plain_start_starts_over_whatever_was_interrupted(environ: dict[str, str]) -> None:
+    interrupt(environ, signal.SIGKILL)
+    assert written(play(environ)) == len(GAME)
+    assert was_reset(environ)
+
+
+def test_a_game_that_goes_on_keeps_its_pace(environ: dict[str, str]) -> None:
+    """The event after the interruption comes as long after the last one as in a game without it."""
+    store = SlowStore(seconds=0)
+    events = read_game()
+    half = next(number for number, event in enumerate(events) if event.at >= 30 * 60)
+    delay = 0.0005
+    start_time = time.monotonic() - events[half - 1].at * delay
+    play_game(store, load_settings({**environ, "DELAY": str(delay)}), "".join(f"{line}\n" for line in GAME[:half]))
+    late = [at - start_time - event.at * delay for event, (at, _) in zip(events[half:], store.writes, strict=True)]
+    assert min(late) >= 0
+    assert max(late) < 0.3
 
 
 def test_mock_has_nothing_to_play_on(environ: dict[str, str]) -> None:

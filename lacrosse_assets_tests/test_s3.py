@@ -283,7 +283,7 @@ def test_a_server_that_redirects_everything(setting: Setting) -> None:
         setting(KEYS, AWS_ENDPOINT_URL_S3=url)
         told = error_of(store().head)
         with pytest.raises(ClickException) as refused:
-            simulator._call_store(made := CLIENTS["simulator"](), lambda: made.head_bucket(Bucket="gamestreams"))
+            simulator.call_store(made := CLIENTS["simulator"](), lambda: made.head_bucket(Bucket="gamestreams"))
     for each in (told, refused.value.message):
         assert f"(301) ({s3.HINTS['(301)']})" in each
 

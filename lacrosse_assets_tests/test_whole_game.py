@@ -7,7 +7,7 @@ import pytest
 from botocore.exceptions import ClientError
 
 from lacrosse_assets.gamestream.reference_data import PLAYERS, TEAMS, original_rows
-from lacrosse_assets.gamestream.simulator import BOXSCORES_BUCKET, play, prepare, read_game
+from lacrosse_assets.gamestream.simulator import BOXSCORES_BUCKET, connect, play, read_game, reset
 from lacrosse_assets.settings import load_settings
 from lacrosse_assets_tests.world import World
 
@@ -32,7 +32,9 @@ def test_the_game_is_played_twice(simulated: World) -> None:
     shots = [line.split() for line in (event.line for event in read_game()) if line.split()[2] != "0"]
 
     for _ in range(2):
-        play(prepare(settings), settings)
+        store = connect(settings)
+        reset(store, settings)
+        play(store, settings)
         assert world.tick_and_run().success
         assert world.tick_and_run().success, "the final tables"
 

@@ -49,39 +49,49 @@ def read_game() -> list[Event]:
     return events
 
 
-def prepare(settings: Settings) -> "BaseClient":
-    """Create what is missing and reset the reference tables; the object store's client, for `play`.
+def connect(settings: Settings) -> "BaseClient":
+    """The object store's client, for `play`; creates the buckets that are missing.
 
     Waits for services that are not up yet, and prints what the seed's environment prints.
     """
     store = _object_store(settings)
     buckets = (settings.gamestream_bucket, BOXSCORES_BUCKET)
     for number, bucket in enumerate(buckets):
-        _call_store(store, partial(_create_bucket, store, bucket))
+        call_store(store, partial(_create_bucket, store, bucket))
         if number == 0:
             print("Added `s3` successfully.", flush=True)
         print(f"Bucket created successfully `s3/{bucket}`.", flush=True)
+    return store
+
+
+def reset(store: "BaseClient", settings: Settings) -> None:
+    """Reset the reference tables, and print what the seed's environment prints."""
     _reset_reference_data(settings)
     for _ in METADATA.sorted_tables:
         print("Commands completed successfully.", flush=True)
     logging.info("Waiting for services...")
-    _call_store(store, lambda: store.head_bucket(Bucket=settings.gamestream_bucket))
+    call_store(store, lambda: store.head_bucket(Bucket=settings.gamestream_bucket))
     logging.info("Bucket exists...ok")
-    return store
 
 
-def play(store: "BaseClient", settings: Settings) -> None:
-    """Write the stream as it is after each event, when the event happens."""
+def play(store: "BaseClient", settings: Settings, stream: str = "") -> None:
+    """Write the stream as it is after each event, when the event happens; `stream` is what has been written before."""
     bucket, key = settings.gamestream_bucket, settings.gamestream_key
-    logging.info("Starting Game Data Stream. Delay: 1 second == %g seconds.", settings.delay)
-    stream = ""
+    events = read_game()
+    written = len(stream.splitlines())
+    if written == len(events):
+        return
     start = time.monotonic()
-    for event in read_game():
+    if written:
+        start -= events[written - 1].at * settings.delay
+        logging.info("Resuming Game Data Stream after %s.", events[written - 1].clock)
+    logging.info("Starting Game Data Stream. Delay: 1 second == %g seconds.", settings.delay)
+    for event in events[written:]:
         # Against the start, not the event before: what a write takes must not add up.
         time.sleep(max(0.0, start + event.at * settings.delay - time.monotonic()))
         stream += f"{event.line}\n"
         body = stream.encode()
-        _call_store(store, partial(store.put_object, Bucket=bucket, Key=key, Body=body))
+        call_store(store, partial(store.put_object, Bucket=bucket, Key=key, Body=body))
         logging.info("Wrote %s to bucket %s at %s", key, bucket, event.clock)
 
 
@@ -117,7 +127,8 @@ def _create_bucket(store: "BaseClient", bucket: str) -> None:
         store.create_bucket(Bucket=bucket, **elsewhere)
 
 
-def _call_store(store: "BaseClient", call: Callable[[], object]) -> None:
+def call_store(store: "BaseClient", call: Callable[[], object]) -> None:
+    """Make the call until the store answers. A refusal is a `ClickException`."""
     what = f"the object store at {s3.address(store)}"
 
     def attempt() -> None:
