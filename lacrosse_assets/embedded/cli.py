@@ -77,6 +77,7 @@ def environment() -> Iterator[tuple[EmbeddedServices, Dagit]]:
             up.state_dir,
             answers=lambda: True,
             environ={"LACROSSE_DEPLOYMENT": "embedded", "LACROSSE_STATE_DIR": str(up.state_dir)},
+            kill_timeout=0,  # it has nothing to lose, and Dagster ends no run in the process on SIGTERM
         )
         try:
             warm_up.start()

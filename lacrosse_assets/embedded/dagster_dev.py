@@ -24,6 +24,7 @@ RELOAD = "mutation { reloadWorkspace { __typename } }"
 # server, from which runs are started, and its proxy, which Dagit and the daemon talk to.
 CODE_SERVER, CODE_SERVER_PROXY = "dagster api grpc", "dagster code-server start"
 LOOK_AT_THEM_EVERY = 2  # seconds
+KILL_TIMEOUT = 5  # seconds; it waits longer only for a sensor's tick, and the next start fails what a run left behind
 STARTUP_TIMEOUT = 120  # seconds; the first start on a busy machine makes its databases
 
 
@@ -55,7 +56,14 @@ class Dagit(Server):
             **(settings or {}),
         }
         super().__init__(
-            "dagster", command, state_dir, self._is_up, environ=environ, timeout=STARTUP_TIMEOUT, port=port
+            "dagster",
+            command,
+            state_dir,
+            self._is_up,
+            environ=environ,
+            timeout=STARTUP_TIMEOUT,
+            port=port,
+            kill_timeout=KILL_TIMEOUT,
         )
 
     def start(self) -> "Dagit":

@@ -57,9 +57,11 @@ class Server(SimpleExecutor):
         timeout: float = 60,
         port: int | None = None,
         is_broken: Callable[[], bool] = lambda: False,
+        kill_timeout: float = GRACE,
     ) -> None:
         """It is up when it listens on `port` (where one is given) and `answers`. One that runs and `is_broken` is of no
-        more use than one that has ended.
+        more use than one that has ended. `kill_timeout`: seconds for it to end by itself, and then as many for what it
+        has started.
 
         `environ` is laid over this process's own environment; an empty value there takes a variable out.
         """
@@ -68,6 +70,8 @@ class Server(SimpleExecutor):
         self._answers = answers
         self._port = port
         self._is_broken = is_broken
+        self._kill_timeout = kill_timeout
+        self._asked_to_end = False
         self._checked_at = 0.0
         self._mark = f"{name}{_mark(state_dir)}"
         self._restarts = 0  # in a row
@@ -90,6 +94,7 @@ class Server(SimpleExecutor):
         with self.log_file.open("a" if self._restarts else "w") as log:
             self._stdout = log
             super().start()
+        self._asked_to_end = False
         self._started_at = time.monotonic()
         return self
 
@@ -148,14 +153,20 @@ class Server(SimpleExecutor):
         if self.process and self.process.poll():
             self.check_alive()
 
+    def ask_to_end(self) -> None:
+        """Send it SIGTERM, once, and do not wait: several servers end at the same time."""
+        if self.process and self.running() and not self._asked_to_end:
+            # The server alone, so that one with children can end them in its own order.
+            self.process.terminate()
+            self._asked_to_end = True
+
     def end(self) -> None:
         """End it and all that it started: first asked, then killed. Does nothing twice."""
+        self.ask_to_end()
         if self.process and self.running():
-            # The server first and alone, so that one with children can end them in its own order.
-            self.process.terminate()
             with suppress(subprocess.TimeoutExpired):
-                self.process.wait(GRACE)
-        end_processes(self._mark)
+                self.process.wait(self._kill_timeout)
+        end_processes(self._mark, self._kill_timeout)
         self.kill()
 
     def _last_words(self) -> str:
@@ -173,16 +184,16 @@ def end_leftovers(state_dir: Path) -> int:
     return end_processes(_mark(state_dir))
 
 
-def end_processes(mark: str) -> int:
+def end_processes(mark: str, kill_timeout: float = GRACE) -> int:
     """End every process whose mark contains `mark`: first asked, then killed. How many there were."""
     found = _marked(mark)
     left = found
-    for number in (signal.SIGTERM, signal.SIGKILL):
+    for number, timeout in ((signal.SIGTERM, kill_timeout), (signal.SIGKILL, GRACE)):
         for pid in left:
             with suppress(ProcessLookupError):
                 os.kill(pid, number)
-        patience = time.monotonic() + GRACE
-        while (left := _marked(mark)) and time.monotonic() < patience:
+        give_up = time.monotonic() + timeout
+        while (left := _marked(mark)) and time.monotonic() < give_up:
             time.sleep(0.05)
     return len(found)
 

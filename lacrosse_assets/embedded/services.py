@@ -85,6 +85,8 @@ def embedded_services(settings: Settings, say: Callable[[str], None] = click.ech
         for server in servers:
             stack.callback(server.end)
             server.start()
+        # On the way out, before the others: all are asked, then each is waited for.
+        stack.callback(lambda: [server.ask_to_end() for server in servers])
         for server in servers:
             server.wait_until_up()
         addresses = {
@@ -150,7 +152,15 @@ def object_store(state_dir: Path, port: int, keys: Mapping[str, str] = S3_KEYS) 
         "webdav": "false",
     }
     command = [executable("weed"), "mini", *(f"-{name}={value}" for name, value in options.items())]
-    return Server("s3", command, state_dir, lambda: _http_ok(port, "/healthz"), environ=keys, port=port)
+    return Server(
+        "s3",
+        command,
+        state_dir,
+        lambda: _http_ok(port, "/healthz"),
+        environ=keys,
+        port=port,
+        kill_timeout=2,  # it stops serving at once, and then waits 10 s for connections between its own parts
+    )
 
 
 def _admin_ports() -> tuple[int, int]:
