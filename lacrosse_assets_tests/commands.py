@@ -3,9 +3,12 @@
 import os
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 # Nothing else of this process: PySpark, for one, leaves settings of its own in the environment.
 INHERITED = ("PATH", "HOME", "LANG", "JAVA_HOME", "TMPDIR")
@@ -38,6 +41,35 @@ def materialize(home: Path, environ: Mapping[str, str], select: str = "*") -> En
         text=True,
     )
     return Ended(ended.returncode, ended.stdout)
+
+
+@contextmanager
+def in_the_background(
+    command: list[object], log: Path, environ: Mapping[str, str], cwd: Path
+) -> Iterator["subprocess.Popen[bytes]"]:
+    """The command as a script has it: `command >log &`, with signals ignored; ended in any case."""
+    inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
+    line = 'trap "" INT HUP; exec "$@"'  # what a shell without job control does to it, and nohup
+    with log.open("w") as out:
+        process = subprocess.Popen(
+            ["sh", "-c", line, "sh", *map(str, command)],
+            stdout=out,
+            stderr=subprocess.STDOUT,
+            env={**inherited, **environ},
+            cwd=cwd,
+            start_new_session=True,
+        )
+    children: list[psutil.Process] = []
+    try:
+        yield process
+    finally:
+        with suppress(psutil.Error):
+            children = psutil.Process(process.pid).children(recursive=True)
+        process.kill()
+        process.wait()
+        for child in children:
+            with suppress(psutil.Error):
+                child.kill()
 
 
 def files_with(folder: Path, text: str) -> list[Path]:

@@ -1,12 +1,9 @@
 """Commands that a script starts in the background: `sh` ignores SIGINT there, `nohup` SIGHUP. SIGTERM ends them all."""
 
-import os
 import shutil
 import signal
 import subprocess
 import time
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import psutil
@@ -14,41 +11,13 @@ import pytest
 
 from lacrosse_assets.embedded.processes import free_ports
 from lacrosse_assets.embedded.services import executable
-from lacrosse_assets.settings import PROJECT_ROOT, VARIABLES
+from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests.commands import in_the_background
 
 STARTED_SECONDS = 180  # on a busy machine
 ENDED_SECONDS = 20  # less than the kill timeouts of Dagster's children (60 s) and of two of our servers in a row
 # Dagster's code servers are asked to end, and not waited for.
 ALL_ENDED_SECONDS = 30
-
-
-@contextmanager
-def in_the_background(
-    command: list[object], log: Path, environ: Mapping[str, str], cwd: Path
-) -> Iterator["subprocess.Popen[bytes]"]:
-    """The command as a script has it: `command >log &`, with signals ignored; ended in any case."""
-    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES}
-    line = 'trap "" INT HUP; exec "$@"'  # what a shell without job control does to it, and nohup
-    with log.open("w") as out:
-        process = subprocess.Popen(
-            ["sh", "-c", line, "sh", *map(str, command)],
-            stdout=out,
-            stderr=subprocess.STDOUT,
-            env={**kept, **environ},
-            cwd=cwd,
-            start_new_session=True,
-        )
-    children: list[psutil.Process] = []
-    try:
-        yield process
-    finally:
-        with suppress(psutil.Error):
-            children = psutil.Process(process.pid).children(recursive=True)
-        process.kill()
-        process.wait()
-        for child in children:
-            with suppress(psutil.Error):
-                child.kill()
 
 
 def wait_for(log: Path, part: str, process: "subprocess.Popen[bytes]") -> None:
