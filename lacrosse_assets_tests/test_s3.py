@@ -231,7 +231,8 @@ def error_of(call: Callable[[], object]) -> str:
 def test_a_refusal_and_what_to_do(setting: Setting, status: int, code: str, way_out: str) -> None:
     with server(lambda _: (status, refusal(code))) as url:
         setting(KEYS, AWS_ENDPOINT_URL_S3=url)
-        told = error_of(store().get)
+        told = error_of(store().head)  # whose answer has no body, and so no reason
+        assert error_of(store().get) == told
     assert told.startswith(f"object store at {url} (s3://gamestreams/gamestream.txt): An error occurred ({code}) ")
     assert told.endswith(f"({way_out})")
 
@@ -286,6 +287,19 @@ def test_a_server_that_redirects_everything(setting: Setting) -> None:
             simulator.call_store(made := CLIENTS["simulator"](), lambda: made.head_bucket(Bucket="gamestreams"))
     for each in (told, refused.value.message):
         assert f"(301) ({s3.HINTS['(301)']})" in each
+
+
+def test_the_simulator_goes_on_without_the_bucket_that_nothing_uses(
+    setting: Setting, caplog: pytest.LogCaptureFixture
+) -> None:
+    """At AWS somebody else has one of that name."""
+    with server(lambda request: (403, "") if request.path.startswith("/boxscores") else (200, "")) as url:
+        setting(KEYS, AWS_ENDPOINT_URL_S3=url)
+        simulator.connect(load_settings())
+        assert "There is no bucket boxscores, which nothing here uses: " in caplog.text
+        setting(KEYS, AWS_ENDPOINT_URL_S3=url, GAMESTREAM_BUCKET="boxscores")
+        with pytest.raises(ClickException):
+            simulator.connect(load_settings())
 
 
 def test_no_answer_is_a_matter_of_the_address(setting: Setting) -> None:

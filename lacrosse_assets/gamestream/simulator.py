@@ -57,7 +57,14 @@ def connect(settings: Settings) -> "BaseClient":
     store = _object_store(settings)
     buckets = (settings.gamestream_bucket, BOXSCORES_BUCKET)
     for number, bucket in enumerate(buckets):
-        call_store(store, partial(_create_bucket, store, bucket))
+        try:
+            call_store(store, partial(_create_bucket, store, bucket))
+        except ClickException as error:
+            if bucket == settings.gamestream_bucket:
+                raise
+            # At AWS a bucket's name is everybody's, and this one is taken.
+            logging.warning("There is no bucket %s, which nothing here uses: %s", bucket, error.message)
+            continue
         if number == 0:
             print("Added `s3` successfully.", flush=True)
         print(f"Bucket created successfully `s3/{bucket}`.", flush=True)

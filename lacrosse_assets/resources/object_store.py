@@ -235,6 +235,9 @@ class S3ObjectStore(ObjectStore):
                 # A HEAD has no body to tell a missing key from a missing bucket; neither is there yet.
                 if code in ("404", "NoSuchKey", "NoSuchBucket", "NotFound"):
                     return None
+                if operation == "head_object" and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
+                    # The refusal of a HEAD gives no reason, that of a GET does.
+                    client.get_object(Bucket=self.bucket, Key=self.key, Range="bytes=0-0")["Body"].close()
                 raise
         return response
 
