@@ -37,7 +37,8 @@ env: ## Write .env for Docker Compose, with new passwords
 	@[ ! -e .env ] || { echo "Error: .env is there already: to start over, \`docker compose down -v\` and remove it" >&2; exit 1; }
 	@umask 077; while IFS= read -r line; do \
 		case $$line in *_PASSWORD=|*_TOKEN=|*_SECRET_ACCESS_KEY=) \
-			line="$${line}Aa1$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')" ;; esac; \
+			line="$${line}Aa1$$(od -An -N16 -tx1 /dev/urandom | tr -d ' \n')" ;; \
+			JUPYTER_USER=*) line="JUPYTER_USER=$$(id -u):$$(id -g)" ;; esac; \
 		printf '%s\n' "$$line"; done <.env.example >.env
 
 test: java odbc chromium ## Run the whole test suite

@@ -6,6 +6,7 @@ Only what can be forked: importing this starts no thread and opens no connection
 
 import gc
 import os
+from contextlib import suppress
 
 # numpy would start a thread for each core, and pyarrow one for its own allocator.
 os.environ.setdefault("OPENBLAS_NUM_THREADS", "1")
@@ -34,6 +35,11 @@ import pyspark.sql.connect.window
 import pyspark.sql.pandas.types
 import sqlalchemy.dialects.sqlite
 import upath.implementations.local
+
+with suppress(ImportError):  # Dagster's storage on Compose
+    import dagster_postgres
+    import psycopg2
+    import sqlalchemy.dialects.postgresql.psycopg2
 
 # The definition of S3's API is 40,000 lines of JSON, which boto3's default session reads once; no request is made.
 boto3.client("s3", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106

@@ -8,6 +8,7 @@ import inspect
 import json
 import os
 import re
+import runpy
 import shlex
 import shutil
 import stat
@@ -22,12 +23,12 @@ import pytest
 import yaml
 from dagster._config import process_config, resolve_to_config_type
 from dagster._core.instance.ref import InstanceRef
-from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import pg_url_from_config
 from dotenv import dotenv_values
 from jupyter_server.auth import identity
 from sqlalchemy import create_engine
 
+from lacrosse_assets.dagster_patches.postgres_storage import PooledPostgresStorage
 from lacrosse_assets.settings import PROJECT_ROOT, VARIABLES, load_settings
 
 COMPOSE_FILE = PROJECT_ROOT / "docker-compose.yaml"
@@ -39,15 +40,28 @@ WORKFLOW = PROJECT_ROOT / ".github" / "workflows" / "ci.yml"
 
 DATABASES = {"mssql", "minio", "mongodb"}
 SEED = DATABASES | {"drill", "jupyter", "gamestream"}
-PAGE = {"page"}
+PAGE = {"page", "page_user"}
 PIPELINE = {"postgres", "spark", "user_code", "dagit", "daemon"}
 CLUSTER = {"spark-master", "spark-worker"}
 
-SECRETS = ("AWS_SECRET_ACCESS_KEY", "MONGODB_PASSWORD", "MSSQL_SA_PASSWORD", "POSTGRES_PASSWORD", "JUPYTER_TOKEN")
+SECRETS = (
+    "AWS_SECRET_ACCESS_KEY",
+    "MONGODB_PASSWORD",
+    "MONGODB_PAGE_PASSWORD",
+    "MSSQL_SA_PASSWORD",
+    "POSTGRES_PASSWORD",
+    "JUPYTER_TOKEN",
+)
 # Where the stores are depends on who asks: .env has the addresses of this machine, docker-compose.yaml its network's.
 ADDRESSES = {"AWS_ENDPOINT_URL_S3", "MONGODB_URI", "SIDEARMDB_URL", "SPARK_REMOTE"}
 
+TARGETS = {"platform", "gamestream", "spark", "jupyter", "page"}
+OVER_WHEN_THEY_END = {"gamestream", "page_user"}
+
 Services = dict[str, dict[str, Any]]
+
+HEALTH = runpy.run_path(str(PROJECT_ROOT / "docker" / "healthcheck.py"))
+HEALTH_CHECKS = set(HEALTH["CHECKS"])
 
 
 def tool(name: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
@@ -172,11 +186,142 @@ def test_every_service_is_pinned_limited_restarted_and_looked_after(services: Se
     for name, service in services.items():
         assert "build" in service or re.search(r":[\w.-]*\d[\w.-]*$", service["image"]), name
         assert int(service["mem_limit"]) > 0, name
-        over_when_it_ends = name == "gamestream"
+        over_when_it_ends = name in OVER_WHEN_THEY_END
         assert service["restart"] == ("on-failure" if over_when_it_ends else "unless-stopped")
         assert service["healthcheck"].get("disable", False) is over_when_it_ends
         assert over_when_it_ends or service["healthcheck"]["test"][0].startswith("CMD")
-        assert service.get("init", False) is (service.get("build", {}).get("dockerfile") == "Dockerfile"), name
+        assert service.get("init", False) is is_own(service), name
+        assert {"max-size", "max-file"} <= set(service["logging"]["options"]), name
+        assert service["logging"]["driver"] in ("local", "json-file"), "which know these options"
+
+
+def is_own(service: dict[str, Any]) -> bool:
+    """Whether the service runs an image of the project's own Dockerfile."""
+    return bool(service.get("build", {}).get("dockerfile") == "Dockerfile")
+
+
+def test_own_services_have_no_privileges_and_write_to_volumes_and_tmp_alone(services: Services) -> None:
+    own = {name: service for name, service in services.items() if is_own(service)}
+    assert set(own) == PIPELINE - {"postgres"} | PAGE | CLUSTER | {"gamestream", "jupyter"}
+    for name, service in own.items():
+        assert service["cap_drop"] == ["ALL"], name
+        assert "cap_add" not in service
+        assert service["security_opt"] == ["no-new-privileges:true"], name
+        assert service.get("read_only", False) is (name != "jupyter"), name
+        assert any(mount.split(":")[0] == "/tmp" for mount in service["tmpfs"]), name
+        assert ("/tmp:exec" in service["tmpfs"]) is (service["build"]["target"] == "spark"), "for native libraries"
+
+
+def test_an_image_has_one_name_that_no_registry_is_asked_for(services: Services) -> None:
+    names: dict[str, set[str | None]] = {}
+    for service in services.values():
+        if is_own(service):
+            names.setdefault(service["build"]["target"], set()).add(service.get("image"))
+    assert set(names) == TARGETS
+    assert all(len(images) == 1 for images in names.values()), names
+    for name, service in services.items():
+        if "build" in service and "image" in service:
+            assert service["pull_policy"] == "never", f"{name}: Docker Hub has names like {service['image']}"
+
+
+def test_no_health_check_imports_dagster(services: Services) -> None:
+    for name, service in services.items():
+        test = service["healthcheck"].get("test")
+        if test:
+            assert not any(re.match(r"dagster|mongosh", word) for word in test), f"{name}: seconds of CPU each time"
+            assert "healthcheck" not in test or test[-1] in HEALTH_CHECKS, name
+    source = (PROJECT_ROOT / "docker" / "healthcheck.py").read_text()
+    assert not re.search(r"^\s*(import|from) (dagster|lacrosse_assets|grpc_health|sqlalchemy)", source, re.MULTILINE)
+    for name in ("user_code", "daemon"):
+        assert services[name]["healthcheck"]["test"][1] == "healthcheck"
+
+
+def test_a_health_check_does_not_time_out_on_a_busy_machine(services: Services) -> None:
+    for name, service in services.items():
+        check = service["healthcheck"]
+        if "test" in check:
+            assert check["timeout"] == "20s", name
+            assert check["retries"] >= 4
+            assert (check["interval"], check["start_interval"], check["start_period"]) == ("30s", "3s", "3m0s")
+
+
+def resolved_with(env_file: Path, folder: Path, **settings: str) -> Services:
+    """The services with other values in `.env`."""
+    other = folder / ".env"
+    text = env_file.read_text()
+    for name, value in settings.items():
+        text, found = re.subn(rf"^{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
+        assert found == 1, name
+    other.write_text(text)
+    resolved: Services = json.loads(compose(other, "--profile", "cluster", "config", "--format", "json").stdout)[
+        "services"
+    ]
+    return resolved
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "recreated"),
+    [
+        ("DELAY", "1", {"gamestream"}),
+        ("LACROSSE_WARM_RUNS", "false", {"user_code"}),
+        ("HOME_TEAM_ID", "7", {"user_code", "jupyter"}),
+        ("AWAY_TEAM_ID", "7", {"user_code", "jupyter"}),
+        ("JUPYTER_USER", "501:20", {"jupyter"}),
+        ("JUPYTER_TOKEN", "another", {"jupyter"}),
+        ("SPARK_MASTER", "spark://spark-master:7077", {"spark"}),
+        ("MONGODB_PAGE_PASSWORD", "another", {"page", "page_user"}),
+        ("POSTGRES_PASSWORD", "another", {"postgres", "user_code", "dagit", "daemon"}),
+    ],
+)
+def test_a_changed_setting_recreates_only_those_that_use_it(
+    env_file: Path, services: Services, tmp_path: Path, variable: str, value: str, recreated: set[str]
+) -> None:
+    changed = resolved_with(env_file, tmp_path, **{variable: value})
+    assert {name for name in services if services[name] != changed[name]} == recreated
+
+
+def test_every_published_port_is_a_variable(env_file: Path, services: Services, tmp_path: Path) -> None:
+    names = [name for name in dotenv_values(PROJECT_ROOT / ".env.example") if name.endswith("_PORT")]
+    ports = {name: str(20_000 + number) for number, name in enumerate(names)}
+
+    changed = resolved_with(env_file, tmp_path, **ports)
+
+    published = [port["published"] for service in changed.values() for port in service.get("ports", [])]
+    assert sorted(published) == sorted(ports.values())
+    for name, service in services.items():
+        default = {(port["target"], port["published"]) for port in service.get("ports", [])}
+        assert all(str(target) == there for target, there in default), f"{name}: by default the same as inside"
+    # The addresses for clients on this machine follow.
+    values = dotenv_values(tmp_path / ".env")
+    for address, port in (("AWS_ENDPOINT_URL_S3", "MINIO"), ("MONGODB_URI", "MONGODB"), ("SIDEARMDB_URL", "MSSQL")):
+        assert str(urlsplit(values[address] or "").port) == ports[f"{port}_PORT"]
+    # Read by Compose and nowhere else.
+    assert not set(names) & set(VARIABLES)
+
+
+def test_jupyter_runs_as_who_made_env(env_file: Path, services: Services) -> None:
+    assert dotenv_values(env_file)["JUPYTER_USER"] == services["jupyter"]["user"] == f"{os.getuid()}:{os.getgid()}"
+    assert "--allow-root" in services["jupyter"]["command"], "for a checkout of root's"
+    home = services["jupyter"]["environment"]["HOME"]
+    assert f"{home}:mode=1777" in services["jupyter"]["tmpfs"], "writable for a user whom the image does not know"
+
+
+def test_spark_s_master_finds_its_application_again(services: Services) -> None:
+    """Killed and back, it would otherwise not know it, and Spark would wait for executors for ever."""
+    master = services["spark-master"]
+    options = master["environment"]["SPARK_DAEMON_JAVA_OPTS"]
+    assert "-Dspark.deploy.recoveryMode=FILESYSTEM" in options
+    (volume,) = master["volumes"]
+    assert (volume["type"], volume["target"]) == ("volume", "/var/lib/spark"), "a tmpfs is emptied at a restart"
+    assert f"-Dspark.deploy.recoveryDirectory={volume['target']}" in options
+    assert re.search(rf"install --directory --owner lacrosse {volume['target']}$", DOCKERFILE, re.MULTILINE)
+
+
+def test_spark_is_warmed_up_when_the_platform_starts(services: Services) -> None:
+    *_, script, _ = services["user_code"]["entrypoint"]
+    # In the background of a shell that ends: the code server would not bury it.
+    assert script.startswith("(python -m lacrosse_assets.warm_spark &); exec ")
+    assert services["user_code"]["depends_on"]["spark"]["condition"] == "service_healthy"
 
 
 def test_all_of_it_fits_into_a_laptop(services: Services) -> None:
@@ -215,8 +360,9 @@ def closure(services: Services, *names: str) -> set[str]:
 def test_what_is_waited_for_is_waited_for_until_it_is_healthy(services: Services) -> None:
     for name, service in services.items():
         for other, how in service.get("depends_on", {}).items():
-            assert how["condition"] == "service_healthy", name
-            assert services[other]["healthcheck"].get("test"), other
+            ends = other == "page_user"
+            assert how["condition"] == ("service_completed_successfully" if ends else "service_healthy"), name
+            assert ends or services[other]["healthcheck"].get("test"), other
 
 
 def test_the_seeds_order_starts_what_it_says(services: Services) -> None:
@@ -236,14 +382,9 @@ def test_the_cluster_is_there_before_spark_and_not_needed_without(services: Serv
 
 
 def test_the_cluster_is_a_setting(env_file: Path, tmp_path: Path) -> None:
-    on_the_cluster = tmp_path / ".env"
-    settings = {"COMPOSE_PROFILES": "cluster", "SPARK_MASTER": "spark://spark-master:7077"}
-    text = env_file.read_text()
-    for name, value in settings.items():
-        text = re.sub(rf"^{name}=.*$", f"{name}={value}", text, flags=re.MULTILINE)
-    on_the_cluster.write_text(text)
+    resolved_with(env_file, tmp_path, COMPOSE_PROFILES="cluster", SPARK_MASTER="spark://spark-master:7077")
 
-    resolved = json.loads(compose(on_the_cluster, "config", "--format", "json").stdout)["services"]
+    resolved = json.loads(compose(tmp_path / ".env", "config", "--format", "json").stdout)["services"]
 
     assert set(resolved) == SEED | PIPELINE | PAGE | CLUSTER
     assert "--master=spark://spark-master:7077" in resolved["spark"]["command"]
@@ -255,22 +396,29 @@ def test_the_cluster_is_a_setting(env_file: Path, tmp_path: Path) -> None:
 def postgres_variables() -> set[str]:
     """The variables of Dagster's own storage."""
     configured = yaml.safe_load((PROJECT_ROOT / "docker" / "postgres.yaml").read_text())
-    login = configured["storage"]["postgres"]["postgres_db"]
+    login = configured["storage"]["custom"]["config"]["postgres_db"]
     return {value["env"] for value in login.values() if isinstance(value, dict)}
 
 
 @pytest.mark.parametrize("name", ["gamestream", "jupyter", "user_code"])
 def test_our_code_is_given_every_setting_that_it_reads_and_no_other(services: Services, name: str) -> None:
     environ = services[name]["environment"]
-    others = {"user_code": postgres_variables(), "jupyter": {"JUPYTER_TOKEN"}, "gamestream": set[str]()}[name]
-    assert set(environ) - others == set(VARIABLES) - {"LACROSSE_STATE_DIR"}, "which is for the embedded services"
+    others = {"user_code": postgres_variables(), "jupyter": {"JUPYTER_TOKEN", "HOME"}, "gamestream": set[str]()}[name]
+    # A setting that it does not use would recreate its container when it is changed: in mid-game, start the game over.
+    not_used = {
+        "user_code": {"DELAY"},
+        "jupyter": {"DELAY", "LACROSSE_WARM_RUNS"},
+        "gamestream": {"LACROSSE_WARM_RUNS", "HOME_TEAM_ID", "AWAY_TEAM_ID", "SPARK_REMOTE"},
+    }[name]
+    embedded = {"LACROSSE_STATE_DIR"}
+    assert set(environ) - others == set(VARIABLES) - embedded - not_used
     assert others <= set(environ)
 
     settings = load_settings(environ)
 
     assert settings.deployment == "services"
     assert settings.delay == 0.25, "of .env"
-    for variable in ADDRESSES:
+    for variable in ADDRESSES & set(environ):
         address = urlsplit(environ[variable])
         assert address.hostname in services, variable
 
@@ -282,8 +430,18 @@ def test_dagit_and_the_daemon_are_given_no_store(services: Services) -> None:
 
 def test_the_page_is_given_the_box_scores_and_nothing_else(services: Services) -> None:
     environ = services["page"]["environment"]
-    assert environ == {"MONGODB_URI": services["user_code"]["environment"]["MONGODB_URI"]}
-    assert closure(services, "page") == {"mongodb", "page"}
+    assert set(environ) == {"MONGODB_URI"}
+    pages, roots = (urlsplit(services[name]["environment"]["MONGODB_URI"]) for name in ("page", "user_code"))
+    assert (pages.hostname, pages.port, pages.query) == (roots.hostname, roots.port, roots.query)
+    script = runpy.run_path(str(PROJECT_ROOT / "docker" / "mongodb_page_user.py"))
+    assert pages.username == script["USER"] != roots.username
+    assert script["ROLES"] == [{"role": "read", "db": "sidearm"}]
+    maker = services["page_user"]["environment"]
+    assert maker == {
+        "MONGODB_URI": services["user_code"]["environment"]["MONGODB_URI"],
+        "MONGODB_PAGE_PASSWORD": pages.password,
+    }
+    assert closure(services, "page") == {"mongodb", *PAGE}
     (port,) = services["page"]["ports"]
     assert str(port["target"]) == option(services["page"]["command"], "--port")
 
@@ -338,7 +496,7 @@ def test_dagit_and_the_daemon_find_the_code_server(services: Services) -> None:
     (local,) = yaml.safe_load((PROJECT_ROOT / "workspace.yaml").read_text())["load_from"]
     server, command = found["grpc_server"], services["user_code"]["command"]
     assert server["host"] == "user_code"
-    assert str(server["port"]) == option(command, "-p") == services["user_code"]["healthcheck"]["test"][-1]
+    assert str(server["port"]) == option(command, "-p") == HEALTH["CODE_SERVER"].rpartition(":")[2]
     assert server["location_name"] == option(command, "--location-name") == local["python_module"]["location_name"]
     assert option(command, "-m") == local["python_module"]["module_name"]
 
@@ -376,10 +534,13 @@ def test_the_instance_of_the_image_is_ours_on_postgres(tmp_path: Path, monkeypat
     assert instance.run_coordinator_data.class_name == coordinator["class"]
     storage = instance.storage_data
     assert storage
-    assert storage.class_name == DagsterPostgresStorage.__name__
+    assert storage.class_name == PooledPostgresStorage.__name__
     config = process_config(
-        resolve_to_config_type(DagsterPostgresStorage.config_type()), yaml.safe_load(storage.config_yaml)
+        resolve_to_config_type(PooledPostgresStorage.config_type()), yaml.safe_load(storage.config_yaml)
     )
+    assert config.value
+    assert 0 < config.value["pool_size"] <= 5
+    assert config.value["pool_size"] + config.value["max_overflow"] <= 20, "of Postgres's 100, for each process"
     # SQLAlchemy looks for the driver here already.
     engine = create_engine(pg_url_from_config(config.value or {}))
     assert (engine.url.host, engine.url.username, engine.url.database) == ("postgres", "dagster", "dagster")
@@ -397,13 +558,16 @@ def test_the_dockerfile_has_no_lint() -> None:
 def test_every_target_is_built_by_the_dockerfile(services: Services) -> None:
     stages = set(re.findall(r"^FROM \S+ AS (\w+)$", DOCKERFILE, re.MULTILINE))
     targets = {service["build"].get("target") for service in services.values() if "build" in service}
-    assert targets - {None} == {"platform", "spark", "jupyter", "page"}
-    assert targets - {None} <= stages
+    assert targets - {None} == TARGETS <= stages
+
+
+DRILLS_DOCKERFILE = (PROJECT_ROOT / "docker" / "drill" / "Dockerfile").read_text()
+COPIED = re.findall(r"^COPY (?:--chmod=(\d+) )?(?!--)(\S+) \S+$", f"{DOCKERFILE}\n{DRILLS_DOCKERFILE}", re.MULTILINE)
 
 
 def test_what_the_dockerfile_takes_is_there_and_sent_to_the_build() -> None:
     taken = [
-        *re.findall(r"^COPY (?!--from)(\S.*) \S+$", DOCKERFILE, re.MULTILINE),
+        *(source for _, source in COPIED),
         *re.findall(r"--mount=type=bind,source=(\S+),", DOCKERFILE),
     ]
     sent = {
@@ -417,13 +581,82 @@ def test_what_the_dockerfile_takes_is_there_and_sent_to_the_build() -> None:
         assert (PROJECT_ROOT / source).exists(), source
 
 
+def test_a_checkout_under_umask_077_builds_images_that_can_read_their_files() -> None:
+    """A copied file keeps its mode. All that reaches an image has one of its own, or is opened in its stage."""
+    package = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)[2]
+    assert " AS package\n" in package
+    opened = re.split(r"^RUN chmod -R a\+rX /app ", package, flags=re.MULTILINE)
+    assert len(opened) == 2
+    for mode, source in COPIED:
+        if f"COPY {source} /app/" in opened[0] or source in ("setup.py", "constraints.txt", "docker/imported.py"):
+            continue  # the last three are read by root, in a stage that no service runs
+        directory = (PROJECT_ROOT / source).is_dir()
+        assert int(mode, 8) & 0o555 == (0o555 if directory else int(mode, 8) & 0o111 | 0o444), source
+    # What is mounted from the checkout keeps its mode as well.
+    mounted = [
+        (name, volume["source"])
+        for name, service in yaml.safe_load(COMPOSE_TEXT)["services"].items()
+        for volume in service.get("volumes", [])
+        if isinstance(volume, str)
+        for volume in [dict(zip(("source", "target"), volume.split(":"), strict=False))]
+        if volume["source"].startswith((".", "/"))
+    ]
+    assert mounted == [("jupyter", "./notebooks")], "whose owner it is that Jupyter runs as"
+
+
+def test_a_comment_in_constraints_installs_nothing_anew() -> None:
+    """The lists of versions are all that goes to the stages that install, and have no comment in them."""
+    compiled = re.findall(r"uv pip compile (.+?) setup\.py", DOCKERFILE)
+    assert len(compiled) == 2
+    for options in compiled:
+        assert {"--no-header", "--no-annotate"} <= set(options.split())
+        assert re.search(r"--output-file locked/\w+\.txt$", options)
+    mounts = re.findall(r"from=requirements,source=(\S+?),", DOCKERFILE)
+    assert set(mounts) == {"/usr/local/bin/uv", "/requirements/locked"}
+    # PySpark is fetched once: the same cache for the list and for the installs, and not in a layer.
+    runs = re.findall(r"^RUN (?:.*\\\n)*.*uv pip (?:compile|install)", DOCKERFILE, re.MULTILINE)
+    assert len(runs) == 3
+    assert all("--mount=type=cache,target=/root/.cache/uv" in run for run in runs)
+
+
+def test_the_simulator_s_image_has_what_it_imports_and_nothing_else(tmp_path: Path) -> None:
+    """So that a change elsewhere does not recreate its container, which would start the game over."""
+    (script,) = re.findall(r"^RUN python /(docker/imported\.py) (.+)$", DOCKERFILE, re.MULTILINE)
+    _, module, copied = script[1].split()
+    assert f"COPY --from=package {copied} /app" in DOCKERFILE
+    subprocess.run([sys.executable, PROJECT_ROOT / script[0], PROJECT_ROOT, module, tmp_path], check=True)
+
+    loaded = subprocess.run(
+        [sys.executable, "-c", f"import {module}, sys; print(*sorted(sys.modules)); print({module}.__file__)"],
+        env={"PYTHONPATH": str(tmp_path), "PATH": os.environ["PATH"]},
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    modules, file = loaded.stdout.splitlines()
+    assert Path(file).is_relative_to(tmp_path)
+    of_ours = {name for name in modules.split() if name.startswith("lacrosse_assets")}
+    files = {str(file.relative_to(tmp_path)) for file in tmp_path.rglob("*.py")}
+    assert of_ours == {re.sub(r"(/__init__)?\.py$", "", file).replace("/", ".") for file in files}
+    assert "dagster" not in modules.split()
+    assert {"game.txt", "teams.csv", "players.csv"} <= {file.name for file in tmp_path.rglob("*")}
+    assert services_command_module() == module.removesuffix(".__main__")
+
+
+def services_command_module() -> str:
+    """What the service gamestream runs."""
+    command: str = yaml.safe_load(COMPOSE_TEXT)["services"]["gamestream"]["command"]
+    return command.removeprefix("python -m ")
+
+
 def test_no_image_runs_as_root_and_code_comes_last() -> None:
-    for target in ("platform", "spark", "jupyter", "page"):
+    for target in sorted(TARGETS):
         stage = re.split(r"^FROM ", DOCKERFILE, flags=re.MULTILINE)
         (lines,) = [text.strip().splitlines() for text in stage if text.splitlines()[0].endswith(f" AS {target}")]
         instructions = [line for line in lines if re.match("[A-Z]+ ", line)]
         assert instructions[-1] == "USER 1000"
-        copied = [number for number, line in enumerate(instructions) if line.startswith("COPY")]
+        copied = [number for number, line in enumerate(instructions) if line.startswith("COPY --from=package")]
         after = instructions[copied[-1] :] if target != "spark" else []
         assert not any(line.startswith("RUN") for line in after), "or a change in the code would make it anew"
 
