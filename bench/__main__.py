@@ -2,7 +2,8 @@
 
 Three contenders on the same stores, one after the other in one run: this project as `make dev` starts it, the same
 assets under stock Dagster (stock.py), and a plain script started at each refresh (script.py). Then what it costs: at
-rest, in memory, and on disk.
+rest, in memory, and on disk. At last this project with Dagster's storage on Postgres, as Docker Compose has it, with
+the connection pool and without (postgres.py).
 """
 
 import os
@@ -24,6 +25,7 @@ import psutil
 from dagster import DagsterInstance, RunsFilter
 from mirakuru.base_env import processes_with_env
 
+from bench.postgres import postgres, storage_yaml
 from bench.stores import GAME, Stores
 from lacrosse_assets.embedded.cli import environment
 from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
@@ -47,6 +49,10 @@ PARTS = (
 )
 
 
+# Sizes of the connection pool of Dagster's storage on Postgres: None is that of docker/postgres.yaml.
+POOLS: dict[str, int | None] = {"pooled (docker/postgres.yaml)": None, "unpooled, as dagster-postgres is": 0}
+
+
 class Spread(NamedTuple):
     """Seconds, of some measurements."""
 
@@ -61,13 +67,28 @@ class Spread(NamedTuple):
         return cls(statistics.median(ordered), ordered[int(0.95 * (len(ordered) - 1) + 0.5)], ordered[-1], len(ordered))
 
 
+class OnPostgres(NamedTuple):
+    """What was measured with Dagster's storage on Postgres. Rates are per second."""
+
+    spread: Spread
+    connections_at_rest: float
+    connections_in_game: float
+    cpu_at_rest: float
+
+
 @click.command()
 @click.option("--events", default=30, show_default=True, help="Events that this project is timed for.")
 @click.option("--interval", default=6.0, show_default=True, help="Seconds between two of them.")
 @click.option("--others", default=5, show_default=True, help="Events that the others are timed for.")
 @click.option("--delay", default=0.25, show_default=True, help="Pace of the whole game: seconds for a game second.")
+@click.option(
+    "--on-postgres", default=15, show_default=True, help="Events with Dagster's storage on Postgres; 0: none."
+)
+@click.option("--only-postgres", is_flag=True, help="Nothing but that; prints its table and writes no file.")
 @click.option("--game/--no-game", default=True, show_default=True, help="Play the whole game (a quarter of an hour).")
-def main(events: int, interval: float, others: int, delay: float, game: bool) -> None:
+def main(
+    events: int, interval: float, others: int, delay: float, on_postgres: int, only_postgres: bool, game: bool
+) -> None:
     """Measure, print the tables, and write them to docs/benchmark.md."""
     report = Report()
     with signals_end_the_process(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
@@ -75,20 +96,28 @@ def main(events: int, interval: float, others: int, delay: float, game: bool) ->
         with environment() as (services, dagit):
             stores = Stores(load_settings())
             time.sleep(WARM_UP)
-            _say(f"this project: {events} events, {interval:g} s apart")
-            ours = _ours(stores, services, report, events, interval)
-            if game:
-                _say(f"this project: a whole game at DELAY={delay:g}")
-                _whole_game(stores, services, report, delay)
-            _say("this project at rest")
-            _at_rest(services, dagit, report)
+            if not only_postgres:
+                _say(f"this project: {events} events, {interval:g} s apart")
+                ours = _ours(stores, services, report, events, interval)
+                if game:
+                    _say(f"this project: a whole game at DELAY={delay:g}")
+                    _whole_game(stores, services, report, delay)
+                _say("this project at rest")
+                _at_rest(services, dagit, report)
             dagit.end()
-            _say(f"stock Dagster: {others} events")
-            stock = _stock(stores, services, others)
-            _say(f"a script at each refresh: {others} events")
-            script = _script(stores, services, others)
-    report.compare(ours, stock, script)
-    report.write()
+            if not only_postgres:
+                _say(f"stock Dagster: {others} events")
+                stock = _stock(stores, services, others)
+                _say(f"a script at each refresh: {others} events")
+                script = _script(stores, services, others)
+                report.compare(ours, stock, script)
+            if on_postgres:
+                _say(f"Dagster's storage on Postgres, pooled and unpooled: {on_postgres} events each")
+                pools = POOLS.items()
+                report.postgres(
+                    {name: _on_postgres(stores, services, on_postgres, interval, size) for name, size in pools}
+                )
+    report.write(None if only_postgres else REPORT)
 
 
 def _ours(stores: Stores, services: EmbeddedServices, report: "Report", events: int, interval: float) -> Spread:
@@ -174,6 +203,36 @@ def _cpu(server: Server) -> float:
 
 def _memory(server: Server) -> int:
     return sum(process.memory_full_info().pss for process in _processes(server))
+
+
+def _on_postgres(
+    stores: Stores, services: EmbeddedServices, events: int, interval: float, pool_size: int | None
+) -> OnPostgres:
+    with postgres() as server:
+        dagit = Dagit(services.state_dir, _say)
+        instance = (PROJECT_ROOT / "dagster.yaml").read_text() + storage_yaml(server, pool_size)
+        (dagster_home(services.state_dir) / "dagster.yaml").write_text(instance)
+
+        def cpu() -> float:
+            return _cpu(dagit) + server.cpu()
+
+        try:
+            dagit.start()
+            dagit.wait_until_up()
+            stores.clear()
+            _timed(stores, 1, lambda: time.sleep(SETTLE))
+            time.sleep(SETTLE)
+            connections, used = server.connections(), cpu()
+            time.sleep(REST)
+            at_rest, used_at_rest = server.connections() - connections, cpu() - used
+            stores.clear()
+            time.sleep(SETTLE)
+            connections, started = server.connections(), time.time()
+            spread = Spread.of(_timed(stores, events, lambda: time.sleep(interval)))
+            in_game = (server.connections() - connections) / (time.time() - started)
+        finally:
+            dagit.end()
+    return OnPostgres(spread, at_rest / REST, in_game, used_at_rest / REST)
 
 
 def _stock(stores: Stores, services: EmbeddedServices, events: int) -> Spread:
@@ -272,7 +331,28 @@ class Report:
         rows.append(("all", f"{100 * total[0] / REST:.1f} %", f"{total[1] / 2**20:.0f} MiB"))
         self._add(_table((f"at rest, over {REST} s", "of one core", "memory (PSS)"), rows))
 
-    def write(self) -> None:
+    def postgres(self, measured: Mapping[str, OnPostgres]) -> None:
+        head = (
+            "Dagster's storage on Postgres",
+            "p50",
+            "p95",
+            "connections/s at rest",
+            "in a game",
+            "of one core at rest",
+        )
+        rows = [
+            (
+                name,
+                *(f"{seconds:.2f} s" for seconds in each.spread[:2]),
+                f"{each.connections_at_rest:.1f}",
+                f"{each.connections_in_game:.1f}",
+                f"{100 * each.cpu_at_rest:.1f} %",
+            )
+            for name, each in measured.items()
+        ]
+        self._add(_table(head, rows))
+
+    def write(self, path: Path | None) -> None:
         machine = (
             f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
             f"{psutil.virtual_memory().total / 2**30:.0f} GiB, Python {platform.python_version()}"
@@ -285,8 +365,9 @@ class Report:
         ]
         text = "\n".join([*head, *self._lines]).rstrip() + "\n"
         click.echo(text)
-        REPORT.write_text(text)
-        _say(f"written to {REPORT.relative_to(Path.cwd()) if REPORT.is_relative_to(Path.cwd()) else REPORT}")
+        if path:
+            path.write_text(text)
+            _say(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
     def _add(self, table: list[str]) -> None:
         self._lines += [*table, ""]

@@ -10,6 +10,7 @@ from importlib.metadata import distribution
 from pathlib import Path
 from typing import Any
 
+import psutil
 import yaml
 from sqlalchemy import NullPool, create_engine
 
@@ -77,6 +78,11 @@ class Postgres:
     def open_connections(self) -> list[int]:
         """The server processes of the connections that are open now."""
         return [row[0] for row in self.ask(f"SELECT pid FROM pg_stat_activity WHERE datname = '{USER}'")]  # noqa: S608
+
+    def cpu(self) -> float:
+        """Seconds of CPU of the server and of its processes, those of closed connections included."""
+        server = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
+        return sum(server.cpu_times()[:4]) + sum(sum(child.cpu_times()[:2]) for child in server.children())
 
     def _run(self, program: str, *arguments: str) -> None:
         command: Sequence[object] = [self._programs / program, "--pgdata", self._data, *arguments]
