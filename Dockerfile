@@ -17,14 +17,26 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && uv pip compile --quiet --no-header --no-annotate --constraint constraints.txt --extra compose --extra page --output-file locked/platform.txt setup.py \
     && uv pip compile --quiet --no-header --no-annotate --constraint constraints.txt --extra jupyter --output-file locked/jupyter.txt setup.py
 
-# The bytecode depends on the sources alone, not on their dates: the same sources give the same layers.
+# What has a stage of its own here is built anew only if its own sources have changed: bytecode is not the same twice.
 FROM python:3.11-slim-bookworm AS package
 COPY lacrosse_assets /app/lacrosse_assets
+RUN chmod -R a+rX /app \
+    && python -m compileall -q /app
+
+FROM python:3.11-slim-bookworm AS imported
+COPY docker/imported.py /docker/imported.py
+COPY lacrosse_assets /app/lacrosse_assets
+RUN chmod -R a+rX /app \
+    && python /docker/imported.py /app lacrosse_assets.gamestream.__main__ /simulator
+
+FROM python:3.11-slim-bookworm AS simulator
+COPY --from=imported /simulator /app
+RUN python -m compileall -q /app
+
+FROM python:3.11-slim-bookworm AS example
 COPY examples/boxscore_page /app/examples/boxscore_page
 RUN chmod -R a+rX /app \
-    && python -m compileall -q --invalidation-mode unchecked-hash /app
-COPY docker/imported.py /docker/imported.py
-RUN python /docker/imported.py /app lacrosse_assets.gamestream.__main__ /simulator
+    && python -m compileall -q /app
 
 # All of them have the same libraries, in one layer: Python that is sent to Spark finds there what it found at home.
 FROM python:3.11-slim-bookworm AS base
@@ -49,7 +61,7 @@ USER 1000
 # The box score page, which has nothing of the platform.
 FROM base AS page
 COPY --chmod=755 docker/mongodb_page_user.py /usr/local/bin/mongodb_page_user
-COPY --from=package /app/examples /app/examples
+COPY --from=example /app /app
 WORKDIR /app
 USER 1000
 
@@ -64,7 +76,7 @@ RUN apt-get update \
 # The simulator, with the modules that it imports and no others: a change elsewhere leaves this image as it is, and
 # `docker compose up -d --build` then leaves the game alone that is being played.
 FROM sqlserver AS gamestream
-COPY --from=package /simulator /app
+COPY --from=simulator /app /app
 WORKDIR /app
 USER 1000
 
@@ -73,7 +85,7 @@ RUN --mount=type=bind,from=requirements,source=/usr/local/bin/uv,target=/usr/loc
     --mount=type=bind,from=requirements,source=/requirements/locked,target=/requirements \
     --mount=type=cache,target=/root/.cache/uv \
     uv pip install --system --compile-bytecode --link-mode copy --requirements /requirements/jupyter.txt
-COPY --from=package /app/lacrosse_assets /app/lacrosse_assets
+COPY --from=package /app /app
 WORKDIR /notebooks
 USER 1000
 
@@ -87,5 +99,5 @@ RUN --mount=type=bind,source=dagster.yaml,target=/run/dagster.yaml \
 WORKDIR /app
 COPY --chmod=755 docker/healthcheck.py /usr/local/bin/healthcheck
 COPY --chmod=644 docker/workspace.yaml ./
-COPY --from=package /app/lacrosse_assets /app/lacrosse_assets
+COPY --from=package /app /app
 USER 1000

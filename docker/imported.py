@@ -41,8 +41,7 @@ def imported_files(root: Path, module: str) -> set[Path]:
         waiting += imported_names(file, name if is_package else name.rpartition(".")[0])
     folder = root.joinpath(*module.split(".")).parent
     data = {file for file in folder.iterdir() if file.is_file() and file.suffix not in (".py", ".pyc")}
-    compiled = {made for file in found for made in (file.parent / "__pycache__").glob(f"{file.stem}.*.pyc")}
-    return found | data | compiled
+    return found | data
 
 
 def main(root: Path, module: str, target: Path) -> None:
