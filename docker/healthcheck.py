@@ -11,6 +11,7 @@ import os
 import sys
 
 CODE_SERVER = "127.0.0.1:4000"
+POSTGRES = {"host": "postgres", "port": 5432}
 SERVICE = b"DagsterApi"
 SERVING = b"\x08\x01"  # grpc.health.v1.HealthCheckResponse(status=SERVING)
 TIMEOUT_SECONDS = 10
@@ -33,11 +34,7 @@ def check_daemon() -> None:
 
     user = os.environ["POSTGRES_USER"]
     connection = psycopg2.connect(
-        host="postgres",
-        user=user,
-        dbname=user,
-        password=os.environ["POSTGRES_PASSWORD"],
-        connect_timeout=TIMEOUT_SECONDS,
+        **POSTGRES, user=user, dbname=user, password=os.environ["POSTGRES_PASSWORD"], connect_timeout=TIMEOUT_SECONDS
     )
     with connection, connection.cursor() as cursor:
         cursor.execute(
@@ -45,7 +42,9 @@ def check_daemon() -> None:
         )
         found = cursor.fetchone()
     if found is None or found[0] > HEARTBEAT_TIMEOUT_SECONDS:
-        sys.exit(f"no heartbeat of the sensor loop {'yet' if found is None else f'for {found[0]:.0f} s'}")
+        sys.exit(
+            f"the daemon's sensor loop has written no heartbeat {'yet' if found is None else f'for {found[0]:.0f} s'}"
+        )
 
 
 CHECKS = {"code-server": check_code_server, "daemon": check_daemon}
