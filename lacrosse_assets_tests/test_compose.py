@@ -184,7 +184,7 @@ def test_the_services(env_file: Path, services: Services) -> None:
 
 def test_every_service_is_pinned_limited_restarted_and_looked_after(services: Services) -> None:
     for name, service in services.items():
-        assert "build" in service or re.search(r":[\w.-]*\d[\w.-]*$", service["image"]), name
+        assert "build" in service or is_own(service) or re.search(r":[\w.-]*\d[\w.-]*$", service["image"]), name
         assert int(service["mem_limit"]) > 0, name
         over_when_it_ends = name in OVER_WHEN_THEY_END
         assert service["restart"] == ("on-failure" if over_when_it_ends else "unless-stopped")
@@ -197,7 +197,8 @@ def test_every_service_is_pinned_limited_restarted_and_looked_after(services: Se
 
 def is_own(service: dict[str, Any]) -> bool:
     """Whether the service runs an image of the project's own Dockerfile."""
-    return bool(service.get("build", {}).get("dockerfile") == "Dockerfile")
+    by_name = str(service.get("image")).startswith("lacrosse-")
+    return by_name or service.get("build", {}).get("dockerfile") == "Dockerfile"
 
 
 def test_own_services_have_no_privileges_and_write_to_volumes_and_tmp_alone(services: Services) -> None:
@@ -209,19 +210,24 @@ def test_own_services_have_no_privileges_and_write_to_volumes_and_tmp_alone(serv
         assert service["security_opt"] == ["no-new-privileges:true"], name
         assert service.get("read_only", False) is (name != "jupyter"), name
         assert any(mount.split(":")[0] == "/tmp" for mount in service["tmpfs"]), name
-        assert ("/tmp:exec" in service["tmpfs"]) is (service["build"]["target"] == "spark"), "for native libraries"
+        of_spark = service.get("build", {}).get("target") == "spark"
+        assert ("/tmp:exec" in service["tmpfs"]) is of_spark, "for native libraries"
 
 
-def test_an_image_has_one_name_that_no_registry_is_asked_for(services: Services) -> None:
-    names: dict[str, set[str | None]] = {}
-    for service in services.values():
-        if is_own(service):
-            names.setdefault(service["build"]["target"], set()).add(service.get("image"))
-    assert set(names) == TARGETS
-    assert all(len(images) == 1 for images in names.values()), names
+def test_a_named_image_is_built_by_one_service_and_no_registry_is_asked_for_it(services: Services) -> None:
+    """Compose labels an image with the service that it builds it for: of several, it would be another at each build."""
+    running: dict[str, set[str]] = {}
     for name, service in services.items():
-        if "build" in service and "image" in service:
-            assert service["pull_policy"] == "never", f"{name}: Docker Hub has names like {service['image']}"
+        if str(service.get("image")).startswith("lacrosse-"):
+            running.setdefault(service["image"], set()).add(name)
+            assert service["pull_policy"] == "never", f"{name}: Docker Hub may have a {service['image']}"
+    assert running == {"lacrosse-platform": {"user_code", "dagit", "daemon"}, "lacrosse-page": PAGE}
+    for image, names in running.items():
+        (builder,) = {name for name in names if "build" in services[name]}
+        assert f"lacrosse-{services[builder]['build']['target']}" == image
+        # So that whatever is started, the image is built.
+        for name in names - {builder}:
+            assert name in closure(services, builder) or builder in closure(services, name), name
 
 
 def test_no_health_check_imports_dagster(services: Services) -> None:
