@@ -534,10 +534,12 @@ def test_the_instance_of_the_image_is_ours_on_postgres(tmp_path: Path, monkeypat
     instance = InstanceRef.from_dir(str(tmp_path))  # which refuses what Dagster does not know
 
     ours = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
-    coordinator = ours.pop("run_coordinator")
+    coordinator, instance_class = ours.pop("run_coordinator"), ours.pop("instance_class")
     assert ours.items() <= dict(instance.settings).items()
     assert instance.run_coordinator_data
     assert instance.run_coordinator_data.class_name == coordinator["class"]
+    assert instance.custom_instance_class_data
+    assert instance.custom_instance_class_data.class_name == instance_class["class"]
     storage = instance.storage_data
     assert storage
     assert storage.class_name == PooledPostgresStorage.__name__
