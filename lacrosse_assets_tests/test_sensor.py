@@ -1,21 +1,25 @@
 """The sensor (CONTRACT.md, section 5): first the decision, which is pure; then its thin shell on a Dagster instance."""
 
 import threading
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
+from urllib.parse import urlsplit
 
 import pytest
 from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, Failure, RunRequest
+from dagster._grpc.client import DEFAULT_SENSOR_GRPC_TIMEOUT
 
 from lacrosse_assets import automation, sensors
 from lacrosse_assets.automation import COOLDOWN, MAX_ATTEMPTS, AutomationState, BoxScore, LaunchRun, Run, decide
 from lacrosse_assets.checks import IS_FRESH
-from lacrosse_assets.resources.documents import MongoDocumentStore
-from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
+from lacrosse_assets.resources.documents import READ_TIMEOUT_SECONDS, MongoDocumentStore
+from lacrosse_assets.resources.object_store import CALL_TIMEOUT_SECONDS, S3ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets.sensors import VERSION_TAG, RunClock
+from lacrosse_assets_tests.proxy import proxy_to
 from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, OPENING, World, closed_port, recording_s3
 
 # The decision.
@@ -584,6 +588,36 @@ def test_nothing_is_lost_over_a_restart(world: World, tmp_path: Path) -> None:
         assert world.tick_and_run().success
     with DagsterInstance.local_temp(str(home)) as world.instance:
         assert requested(world.tick()).job_name == FINISH
+
+
+# Stores that hang.
+
+
+def test_a_tick_ends_before_dagster_gives_up_on_it() -> None:
+    """Dagster's own error then is `Unable to reach the user code server`, which names the wrong thing."""
+    # A poll may begin at the very end. It reads the stream, and the box score.
+    longest = sensors.LOOKING_SECONDS + CALL_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
+
+    assert longest < DEFAULT_SENSOR_GRPC_TIMEOUT - 10
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "MONGODB_URI"])
+def test_a_store_that_hangs_is_a_skip_that_names_it(
+    world: World, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    world.put(*OPENING)
+    server = urlsplit(world.environ[variable])
+    with proxy_to(str(server.hostname), int(server.port or 0)) as proxy:
+        monkeypatch.setenv(variable, server._replace(netloc=f"127.0.0.1:{proxy.port}").geturl())
+        proxy.hang()
+
+        began = time.monotonic()
+        decision = str(world.tick())
+
+        store = "object store" if variable == "AWS_ENDPOINT_URL_S3" else "document store"
+        assert decision.startswith(f"{store} at ")
+        assert f"127.0.0.1:{proxy.port}" in decision
+        assert time.monotonic() - began < DEFAULT_SENSOR_GRPC_TIMEOUT - sensors.LOOKING_SECONDS
 
 
 # What decides is what is stored.

@@ -28,6 +28,9 @@ WAYS_OUT = {
     "An error occurred (": "this is the server's own answer; gamestream_sensor tries again until it succeeds",
 }
 
+CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, CALL_ATTEMPTS = 3, 6, 2
+CALL_TIMEOUT_SECONDS = CALL_ATTEMPTS * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)
+
 GZIP_MAGIC = b"\x1f\x8b"
 UNREADABLE_ENCODINGS = ("br", "compress", "deflate", "zstd")
 # How often a stream is fetched that changes while it is fetched, before the last one is taken as it is.
@@ -116,7 +119,10 @@ class ObjectStore(ConfigurableResource[Any], ABC):
 
 
 class LiveS3(S3Resource):
-    """dagster-aws's S3, with time-outs that fit a live score: its own ones are a minute for each of five attempts.
+    """dagster-aws's S3, with timeouts that fit a live score: its own ones are a minute for each of five attempts.
+
+    A call ends within `CALL_TIMEOUT_SECONDS`, so that a tick of the sensor ends, and names the store, before Dagster
+    gives up on the code server after a minute.
 
     What is not given, boto3 finds by its own chain (`lacrosse_assets/s3.py`).
     """
@@ -125,7 +131,11 @@ class LiveS3(S3Resource):
         from botocore.config import Config
 
         return s3_factory.s3_client(
-            Config(connect_timeout=3, read_timeout=15, retries={"max_attempts": 3, "mode": "standard"}),
+            Config(
+                connect_timeout=CONNECT_TIMEOUT_SECONDS,
+                read_timeout=READ_TIMEOUT_SECONDS,
+                retries={"total_max_attempts": CALL_ATTEMPTS, "mode": "standard"},
+            ),
             endpoint_url=self.endpoint_url,
             region_name=self.region_name,
             profile_name=self.profile_name,
