@@ -23,7 +23,7 @@ from lacrosse_assets.resources.errors import StoreError, is_it_up, told_as_store
 STORE = "object store"
 OTHER_HOST = "the server's certificate is for another host name: use that name in AWS_ENDPOINT_URL_S3"
 WAYS_OUT = {
-    **dict.fromkeys(("Hostname mismatch", "IP address mismatch", "doesn't match"), OTHER_HOST),
+    **dict.fromkeys(("Hostname mismatch", "IP address mismatch"), OTHER_HOST),
     **s3_factory.HINTS,
     "An error occurred (": "this is the server's own answer; gamestream_sensor tries again until it succeeds",
 }
