@@ -109,14 +109,25 @@ def test_a_placeholder_row_of_the_next_game_leaves_the_last_result_alone(world: 
         assert (world.table("teams2"), world.table("players2")) == before
 
 
-def test_a_stream_in_utf16_is_reported_and_not_taken_for_one_without_an_event_alone(world: World) -> None:
+def test_a_stream_in_utf16_is_reported_line_by_line(world: World) -> None:
     world.put(body="".join(f"{line}\r\n" for line in ENDED).encode("utf-16"))
     run = world.materialize(*LIVE)
     assert run.success, run.failures
     assert world.documents() == []
     clean = run.checks["raw_gamestream.stream_is_clean"]
     assert (clean.passed, clean.description) == (False, "left out 6 lines")
-    assert any("line 1 is left out: the stream is UTF-16 and has to be UTF-8 text" in line for line in run.log)
+    assert any("line 1 is left out: the encoding of the stream is UTF-16, not UTF-8" in line for line in run.log)
+
+
+def test_a_stream_in_another_encoding_without_a_line_end_is_reported_as_well(world: World) -> None:
+    """It is a write in progress as far as the lines tell: the run said "no event yet", and nothing else."""
+    body = "0 59:30 101 6 1".encode("utf-16")
+    assert [verdict for _, verdict in plain.read_stream(body, HOME, AWAY)[0]] == ["unfinished"]
+    world.put(body=body)
+    run = world.materialize(*LIVE)
+    assert run.success, run.failures
+    assert world.documents() == []
+    assert any("begins like UTF-16: the producer has to write UTF-8 text" in line for line in run.log)
 
 
 def test_padded_columns(world: World) -> None:

@@ -39,7 +39,7 @@ from lacrosse_assets.game.boxscore import Document, boxscore, documents_of, scor
 from lacrosse_assets.game.roster import RosterError, roster_rows
 from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_stranger
 from lacrosse_assets.game.statistics import player_game_stats as statistics
-from lacrosse_assets.game.stream import EVENTS, LINES, VERSION, Line, Verdict, read_lines, shown
+from lacrosse_assets.game.stream import EVENTS, LINES, VERSION, Line, Verdict, other_encoding, read_lines, shown
 from lacrosse_assets.game.timeline import COUNTED, fingerprints, roster_fingerprint
 from lacrosse_assets.resources.documents import DocumentStore, WriteResult
 from lacrosse_assets.resources.frames import arrow_table, spark_frame
@@ -84,6 +84,9 @@ def live_assets(home: int, away: int) -> list[Any]:
             "last_modified": stream.version.last_modified.isoformat(),
             "fetched_at": stream.fetched_at.isoformat(),
         }
+        if encoding := other_encoding(stream.body):
+            # Such a stream may be one line without an end, which is taken for a write in progress and not reported.
+            context.log.warning(f"{object_store.uri} begins like {encoding}: the producer has to write UTF-8 text")
         verdicts: Counter[str] = Counter()
         first_left_out: list[Line] = []
 

@@ -51,7 +51,7 @@ _ENCODINGS = {
     codecs.BOM_UTF32_BE: "UTF-32",
     codecs.BOM_UTF16_LE: "UTF-16",
     codecs.BOM_UTF16_BE: "UTF-16",
-    b"\x1f\x8b": "compressed with gzip",
+    b"\x1f\x8b": "gzip",
 }
 
 
@@ -157,7 +157,7 @@ def read_lines(body: bytes, home: int, away: int) -> Iterator[Line]:
         else:
             # In another encoding each line is malformed in a way of its own, and there is one thing to do about all.
             if encoding and (event == _NOT_UTF8 or "\0" in text):
-                event = f"the stream is {encoding} and has to be UTF-8 text"
+                event = f"the encoding of the stream is {encoding}, not UTF-8"
             yield Line(number, Verdict.LEFT_OUT, event, shown(text))
 
 

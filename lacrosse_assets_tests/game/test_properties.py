@@ -85,7 +85,7 @@ def test_a_stream_in_another_encoding_is_read_without_an_error(text: str, encodi
     lines = read(body)
     assert [(line.line, line.verdict) for line in lines] == plain.read_stream(body, HOME, AWAY)[0]
     assert (lines[0].verdict, lines[0].event_id) == ("left out", None)
-    assert lines[0].reason == f"the stream is {encoding[:6].upper()} and has to be UTF-8 text"
+    assert lines[0].reason == f"the encoding of the stream is {encoding[:6].upper()}, not UTF-8"
 
 
 @PURE

@@ -283,7 +283,7 @@ def test_a_byte_order_mark_anywhere_else_is_a_part_of_its_line(body: str, line: 
 def test_a_stream_in_another_encoding_is_reported_as_that(encoding: str) -> None:
     body = f"{SHOT}\r\n{CLOCK}\r\n".encode(encoding)
     assert events(body) == []
-    reason = f"the stream is {encoding[:6].upper()} and has to be UTF-8 text"
+    reason = f"the encoding of the stream is {encoding[:6].upper()}, not UTF-8"
     assert {reason} == {line.reason for line in read(body) if line.verdict == Verdict.LEFT_OUT}
     assert left_out(body)[0] == (1, reason)
 
@@ -291,13 +291,13 @@ def test_a_stream_in_another_encoding_is_reported_as_that(encoding: str) -> None
 def test_a_compressed_stream_is_reported_as_that() -> None:
     body = gzip.compress(b"".join(b"%d 50:00 101 %d 0\n" % (event, event * event) for event in range(500)))
     assert events(body) == []
-    assert (1, "the stream is compressed with gzip and has to be UTF-8 text") in left_out(body)
+    assert (1, "the encoding of the stream is gzip, not UTF-8") in left_out(body)
 
 
 def test_a_first_line_that_begins_like_another_encoding_spoils_no_other_line() -> None:
     body = b"\xff\xfe2 56:13 205 8 1\n" + stream(SHOT, "3 x 101 6 1", CLOCK)
     assert left_out(body) == [
-        (1, "the stream is UTF-16 and has to be UTF-8 text"),
+        (1, "the encoding of the stream is UTF-16, not UTF-8"),
         (3, "clock 'x' is not mm:ss"),
     ]
     assert events(body) == [2, 70]
