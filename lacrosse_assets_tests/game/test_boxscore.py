@@ -140,6 +140,12 @@ def test_the_box_score_at_each_event_is_final_as_that_event_left_it(spark: Spark
     ]
 
 
+def test_a_terminators_clock_puts_no_earlier_event_under_way(spark: SparkSession) -> None:
+    body = stream("0 00:00 0 0 0", "1 00:00 0 0 0", "-1 12:00 0 0 0")
+    found = documents_of(boxscore(statistics(spark, body, PLAYERS, at=F.lit(True))))
+    assert [(document["timestamp"], document["final"]) for document in found] == [("00:00", False), ("12:00", True)]
+
+
 def test_the_timestamp_is_the_terminators_where_there_is_one_wherever_it_stands(spark: SparkSession) -> None:
     document = box(spark, "-1 12:34 0 0 0", "46 25:17 101 6 1", "47 00:00 101 6 1")
     assert (document["_id"], document["timestamp"], document["final"]) == (47, "12:34", True)
