@@ -86,7 +86,7 @@ def embedded_services(settings: Settings, say: Callable[[str], None] = click.ech
             stack.callback(server.end)
             server.start()
         # On the way out, before the others: all are asked, then each is waited for.
-        stack.callback(lambda: [server.ask_to_end() for server in servers])
+        stack.callback(_ask_to_end, servers)
         for server in servers:
             server.wait_until_up()
         addresses = {
@@ -99,6 +99,11 @@ def embedded_services(settings: Settings, say: Callable[[str], None] = click.ech
         }
         stack.enter_context(_published(embedded_addresses_file(state_dir), addresses))
         yield EmbeddedServices(state_dir, addresses, servers)
+
+
+def _ask_to_end(servers: tuple[Server, ...]) -> None:
+    for server in servers:
+        server.ask_to_end()
 
 
 def choose_port(name: str, port: int, say: Callable[[str], None]) -> int:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from lacrosse_assets.gamestream.resume import mark_stopped, stream_to_continue, unmark_stopped
-from lacrosse_assets.gamestream.simulator import connect, play, reset
+from lacrosse_assets.gamestream.simulator import connect, play, prepare, reset
 from lacrosse_assets.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
@@ -34,12 +34,10 @@ def main(resume: bool) -> None:
             raise SettingsError(
                 "LACROSSE_DEPLOYMENT=mock has no services to play a game on: unset it, or set it to services"
             )
-        store = connect(settings)
         if resume:
-            _play_as_a_service(store, settings)
+            _play_as_a_service(connect(settings), settings)
         else:
-            reset(store, settings)
-            play(store, settings)
+            play(prepare(settings), settings)
     except KeyboardInterrupt:
         sys.exit(130)
 

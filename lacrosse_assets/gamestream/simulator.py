@@ -49,6 +49,13 @@ def read_game() -> list[Event]:
     return events
 
 
+def prepare(settings: Settings) -> "BaseClient":
+    """Create what is missing and reset the reference tables; the object store's client, for `play`."""
+    store = connect(settings)
+    reset(store, settings)
+    return store
+
+
 def connect(settings: Settings) -> "BaseClient":
     """The object store's client, for `play`; creates the buckets that are missing.
 
