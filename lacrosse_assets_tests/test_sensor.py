@@ -290,7 +290,7 @@ def heard(clock: RunClock, dates: Mapping[str, datetime], now: datetime) -> dict
 @pytest.mark.parametrize("error", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
 def test_no_clock_makes_a_run_look_silent_or_alive(error: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = 1000.0
-    monkeypatch.setattr(sensors.time, "monotonic", lambda: seconds)
+    monkeypatch.setattr(time, "monotonic", lambda: seconds)
     clock = RunClock()
     heard(clock, {}, NOW)
 

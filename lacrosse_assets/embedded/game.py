@@ -5,8 +5,6 @@ import time
 from datetime import UTC, datetime
 from typing import Any
 
-from botocore.config import Config
-from botocore.exceptions import BotoCoreError, ClientError
 from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
 from sqlalchemy import MetaData, Table, create_engine, select
 
@@ -17,7 +15,7 @@ from lacrosse_assets.embedded.scoreboard import scoreboard, show_table
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.resources.documents import DocumentStore, MongoDocumentStore
 from lacrosse_assets.resources.errors import StoreError
-from lacrosse_assets.s3 import s3_client
+from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore, StreamVersion
 from lacrosse_assets.settings import Settings, load_settings
 
 FINAL_TABLES = ("teams2", "players2")
@@ -87,25 +85,26 @@ class _Record:
         self._instance = instance
         self._settings = settings
         self._began = began
-        self._object_store = s3_client(Config(), endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region)
+        self._object_store = S3ObjectStore(
+            s3=LiveS3(endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region),
+            bucket=settings.gamestream_bucket,
+            key=settings.gamestream_key,
+        )
 
     def final_tables_written(self) -> bool:
         """Are both final tables those of the stream as it is now, written during this play?"""
         try:
-            head = self._object_store.head_object(
-                Bucket=self._settings.gamestream_bucket, Key=self._settings.gamestream_key
-            )
-        except (BotoCoreError, ClientError):
+            version = self._object_store.head()
+        except StoreError:
             return False  # a server that has ended is reported by name at the next look
-        return all(self._made_from(name) == head["ETag"].strip('"') for name in FINAL_TABLES)
+        return version is not None and all(self._made_from(name) == version for name in FINAL_TABLES)
 
-    def _made_from(self, table: str) -> str | None:
+    def _made_from(self, table: str) -> StreamVersion | None:
         event = self._instance.get_latest_materialization_event(AssetKey(table))
         # A replay has the ETags of the game before.
         if event is None or event.asset_materialization is None or event.timestamp < self._began.timestamp():
             return None
-        etag = event.asset_materialization.metadata.get("etag")
-        return None if etag is None else str(etag.value).strip('"')
+        return StreamVersion.from_metadata(event.asset_materialization.metadata)
 
     def failed_for_good(self) -> str | None:
         """What is wrong, once so many runs have failed in a row that the sensor pauses."""

@@ -62,17 +62,17 @@ def score_line(document: Mapping[str, Any]) -> str:
     )
 
 
-def why_not_over(document: Mapping[str, Any] | None, is_of_stream: bool | None) -> str | None:
+def why_not_over(document: Mapping[str, Any] | None, etag: str | None) -> str | None:
     """Why the final tables may not be written from this document, or None if they may.
 
-    `document` is the current box score. `is_of_stream` says whether it was made from the stream as it is now (None if
-    there is no stream): the final box score of an earlier version says nothing about this one.
+    `document` is the current box score, `etag` that of the stream as it is now: a final box score is the truth about
+    today's stream only if it was made from it.
     """
     if document is None:
         return "there is no box score yet: materialize boxscore_doc first"
-    if is_of_stream is None:
+    if etag is None:
         return f"the stream is not there to hold the box score against ({score_line(document)})"
-    if not is_of_stream:
+    if document.get("stream", {}).get("etag") != etag:
         return f"the stream has moved on since the box score ({score_line(document)}): materialize boxscore_doc first"
     if not document["final"]:
         return f"the game is not over yet ({score_line(document)})"

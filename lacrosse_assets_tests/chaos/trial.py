@@ -14,7 +14,7 @@ from typing import NamedTuple
 from dagster import DagsterInstance, RunsFilter
 
 from lacrosse_assets.embedded.services import executable
-from lacrosse_assets.sensors import MAX_RUNTIME
+from lacrosse_assets.sensors import MAX_RUNTIME_SECONDS
 from lacrosse_assets_tests.chaos.game import REFERENCE_PLAYERS, REFERENCE_TEAMS, Producer, bodies, random_game
 from lacrosse_assets_tests.chaos.harness import Platform
 from lacrosse_assets_tests.chaos.moments import OUTSIDE, Moment
@@ -199,7 +199,7 @@ class Trial:
             self._check_up()
             time.sleep(0.2)
         # On a full disk the end of a run may not get onto record: then it is run monitoring that ends it.
-        self.until("no run is under way", lambda: not under_way(self.instance), patience=MAX_RUNTIME + PATIENCE)
+        self.until("no run is under way", lambda: not under_way(self.instance), patience=MAX_RUNTIME_SECONDS + PATIENCE)
         time.sleep(CALM)
         if problem := why_not():
             raise NotSo(f"it was right, and did not stay so: {problem}")
