@@ -11,7 +11,7 @@ from pymongo.errors import OperationFailure
 
 USER = "page"
 ROLES = [{"role": "read", "db": "sidearm"}]
-USER_EXISTS = 51003
+USER_EXISTS, AUTHENTICATION_FAILED = 51003, 18
 
 
 def main() -> None:
@@ -20,8 +20,12 @@ def main() -> None:
         try:
             client.admin.command("createUser", USER, pwd=password, roles=ROLES)
         except OperationFailure as error:
+            if error.code == AUTHENTICATION_FAILED:
+                raise SystemExit(
+                    "MongoDB refuses MONGODB_PASSWORD: it keeps that of its first start, from another .env"
+                ) from None
             if error.code != USER_EXISTS:
-                raise SystemExit(f"MongoDB refuses to create the user {USER}: {error.details}") from None
+                raise SystemExit(f"MongoDB refuses to create the user {USER}: {error}") from None
             client.admin.command("updateUser", USER, pwd=password, roles=ROLES)
     print(f"MongoDB's user {USER} may read the database sidearm.")
 
