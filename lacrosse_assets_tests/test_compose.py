@@ -56,7 +56,7 @@ SECRETS = (
 ADDRESSES = {"AWS_ENDPOINT_URL_S3", "MONGODB_URI", "SIDEARMDB_URL", "SPARK_REMOTE"}
 
 TARGETS = {"platform", "gamestream", "spark", "jupyter", "page"}
-OVER_WHEN_THEY_END = {"gamestream", "page_user"}
+NOBODY_WAITS_FOR_THEIR_HEALTH = {"gamestream", "page_user"}
 
 Services = dict[str, dict[str, Any]]
 
@@ -186,12 +186,11 @@ def test_every_service_is_pinned_limited_restarted_and_looked_after(services: Se
     for name, service in services.items():
         assert "build" in service or is_own(service) or re.search(r":[\w.-]*\d[\w.-]*$", service["image"]), name
         assert int(service["mem_limit"]) > 0, name
-        over_when_it_ends = name in OVER_WHEN_THEY_END
         # `up` waits for page_user: one that fails has to end.
-        over = "no" if name == "page_user" else "on-failure"
-        assert service["restart"] == (over if over_when_it_ends else "unless-stopped")
-        assert service["healthcheck"].get("disable", False) is over_when_it_ends
-        assert over_when_it_ends or service["healthcheck"]["test"][0].startswith("CMD")
+        assert service["restart"] == ("no" if name == "page_user" else "unless-stopped")
+        unchecked = name in NOBODY_WAITS_FOR_THEIR_HEALTH
+        assert service["healthcheck"].get("disable", False) is unchecked
+        assert unchecked or service["healthcheck"]["test"][0].startswith("CMD")
         assert service.get("init", False) is is_own(service), name
         assert {"max-size", "max-file"} <= set(service["logging"]["options"]), name
         assert service["logging"]["driver"] in ("local", "json-file"), "which know these options"
@@ -661,7 +660,13 @@ def test_the_simulator_s_image_has_what_it_imports_and_nothing_else(tmp_path: Pa
 def services_command_module() -> str:
     """What the service gamestream runs."""
     command: str = yaml.safe_load(COMPOSE_TEXT)["services"]["gamestream"]["command"]
-    return command.removeprefix("python -m ")
+    return command.removeprefix("python -m ").removesuffix(" --resume")
+
+
+def test_an_interrupted_game_goes_on(services: Services) -> None:
+    """Docker starts containers again after a reboot, but not those with `restart: on-failure`."""
+    assert services["gamestream"]["command"][-1] == "--resume"
+    assert services["gamestream"]["restart"] == "unless-stopped"
 
 
 def test_no_image_runs_as_root_and_code_comes_last() -> None:
@@ -706,7 +711,7 @@ TAKING_SERVICES: dict[str, Callable[[list[str]], list[str]]] = {
     "build": lambda words: words,
     "down": lambda words: words,
     "exec": lambda words: words[:1],
-    "run": lambda words: words[-1:],
+    "run": lambda words: words[:1],
 }
 
 
