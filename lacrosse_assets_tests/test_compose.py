@@ -536,11 +536,13 @@ def test_the_instance_of_the_image_is_ours_on_postgres(tmp_path: Path, monkeypat
 
     ours = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
     coordinator, instance_class = ours.pop("run_coordinator"), ours.pop("instance_class")
+    round_seconds = ours.pop("sensor_round_seconds")
     assert ours.items() <= dict(instance.settings).items()
     assert instance.run_coordinator_data
     assert instance.run_coordinator_data.class_name == coordinator["class"]
     assert instance.custom_instance_class_data
     assert instance.custom_instance_class_data.class_name == instance_class["class"]
+    assert instance.custom_instance_class_config == {"sensor_round_seconds": round_seconds}
     storage = instance.storage_data
     assert storage
     assert storage.class_name == PooledPostgresStorage.__name__

@@ -1,0 +1,105 @@
+"""The rounds of Dagster's sensor daemon (lacrosse_assets/dagster_patches/sensor_daemon.py)."""
+
+import importlib
+import logging
+import sys
+import threading
+import time
+from collections.abc import Iterator
+from types import ModuleType, SimpleNamespace
+from typing import Any
+
+import pytest
+
+from lacrosse_assets.dagster_patches import sensor_daemon
+from lacrosse_assets.dagster_patches.sensor_daemon import DAEMON, patch, untested
+
+
+@pytest.fixture
+def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+    """Dagster's module, imported anew for this test."""
+    monkeypatch.delitem(sys.modules, DAEMON, raising=False)
+    yield importlib.import_module(DAEMON)
+
+
+def rounds(daemon: ModuleType, monkeypatch: pytest.MonkeyPatch, number: int) -> float:
+    """How many seconds the loop itself takes for so many rounds without a sensor."""
+    monkeypatch.setattr(daemon, "execute_sensor_iteration", lambda *_, **__: iter(()))
+    stop = threading.Event()
+    loop = daemon.execute_sensor_iteration_loop(SimpleNamespace(), logging.getLogger(), stop)
+    began = time.monotonic()
+    for _ in range(3 * number):  # each round yields its start, its end, and once more after the pause
+        next(loop)
+    return time.monotonic() - began
+
+
+def test_a_round_follows_the_other_at_once(daemon: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch(0.01)
+
+    assert rounds(daemon, monkeypatch, 5) < 5
+
+
+def test_a_clock_that_is_set_back_makes_no_round_longer(daemon: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    patch(0.01)
+    start = time.time()
+    monkeypatch.setattr(time, "time", lambda: start - 3600 * (time.monotonic() % 0.002 > 0.001))
+
+    assert rounds(daemon, monkeypatch, 5) < 5
+
+
+def state(last_tick: float) -> Any:
+    from dagster._core.scheduler.instigation import InstigatorState, SensorInstigatorData
+
+    data = SensorInstigatorData(min_interval=1, last_tick_start_timestamp=last_tick, last_tick_timestamp=last_tick)
+    return SimpleNamespace(instigator_data=data, spec=InstigatorState)
+
+
+def test_a_sensor_whose_last_tick_is_dated_in_the_future_is_evaluated(daemon: ModuleType) -> None:
+    sensor = SimpleNamespace(min_interval_seconds=60)
+    now = time.time()
+    assert daemon.is_under_min_interval(state(now + 3600), sensor), "Dagster itself waits for that hour"
+
+    patch(0.01)
+
+    assert not daemon.is_under_min_interval(state(now + 3600), sensor)
+    assert daemon.is_under_min_interval(state(now - 10), sensor)
+    assert not daemon.is_under_min_interval(state(now - 61), sensor)
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        "MIN_INTERVAL_LOOP_TIME",
+        "get_current_timestamp",
+        "get_elapsed",
+        "is_under_min_interval",
+        "execute_sensor_iteration_loop",
+    ],
+)
+def test_without_an_attribute_dagster_is_left_as_it_is(
+    daemon: ModuleType, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, name: str
+) -> None:
+    monkeypatch.delattr(daemon, name)
+    before = dict(vars(daemon))
+
+    patch(0.01)
+
+    assert vars(daemon) == before
+    (record,) = caplog.records
+    assert record.getMessage().endswith(f"dagster._daemon.sensor has no {name}")
+
+
+def test_another_version_is_left_as_it_is(daemon: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sensor_daemon, "version", lambda _: "1.14.0")
+
+    assert untested(daemon) == "version 1.14.0 is not tested (1.13.x is)"
+    patch(0.01)
+    assert daemon.MIN_INTERVAL_LOOP_TIME == 5
+
+
+def test_a_process_without_the_daemon_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delitem(sys.modules, DAEMON, raising=False)
+
+    patch(0.01)
+
+    assert DAEMON not in sys.modules
