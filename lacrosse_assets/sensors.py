@@ -74,7 +74,7 @@ class RunClock:
             known = self._heard.get(run_id)
             before = 0.0 if self._started else max(0.0, (now - date).total_seconds())
             heard[run_id] = known if known and known[0] == date else (date, at - before)
-        self._heard.update(heard)
+        self._heard = heard
         self._started = True
         return {run_id: now - timedelta(seconds=at - since) for run_id, (_, since) in heard.items()}
 
