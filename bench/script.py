@@ -1,4 +1,4 @@
-"""What the seed's notebook does at each refresh, as a script: a local Spark, the stream, the statistics, the document.
+"""The original exercise's notebook as a script, run at each refresh: local Spark, stream, statistics, document.
 
     python -m bench.script        with the addresses of the stores in the environment
 

@@ -1,6 +1,6 @@
 """The environment, read and validated once. Nothing else in this project reads an environment variable.
 
-`.env.example` lists the same variables with what they mean; CONTRACT.md's section 8 is where the names come from.
+`.env.example` lists the same variables with what they mean; the names come from docs/contract.md, section 8.
 """
 
 import os

@@ -1,4 +1,4 @@
-"""The assets: how each is described, what it takes, stores and tells (CONTRACT.md, section 5)."""
+"""The assets: how each is described, what it takes, stores and tells (docs/contract.md, section 5)."""
 
 from html import unescape
 from typing import Any

@@ -39,7 +39,7 @@ README = (PROJECT_ROOT / "README.md").read_text()
 WORKFLOW = PROJECT_ROOT / ".github" / "workflows" / "ci.yml"
 
 DATABASES = {"mssql", "minio", "mongodb"}
-SEED = DATABASES | {"drill", "jupyter", "gamestream"}
+ORIGINAL = DATABASES | {"drill", "jupyter", "gamestream"}
 PAGE = {"page", "page_user"}
 PIPELINE = {"postgres", "spark", "user_code", "dagit", "daemon"}
 CLUSTER = {"spark-master", "spark-worker"}
@@ -178,8 +178,8 @@ def test_without_a_password_nothing_starts(env_file: Path, tmp_path: Path, name:
 
 
 def test_the_services(env_file: Path, services: Services) -> None:
-    assert set(services) == SEED | PIPELINE | PAGE | CLUSTER
-    assert set(compose(env_file, "config", "--services").stdout.split()) == SEED | PIPELINE | PAGE
+    assert set(services) == ORIGINAL | PIPELINE | PAGE | CLUSTER
+    assert set(compose(env_file, "config", "--services").stdout.split()) == ORIGINAL | PIPELINE | PAGE
 
 
 def test_every_service_is_pinned_limited_restarted_and_looked_after(services: Services) -> None:
@@ -372,7 +372,7 @@ def test_what_is_waited_for_is_waited_for_until_it_is_healthy(services: Services
             assert ends or services[other]["healthcheck"].get("test"), other
 
 
-def test_the_seeds_order_starts_what_it_says(services: Services) -> None:
+def test_the_original_exercises_order_starts_what_it_says(services: Services) -> None:
     assert closure(services, *DATABASES) == DATABASES
     assert closure(services, "drill", "jupyter") == DATABASES | {"drill", "jupyter", "spark"}
     assert closure(services, "gamestream") == {"mssql", "minio", "gamestream"}
@@ -393,7 +393,7 @@ def test_the_cluster_is_a_setting(env_file: Path, tmp_path: Path) -> None:
 
     resolved = json.loads(compose(tmp_path / ".env", "config", "--format", "json").stdout)["services"]
 
-    assert set(resolved) == SEED | PIPELINE | PAGE | CLUSTER
+    assert set(resolved) == ORIGINAL | PIPELINE | PAGE | CLUSTER
     assert "--master=spark://spark-master:7077" in resolved["spark"]["command"]
 
 

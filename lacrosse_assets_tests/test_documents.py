@@ -1,4 +1,4 @@
-"""What is in MongoDB after a run, whichever server it is: types, names and the one query (CONTRACT.md, section 3)."""
+"""What a run leaves in MongoDB, on any server: types, names and the one query (docs/contract.md, section 3)."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""The gate in all the ways that one comes to it (CONTRACT.md, section 5), through real Dagster runs."""
+"""The gate in all the ways that one comes to it (docs/contract.md, section 5), through real Dagster runs."""
 
 import pytest
 from dagster import AssetCheckSeverity, RunRequest

@@ -1,4 +1,4 @@
-"""What must hold under fire (CONTRACT.md, section 6): replays, late runs, crashes, readers at any moment."""
+"""What must hold under fire (docs/contract.md, section 6): replays, late runs, crashes, readers at any moment."""
 
 import threading
 from collections.abc import Callable, Iterator

@@ -1,4 +1,4 @@
-"""The `mock` deployment: no service, no port, a canned finished game (CONTRACT.md, sections 8 and 9)."""
+"""The `mock` deployment: no service, no port, a canned finished game (docs/contract.md, sections 8 and 9)."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta

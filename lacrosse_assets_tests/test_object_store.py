@@ -1,4 +1,4 @@
-"""What the platform asks of an S3 server, whichever it is (CONTRACT.md, sections 1 and 5)."""
+"""What the platform asks of an S3 server, whichever it is (docs/contract.md, sections 1 and 5)."""
 
 import gzip
 import hashlib

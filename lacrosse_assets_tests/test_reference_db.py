@@ -1,4 +1,4 @@
-"""What the platform asks of the reference database, whichever it is (CONTRACT.md, sections 2, 4 and 6)."""
+"""What the platform asks of the reference database, whichever it is (docs/contract.md, sections 2, 4 and 6)."""
 
 import threading
 from typing import Any

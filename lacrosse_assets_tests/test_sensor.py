@@ -1,4 +1,4 @@
-"""The sensor (CONTRACT.md, section 5): first the decision, which is pure; then its thin shell on a Dagster instance."""
+"""The sensor (docs/contract.md, section 5): first the pure decision, then its thin shell on a Dagster instance."""
 
 import threading
 import time

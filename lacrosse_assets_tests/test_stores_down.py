@@ -1,4 +1,4 @@
-"""A store that cannot be worked with (CONTRACT.md, section 6).
+"""A store that cannot be worked with (docs/contract.md, section 6).
 
 The run fails after a few tries, with the store's name and address in its words, and no secret in what it leaves.
 """

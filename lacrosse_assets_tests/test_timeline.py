@@ -1,4 +1,4 @@
-"""Every event has its document, whatever was missed, taken back or corrected (CONTRACT.md, sections 3 and 6).
+"""Every event has its document, whatever was missed, taken back or corrected (docs/contract.md, sections 3 and 6).
 
 Held against `game/plain.py`, the other reading of the contract, on the stores themselves.
 """

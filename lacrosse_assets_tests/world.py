@@ -47,7 +47,8 @@ from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 LIVE = ("raw_gamestream", "roster", "player_game_stats", "boxscore_doc")
 FINAL = ("teams2", "players2")
 
-# The seed's tables, with names that are any text, a jersey `0` beside a `00`, equal names, and a team that is not on.
+# The original exercise's tables, with names that are any text, a jersey `0` beside a `00`, equal names, and a team
+# that does not play.
 SCHEMA = (
     """
     CREATE TABLE teams (

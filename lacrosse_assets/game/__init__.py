@@ -1,4 +1,4 @@
-"""Lacrosse itself: what a line of the stream, a box score and a final record are (CONTRACT.md, sections 1 to 4).
+"""Lacrosse itself: what a line of the stream, a box score and a final record are (docs/contract.md, sections 1 to 4).
 
 Spark frames and plain Python. In here belongs every rule of the game; neither Dagster nor a client of any store does,
 so that the rules can be read, tested and reused alone.

@@ -1,4 +1,4 @@
-"""The box score document, and what can be said of one (CONTRACT.md, section 3)."""
+"""The box score document, and what can be said of one (docs/contract.md, section 3)."""
 
 from collections.abc import Mapping
 from datetime import datetime

@@ -1,4 +1,4 @@
-"""The final tables: the reference tables with the game's result in them (CONTRACT.md, section 4)."""
+"""The final tables: the reference tables with the game's result in them (docs/contract.md, section 4)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -7,7 +7,7 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
-# The reference tables, `teams` and `players`, and so the final ones: the columns of the seed, in its order.
+# The reference tables, `teams` and `players`, and so the final ones: the original exercise's columns, in its order.
 TEAMS = StructType(
     [
         StructField("id", IntegerType(), nullable=False),

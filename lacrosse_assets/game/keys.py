@@ -1,4 +1,4 @@
-"""The keys that join the stream with the reference tables, in one spelling for both sides (CONTRACT.md, section 1).
+"""The keys that join the stream with the reference tables, in one spelling for both (docs/contract.md, section 1).
 
 The stream is text. A school's tables are of any type: `players.number` may be `CHAR(3)`, which pads (`'8  '`), or an
 integer; ids may be `DECIMAL` or text. Two systems' values are never compared as they come: each side passes through

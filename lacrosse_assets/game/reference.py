@@ -1,5 +1,5 @@
 """What the reference tables have to hold to be counted with, where their database does not see to it, and whether the
-final tables are those plus the game (CONTRACT.md, section 4)."""
+final tables are those plus the game (docs/contract.md, section 4)."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple

@@ -1,4 +1,4 @@
-"""The rosters of a game, made of the reference tables: the rows of a `ROSTER` (CONTRACT.md, sections 1 to 3)."""
+"""The rosters of a game, made of the reference tables: the rows of a `ROSTER` (docs/contract.md, sections 1 to 3)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""Player and team statistics of one game, as Spark frames (CONTRACT.md, sections 1 to 3)."""
+"""Player and team statistics of one game, as Spark frames (docs/contract.md, sections 1 to 3)."""
 
 from collections.abc import Mapping
 from typing import Any

@@ -1,4 +1,4 @@
-"""The game stream: from the bytes of `gamestream.txt` to lines, each with what became of it (CONTRACT.md, section 1).
+"""The game stream: from the bytes of `gamestream.txt` to classified lines (docs/contract.md, section 1).
 
     event_id clock team_id jersey_number goal          e.g.   2 56:13 205 8 1
 

@@ -2,5 +2,5 @@
 
 A client of the stores and no part of the pipeline: it shares nothing with it but the settings, and any other program
 that puts such a stream there drives the platform as well. `python -m lacrosse_assets.gamestream` plays;
-CONTRACT.md's section 7 is what it keeps to. The game and the two rosters lie beside this file.
+It follows docs/contract.md, section 7. The game and the two rosters lie beside this file.
 """

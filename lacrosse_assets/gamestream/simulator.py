@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 GAME_SECONDS = 60 * 60
-BOXSCORES_BUCKET = "boxscores"  # nothing here uses it; the seed's environment has it
+BOXSCORES_BUCKET = "boxscores"  # nothing here uses it; the original exercise has it
 PATIENCE = 180  # seconds for a service to come up: SQL Server's first start takes a minute or two
 LONGEST_PAUSE = 5.0  # seconds between two tries
 
@@ -59,7 +59,7 @@ def prepare(settings: Settings) -> "BaseClient":
 def connect(settings: Settings) -> "BaseClient":
     """The object store's client, for `play`; creates the buckets that are missing.
 
-    Waits for services that are not up yet, and prints what the seed's environment prints.
+    Waits for services that are not up yet, and prints what the original exercise prints.
     """
     store = _object_store(settings)
     buckets = (settings.gamestream_bucket, BOXSCORES_BUCKET)
@@ -79,7 +79,7 @@ def connect(settings: Settings) -> "BaseClient":
 
 
 def reset(store: "BaseClient", settings: Settings) -> None:
-    """Reset the reference tables, and print what the seed's environment prints."""
+    """Reset the reference tables, and print what the original exercise prints."""
     _reset_reference_data(settings)
     for _ in METADATA.sorted_tables:
         print("Commands completed successfully.", flush=True)

@@ -1,6 +1,6 @@
 """The document store: collection `boxscores` of database `sidearm`, one document per event.
 
-CONTRACT.md, sections 3 and 6.
+docs/contract.md, sections 3 and 6.
 
 Three invariants hold, whoever writes and however late:
 

@@ -49,7 +49,7 @@ def main(
     report: Path | None,
     only_list: bool,
 ) -> None:
-    """Break the platform in every way, again and again, and hold what it does against CONTRACT.md."""
+    """Break the platform in every way, again and again, and hold what it does against docs/contract.md."""
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     chosen = [fault for fault in FAULTS if (not names or _is_called(fault, names)) and not _is_called(fault, without)]
     trials = [

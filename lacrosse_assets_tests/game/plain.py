@@ -1,4 +1,4 @@
-"""CONTRACT.md, sections 1 to 4, read once more: plain Python, a loop where the product has a join.
+"""docs/contract.md, sections 1 to 4, read once more: plain Python, a loop where the product has a join.
 
 The property tests hold the product against this reading. It is worth something only as long as it shares no code with
 the product, so nothing of `lacrosse_assets` is imported here. Where the contract leaves room, this is how it is taken:

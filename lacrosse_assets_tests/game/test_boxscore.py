@@ -1,4 +1,4 @@
-"""CONTRACT.md, section 3: the document, and what can be said of one."""
+"""docs/contract.md, section 3: the document, and what can be said of one."""
 
 from datetime import UTC, datetime
 from typing import Any

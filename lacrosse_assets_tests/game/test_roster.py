@@ -1,4 +1,4 @@
-"""CONTRACT.md, sections 1 and 2: the roster of a game, made of tables of any school."""
+"""docs/contract.md, sections 1 and 2: the roster of a game, made of tables of any school."""
 
 from decimal import Decimal
 from typing import Any

@@ -1,4 +1,4 @@
-"""CONTRACT.md, sections 1 and 3: shots, goals and percentage of every player, in this game only."""
+"""docs/contract.md, sections 1 and 3: shots, goals and percentage of every player, in this game only."""
 
 import pytest
 from pyspark.sql import SparkSession

@@ -1,4 +1,4 @@
-"""CONTRACT.md, section 1: what becomes of each line of the stream."""
+"""docs/contract.md, section 1: what becomes of each line of the stream."""
 
 import gzip
 
