@@ -28,8 +28,9 @@ from lacrosse_assets_tests.chaos.trial import Fault, NotSo, Outcome, Trial
 from lacrosse_assets_tests.chaos.verdict import Stores, Truth
 
 SMALL_DISK_SIZE = "400m"
-# The version whose state today's has to live with: no warm runs yet, no fingerprints, one document a run.
-EARLIER = "b5e66b4"
+# The tag of the version whose state today's code must be able to use: no warm runs yet, no fingerprints, one document
+# per run. CHANGELOG.md lists it.
+EARLIER = "v0.0.1"
 # A port is this process's, and so free for each of its platforms, until a server listens on it.
 ONE_STARTS = Lock()
 
@@ -95,7 +96,7 @@ def why_not_here(needs: str) -> str | None:
     if needs == EARLIER_VERSION:
         look = ["git", "cat-file", "-e", f"{EARLIER}^{{commit}}"]
         if subprocess.run(look, cwd=PROJECT_ROOT, capture_output=True).returncode:
-            return f"an earlier version is taken from git, and commit {EARLIER} is not there"
+            return f"the earlier version is taken from git, and tag {EARLIER} is missing: run `git fetch --tags`"
     return None
 
 
