@@ -17,7 +17,10 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 # which have few tests, would come last.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-.PHONY: help install game dev services env test test-services chaos fuzz bench screenshots lint clean python odbc chromium java
+# What is held to the words of docs/style.md: files, and folders with all that is text in them.
+PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs
+
+.PHONY: help install game dev services env test test-services chaos fuzz bench screenshots lint banned-words clean python odbc chromium java
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -47,24 +50,28 @@ test: java odbc chromium ## Run the whole test suite
 test-services: java odbc ## Run the tests of the stores against those that the environment names
 	@$(BIN)/python -m pytest -m services
 
-bench: java $(STAMP) ## Measure the way from a goal to its box score, beside stock Dagster and a script; half an hour
+bench: java $(STAMP) ## Measure the latency of a box score, next to stock Dagster; half an hour
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m examples.boxscore_page.bench
 
-chaos: java $(STAMP) ## Break the platform in every way, and see what becomes of its games; an hour, writes docs/chaos.md
+chaos: java $(STAMP) ## Inject every fault into games; an hour, writes docs/chaos.md
 	@$(BIN)/python -m lacrosse_assets_tests.chaos
 
-fuzz: java $(STAMP) ## Read a million hostile lines twice, and play streams of 50 MB; some minutes
+fuzz: java $(STAMP) ## Read a million malformed lines twice, and play streams of 50 MB; some minutes
 	@$(BIN)/python -m lacrosse_assets_tests.fuzz
 	@$(BIN)/python -m pytest lacrosse_assets_tests/test_hostile.py -k flood --megabytes 50
 
-screenshots: java chromium $(STAMP) ## Play a game and take the README's pictures of it
+screenshots: java chromium $(STAMP) ## Play a game and take the pictures of README and docs
 	@$(BIN)/python -m lacrosse_assets_tests.screenshots
 
-lint: $(STAMP) ## Check style and types
+lint: $(STAMP) banned-words ## Check style, types, spelling and wording
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/codespell
 	@$(BIN)/mypy
+
+banned-words: $(STAMP)
+	@$(BIN)/python .ci/banned_words.py $(PLAIN_ENGLISH)
 
 clean: ## Remove all local state: .venv, .lacrosse and caches
 	@if [ -s $(STATE)/lock ] && kill -0 "$$(cat $(STATE)/lock)" 2>/dev/null; then \

@@ -68,6 +68,7 @@ TEST = [
 LINT = [
     "ruff>=0.12",
     "mypy>=1.15",
+    "codespell>=2.4,<3",  # spelling, in docs and code
     "types-psutil",
     "types-pyyaml",
 ]
