@@ -1,4 +1,4 @@
-"""`make screenshots`: the README's pictures, of a game that is played for them."""
+"""`make screenshots`: the pictures of README and docs, of a game that is played for them."""
 
 import os
 import subprocess

@@ -1,7 +1,7 @@
 """Docker Compose, the images and CI, as far as they can be held to account without Docker.
 
 Compose's own parser reads docker-compose.yaml with a `.env` that `make env` has written; what it makes of it is held
-against what the code reads, what the Dockerfile builds and what README.md tells people to type.
+against what the code reads, what the Dockerfile builds, and the commands that docs/deployment.md has.
 """
 
 import inspect
@@ -35,8 +35,10 @@ COMPOSE_FILE = PROJECT_ROOT / "docker-compose.yaml"
 COMPOSE_TEXT = COMPOSE_FILE.read_text()
 DOCKERFILE = (PROJECT_ROOT / "Dockerfile").read_text()
 MAKEFILE = PROJECT_ROOT / "Makefile"
-README = (PROJECT_ROOT / "README.md").read_text()
-WORKFLOW = PROJECT_ROOT / ".github" / "workflows" / "ci.yml"
+DEPLOYMENT = (PROJECT_ROOT / "docs" / "deployment.md").read_text()
+CONFIGURATION = (PROJECT_ROOT / "docs" / "configuration.md").read_text()
+WORKFLOWS = PROJECT_ROOT / ".github" / "workflows"
+WORKFLOW = WORKFLOWS / "ci.yml"
 
 DATABASES = {"mssql", "minio", "mongodb"}
 ORIGINAL = DATABASES | {"drill", "jupyter", "gamestream"}
@@ -384,8 +386,8 @@ def test_the_cluster_is_there_before_spark_and_not_needed_without(services: Serv
     assert set(services["spark-worker"]["depends_on"]) == {"spark-master"}
     address = "spark://spark-master:7077"
     assert services["spark-worker"]["command"][-1] == address
-    assert f"SPARK_MASTER={address}" in README
-    assert "COMPOSE_PROFILES=cluster" in README
+    assert f"SPARK_MASTER={address}" in DEPLOYMENT
+    assert "COMPOSE_PROFILES=cluster" in DEPLOYMENT
 
 
 def test_the_cluster_is_a_setting(env_file: Path, tmp_path: Path) -> None:
@@ -687,9 +689,9 @@ def test_the_python_of_the_images_is_that_of_the_tests() -> None:
     workflow = yaml.safe_load(WORKFLOW.read_text())
     (python,) = {
         step["with"]["python-version"]
-        for job in workflow["jobs"].values()
+        for name, job in workflow["jobs"].items()
         for step in job["steps"]
-        if step.get("uses", "").startswith("actions/setup-python@")
+        if step.get("uses", "").startswith("actions/setup-python@") and name != "test"  # which has a matrix
     }
     assert pythons == {f"python:{python}-slim-bookworm"}
 
@@ -717,53 +719,83 @@ TAKING_SERVICES: dict[str, Callable[[list[str]], list[str]]] = {
 }
 
 
-@pytest.mark.parametrize("file", ["README.md", ".github/workflows/ci.yml", ".env.example", "Makefile"])
+@pytest.mark.parametrize(
+    "file",
+    [
+        *(f"docs/{page}.md" for page in ("deployment", "operations", "tools")),
+        ".github/workflows/ci.yml",
+        ".env.example",
+        "Makefile",
+    ],
+)
 def test_compose_commands_name_services_that_there_are(services: Services, file: str) -> None:
     typed = list(commands((PROJECT_ROOT / file).read_text()))
     for subcommand, *words in typed:
         if subcommand in TAKING_SERVICES:
             names = [word for word in words if not word.startswith("-") and "=" not in word]
             assert set(TAKING_SERVICES[subcommand](names)) <= set(services), (subcommand, words)
-    if file == "README.md":
-        assert {"up", "ps", "logs", "restart", "stop", "down", "exec"} <= {command for command, *_ in typed}
+    if file == "docs/deployment.md":
+        assert {"up", "ps", "logs", "restart", "stop", "down"} <= {command for command, *_ in typed}
 
 
-def test_readme_has_the_address_of_everything_that_is_published(services: Services) -> None:
-    section = README.partition("\n## Docker Compose\n")[2].partition("\n## ")[0]
+def test_the_docs_have_the_address_of_every_published_port(services: Services) -> None:
     published = {port["published"] for service in services.values() for port in service.get("ports", [])}
-    assert set(re.findall(r":(\d{4,5})\b", section)) - {"7077"} == published
+    assert set(re.findall(r":(\d{4,5})\b", DEPLOYMENT)) - {"7077"} == published
 
 
-def test_readme_tells_of_every_setting() -> None:
+def test_the_docs_have_every_setting() -> None:
     for name in dotenv_values(PROJECT_ROOT / ".env.example"):
-        assert f"`{name}`" in README, name
+        assert f"`{name}`" in CONFIGURATION, name
 
 
 # CI
 
 
-def test_the_workflow_is_one_to_github() -> None:
-    checked = tool("check-jsonschema", "--builtin-schema", "vendor.github-workflows", WORKFLOW)
+@pytest.mark.parametrize(
+    ("schema", "file"),
+    [
+        ("github-workflows", "workflows/ci.yml"),
+        ("github-workflows", "workflows/nightly.yml"),
+        ("dependabot", "dependabot.yml"),
+        ("github-issue-forms", "ISSUE_TEMPLATE/bug.yml"),
+        ("github-issue-forms", "ISSUE_TEMPLATE/feature.yml"),
+        ("github-issue-config", "ISSUE_TEMPLATE/config.yml"),
+    ],
+)
+def test_githubs_files_are_valid(schema: str, file: str) -> None:
+    checked = tool("check-jsonschema", "--builtin-schema", f"vendor.{schema}", PROJECT_ROOT / ".github" / file)
     assert checked.returncode == 0, checked.stdout
 
 
-def test_the_workflow_may_only_read_and_ends() -> None:
-    workflow = yaml.safe_load(WORKFLOW.read_text())
+@pytest.mark.parametrize("file", ["ci.yml", "nightly.yml"])
+def test_workflows_may_only_read_and_have_a_time_limit(file: str) -> None:
+    workflow = yaml.safe_load((WORKFLOWS / file).read_text())
     assert workflow["permissions"] == {"contents": "read"}
     for name, job in workflow["jobs"].items():
         assert job["timeout-minutes"] <= 60, name
         assert all(re.search(r"@v\d+$", step["uses"]) for step in job["steps"] if "uses" in step), name
 
 
-def test_what_the_workflow_makes_can_be_made() -> None:
-    made = set(re.findall(r"\bmake ([a-z-]+)$", WORKFLOW.read_text(), re.MULTILINE))
-    assert made == {"lint", "test", "env", "test-services"}
+def test_ci_runs_the_tests_on_every_python_that_setup_py_allows() -> None:
+    (lowest, below) = re.findall(r'python_requires=">=3\.(\d+),<3\.(\d+)"', (PROJECT_ROOT / "setup.py").read_text())[0]
+    matrix = yaml.safe_load(WORKFLOW.read_text())["jobs"]["test"]["strategy"]["matrix"]
+    assert matrix["python"] == [f"3.{minor}" for minor in range(int(lowest), int(below))]
+
+
+def test_nightly_jobs_keep_their_tables() -> None:
+    nightly = yaml.safe_load((WORKFLOWS / "nightly.yml").read_text())
+    for name, job in nightly["jobs"].items():
+        last = job["steps"][-1]
+        assert last["uses"].startswith("actions/upload-artifact@"), name
+        assert last["if"] == "always()", name
+        assert last["with"]["name"] == name
+
+
+def test_make_has_the_targets_that_workflows_call() -> None:
+    made = {
+        target
+        for file in ("ci.yml", "nightly.yml")
+        for target in re.findall(r"\bmake ([a-z-]+)", re.sub(r"#.*|`[^`]*`", "", (WORKFLOWS / file).read_text()))
+    }
+    assert made == {"lint", "test", "env", "test-services", "install", "fuzz", "bench"}
     assert made <= set(re.findall(r"^([a-z-]+):", MAKEFILE.read_text(), re.MULTILINE))
-
-
-def test_the_services_job_starts_the_stores_and_gives_the_tests_their_addresses() -> None:
-    (job,) = [job for name, job in yaml.safe_load(WORKFLOW.read_text())["jobs"].items() if name == "services"]
-    scripts = [step["run"] for step in job["steps"] if "run" in step]
-    (started,) = [script.split()[5:] for script in scripts if script.startswith("docker compose up -d --wait")]
-    assert set(started) == DATABASES
-    assert any(". ./.env\nmake test-services" in script for script in scripts)

@@ -1,4 +1,4 @@
-"""README's "From the host": `LACROSSE_DEPLOYMENT=services dagster dev` in a folder with the `.env` of `make env`.
+"""Compose's stores from the host (docs/deployment.md): `dagster dev` in a folder with the `.env` of `make env`.
 
 Dagster reads that file by itself, empty variables included: `SPARK_REMOTE=` is what PySpark fails on.
 """
