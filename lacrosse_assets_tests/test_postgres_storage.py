@@ -196,7 +196,7 @@ def test_another_dagster_postgres_is_left_as_it_is_with_one_line(
     with caplog.at_level(logging.WARNING, postgres_storage.log.name), instance() as unpooled:
         assert type(unpooled.run_storage) is PostgresRunStorage
         materialized(unpooled)
-    lines = [record.message for record in caplog.records if record.name == postgres_storage.log.name]
+    lines = [record.getMessage() for record in caplog.records if record.name == postgres_storage.log.name]
     assert lines == ["dagster-postgres opens a connection for each query: version 0.30.0 is not tested (0.29.x is)"]
 
 
