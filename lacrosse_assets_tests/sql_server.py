@@ -8,7 +8,7 @@ from platform import machine
 from typing import Any
 
 import sqlglot
-from sqlalchemy import URL, Column, String, Table
+from sqlalchemy import URL, Column, MetaData, String, Table
 from sqlglot.expressions import Query
 
 from lacrosse_assets.gamestream.reference_data import METADATA
@@ -16,6 +16,7 @@ from lacrosse_assets.gamestream.reference_data import UTF8_COLLATION as COLLATIO
 from lacrosse_assets_tests.tds import Answer, Done, Rows
 from lacrosse_assets_tests.world import PLAYERS, TEAMS
 
+ORIGINALS = {"teams2": "teams", "players2": "players"}
 SEED = METADATA.sorted_tables
 
 # What SQLAlchemy wants to know of a server at first, and what one of 2022 says.
@@ -47,7 +48,8 @@ class Script:
         self.tables = {table.name: table for table in tables}
         self._known = dict(self.tables)
         self.exceptions = exceptions or {}
-        self.rows = {"players": PLAYERS, "teams": TEAMS, **(rows or {})}
+        # It stores nothing: a final table that is read back has the rows of its original.
+        self.rows = {"players": PLAYERS, "teams": TEAMS, "players2": PLAYERS, "teams2": TEAMS, **(rows or {})}
         self.schema, self.default_schema = schema, default_schema
 
     def __call__(self, sql: str, parameters: Sequence[Any]) -> Answer:
@@ -68,8 +70,12 @@ class Script:
             return Rows(names, [[varchar(row[name]) for name in selected] for row in self.rows[match[1]]])
         if match := re.search(r"DROP TABLE (\w+)", sql):
             del self.tables[match[1]]
-        if (match := re.search(r"CREATE TABLE (\w+)", sql)) and match[1] in self._known:
-            self.tables[match[1]] = self._known[match[1]]
+        if match := re.search(r"CREATE TABLE (\w+)", sql):
+            original = self._known.get(ORIGINALS.get(match[1], ""))
+            if match[1] in self._known:
+                self.tables[match[1]] = self._known[match[1]]
+            elif original is not None:
+                self.tables[match[1]] = copy_of(original, match[1])
         if "OBJECT_ID" in sql:  # what SQLAlchemy leaves out of the columns' types
             names = ["name", "scale", "type_name", "type_schema", "is_user_defined"]
             unusual = [each for each in self.tables["teams"].columns if "type_name" in each.info]
@@ -83,6 +89,15 @@ class Script:
         asked = [table for name, table in self.tables.items() if name in parameters and self.schema in parameters]
         found = [row for table in asked for row in catalogue(sql, table)]
         return Rows(columns, [[row.get(column) for column in columns] for row in found])
+
+
+def copy_of(original: Table, name: str) -> Table:
+    """A final table: its original's columns, without foreign keys."""
+    columns = [
+        Column(each.name, each.type, primary_key=each.primary_key, nullable=each.nullable, info=each.info)
+        for each in original.columns
+    ]
+    return Table(name, MetaData(), *columns)
 
 
 def varchar(value: Any) -> Any:
