@@ -8,13 +8,13 @@ import boto3
 from pymongo import MongoClient
 from sqlalchemy import create_engine, inspect, text
 
+from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets.gamestream.simulator import prepare, read_game
 from lacrosse_assets.settings import Settings
 
 LOOK_EVERY = 0.005  # seconds
 PATIENCE = 300  # seconds; what is not readable by then never is
 
-FINAL_TABLES = ("teams2", "players2")
 GAME = [event.line for event in read_game()]
 
 

@@ -10,9 +10,9 @@ from datetime import UTC, datetime, timedelta
 from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, AssetKey, asset_check
 
 from lacrosse_assets.assets.common import RETRIES
-from lacrosse_assets.assets.final import FINAL_TABLES, current_final
+from lacrosse_assets.assets.final import FINAL_ASSETS, current_final
 from lacrosse_assets.assets.live import box_metadata
-from lacrosse_assets.game.boxscore import score_line
+from lacrosse_assets.game.document import score_line
 from lacrosse_assets.resources.documents import DocumentStore
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
 
@@ -37,7 +37,7 @@ def game_over(
     box = final.document
     # A live run goes no further than the box score, and 'not over yet' is what it expects. One that goes on to the
     # final tables is stopped here, and says what it does not do.
-    goes_on = not FINAL_TABLES.isdisjoint(context.job_def.asset_layer.selected_asset_keys)
+    goes_on = not FINAL_ASSETS.isdisjoint(context.job_def.asset_layer.selected_asset_keys)
     if final.refusal and goes_on:
         context.log.error(f"teams2 and players2 are not written: {final.refusal}")
     return AssetCheckResult(

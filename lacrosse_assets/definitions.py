@@ -22,7 +22,7 @@ from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.spark import spark_sessions
 from lacrosse_assets.retention import daily_retention, forget_old_runs
-from lacrosse_assets.sensors import LOOKING_SECONDS, gamestream_sensor
+from lacrosse_assets.sensors import POLL_SECONDS, gamestream_sensor
 from lacrosse_assets.settings import Settings, load_settings
 
 
@@ -53,16 +53,14 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     }
 
 
-def build_definitions(
-    settings: Settings, *, looking_seconds: float = LOOKING_SECONDS, **overrides: object
-) -> Definitions:
+def build_definitions(settings: Settings, *, poll_seconds: float = POLL_SECONDS, **overrides: object) -> Definitions:
     """All definitions, with the resources of the deployment, or those given by name in their place."""
     return Definitions(
         assets=[*SOURCES, *live_assets(settings.home_team_id, settings.away_team_id), final_tables],
         asset_checks=[game_over, is_fresh],
         jobs=[live_boxscore, finish_game, forget_old_runs],
         schedules=[daily_retention],
-        sensors=[gamestream_sensor(settings.home_team_id, settings.away_team_id, looking_seconds)],
+        sensors=[gamestream_sensor(settings.home_team_id, settings.away_team_id, poll_seconds)],
         resources={**build_resources(settings), **overrides},
         executor=in_process_executor,
     )

@@ -3,7 +3,7 @@ longer than all the steps together."""
 
 from dagster import AssetSelection, define_asset_job, in_process_executor
 
-from lacrosse_assets.assets.final import FINAL_TABLES
+from lacrosse_assets.assets.final import FINAL_ASSETS
 
 LIVE_ASSETS = AssetSelection.assets("raw_gamestream", "roster", "player_game_stats", "boxscore_doc")
 
@@ -16,7 +16,7 @@ live_boxscore = define_asset_job(
 
 finish_game = define_asset_job(
     "finish_game",
-    selection=AssetSelection.assets(*FINAL_TABLES),
+    selection=AssetSelection.assets(*FINAL_ASSETS),
     executor_def=in_process_executor,
     description="The final box score, to teams2 and players2. Asked for by gamestream_sensor when the game is over.",
 )

@@ -20,14 +20,14 @@ from dagster import (
 )
 from pydantic import Field
 
-KEPT_DAYS = 30
+RETENTION_DAYS = 30
 FINISHED = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 
 
 class Retention(Config):
     """How long runs are kept."""
 
-    days: int = Field(KEPT_DAYS, ge=0, description="Finished runs that are older than this many days are deleted.")
+    days: int = Field(RETENTION_DAYS, ge=0, description="Finished runs that are older than this many days are deleted.")
 
 
 @op
@@ -58,7 +58,7 @@ def _current(instance: DagsterInstance) -> Iterator[str]:
 
 @job(
     executor_def=in_process_executor,
-    description=f"Deletes runs older than {KEPT_DAYS} days, events and logs; not those that made what is there now.",
+    description=f"Deletes runs older than {RETENTION_DAYS} days, but not those that made the current data.",
 )
 def forget_old_runs() -> None:
     delete_old_runs()

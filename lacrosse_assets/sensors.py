@@ -29,7 +29,7 @@ from dagster import (
 )
 from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
-from lacrosse_assets.assets.final import FINAL_TABLES
+from lacrosse_assets.assets.final import FINAL_ASSETS
 from lacrosse_assets.assets.live import ROSTER_FINGERPRINT
 from lacrosse_assets.automation import MAX_ATTEMPTS, AutomationState, BoxScore, LaunchRun, Run, decide
 from lacrosse_assets.checks import IS_FRESH, STALE
@@ -48,7 +48,7 @@ MAX_RUNTIME_SECONDS = 300
 
 # How long one evaluation goes on polling. The daemon starts a round every five seconds only, counted from the start of
 # the one before: one that has lasted longer is followed by the next at once.
-LOOKING_SECONDS = 15.0
+POLL_SECONDS = 15.0
 # How often it polls the stream (a HEAD), and at least Dagster's records and the box score.
 POLL_INTERVAL_SECONDS = 0.1
 STATE_INTERVAL_SECONDS = 1.0
@@ -116,7 +116,7 @@ class StateReader(NamedTuple):
             reported=live.key if live and live.version else None,
             eventless=fetched.get(raw.run_id) if raw and is_eventless else None,
             tables=frozenset(
-                made.key if (made := self._materialization(key.to_user_string())) else None for key in FINAL_TABLES
+                made.key if (made := self._materialization(key.to_user_string())) else None for key in FINAL_ASSETS
             ),
             roster_changed=bool(roster and made_with and made_with.value != roster),
             outage=outage,
@@ -181,10 +181,10 @@ def _run(record: RunRecord, heard: Mapping[str, datetime], fetched: Mapping[str,
     return Run(run.run_id, run.job_name, run.status, version, heard[run.run_id])
 
 
-def gamestream_sensor(home: int, away: int, looking_seconds: float = LOOKING_SECONDS) -> SensorDefinition:
+def gamestream_sensor(home: int, away: int, poll_seconds: float = POLL_SECONDS) -> SensorDefinition:
     """The sensor for a game of these two teams.
 
-    One evaluation goes on polling for `looking_seconds`, or until there is a run to launch.
+    One evaluation goes on polling for `poll_seconds`, or until there is a run to launch.
     """
     clock = RunClock()
 
@@ -203,7 +203,7 @@ def gamestream_sensor(home: int, away: int, looking_seconds: float = LOOKING_SEC
     ) -> SensorResult:
         reader = StateReader(context.instance, object_store, documents, reference_db, (home, away), clock)
         try:
-            state, decision = _poll(reader, looking_seconds)
+            state, decision = _poll(reader, poll_seconds)
         except StoreError as error:
             return SensorResult(skip_reason=error.description)
         stale = _staleness(reader, state, decision)

@@ -14,11 +14,11 @@ from time import process_time
 
 import click
 
-from lacrosse_assets.game.stream import LINES, SHOWN_CHARACTERS, TERMINATOR_ID, Line, Verdict, read_lines
+from lacrosse_assets.game.stream import LINES, MAX_TEXT_CHARACTERS, TERMINATOR_ID, Line, Verdict, read_lines
 from lacrosse_assets.game.timeline import fingerprints
 from lacrosse_assets.resources.frames import arrow_table
 
-from .game import plain
+from .game import reference_model
 from .game.builders import AWAY, HOME, VERSION, roster_rows
 
 # Characters that some library or other takes for a blank, for the end of a line or for the end of a text.
@@ -133,8 +133,8 @@ def line(chance: random.Random, dirt: float, event_id: int) -> bytes:
 
 
 # Streams of one kind of line, of any size. Those of the last two have events without end, the others fifty.
-FEW_EVENTS = ("dirt", "bytes", "repeats", "clashes", "long lines")
-MANY_EVENTS = ("events", "strangers")
+FEW_EVENTS = ("invalid lines", "bytes", "repeats", "clashes", "long lines")
+MANY_EVENTS = ("events", "unrostered")
 
 
 def flood(kind: str, size: int) -> bytes:
@@ -142,7 +142,7 @@ def flood(kind: str, size: int) -> bytes:
     game = b"".join(_event(number, number % 30) for number in range(50))
     last = _event(50, 6)
     match kind:
-        case "dirt":
+        case "invalid lines":
             return game + _filled(b"2026-11-24T04:45:12Z INFO something else happened here\n", size) + last
         case "bytes":
             return game + _filled(b"\x00\xff\xfe \x80\x1b[2J 205 8 1\r\n", size) + last
@@ -157,7 +157,7 @@ def flood(kind: str, size: int) -> bytes:
             )
         case "events":
             return b"".join(_event(number, number % 30) for number in range(size // len(_event(10_000, 10))))
-        case "strangers":
+        case "unrostered":
             return b"".join(_event(number, number) for number in range(size // len(_event(10_000, 10_000))))
     raise ValueError(kind)
 
@@ -177,7 +177,7 @@ def check(body: bytes) -> int:
     after it could not take.
     """
     lines = list(read_lines(body, HOME, AWAY))
-    expected, events, terminator = plain.read_stream(body, HOME, AWAY)
+    expected, events, terminator = reference_model.read_stream(body, HOME, AWAY)
     for ours, theirs in zip(((line.line, str(line.verdict)) for line in lines), expected, strict=False):
         if ours != theirs:
             raise DifferenceError(f"line {theirs[0]} is {theirs[1]!r}, and was read as {ours}")
@@ -187,10 +187,10 @@ def check(body: bytes) -> int:
     if (found := {line.event_id: _fields(line) for line in lines if line.event_id is not None}) != everything:
         raise DifferenceError(f"events differ: {found.items() ^ everything.items()}")
     for line in lines:
-        if line.verdict in (Verdict.LEFT_OUT, Verdict.UNFINISHED):
-            if not (line.text and line.reason and len(line.text) <= SHOWN_CHARACTERS):
-                raise DifferenceError(f"line {line.line} is left out, and told as {line}")
-            if len(line.reason) > 20 * SHOWN_CHARACTERS:
+        if line.verdict in (Verdict.INVALID, Verdict.UNFINISHED):
+            if not (line.text and line.reason and len(line.text) <= MAX_TEXT_CHARACTERS):
+                raise DifferenceError(f"line {line.line} is invalid, and was reported as {line}")
+            if len(line.reason) > 20 * MAX_TEXT_CHARACTERS:
                 raise DifferenceError(f"line {line.line}: a reason of {len(line.reason)} characters")
 
     table = arrow_table(({**line._asdict(), **VERSION} for line in lines), LINES)

@@ -26,7 +26,7 @@ from lacrosse_assets_tests.world import (
 STREAM = AssetKey(["minio", "gamestream"])
 TEAMS_TABLE, PLAYERS_TABLE = AssetKey(["sidearmdb", "teams"]), AssetKey(["sidearmdb", "players"])
 
-DIRT = (
+WITH_INVALID_LINES = (
     "0 59:30 101 6 1",
     "1 not-a-clock 205 8 1",
     "2 40:00 205 8",
@@ -123,7 +123,7 @@ def test_a_live_run_tells_what_a_person_wants_to_know(world: World) -> None:
     assert raw["etag"] == box["etag"] == etag
     assert raw["object"] == f"s3://{world.environ['GAMESTREAM_BUCKET']}/gamestream.txt"
     assert raw["lines"] == {"shot": 3}
-    assert "left_out" not in raw
+    assert "invalid_lines" not in raw
     assert box["score"] == "syracuse 1 : 1 johns hopkins, 31:10, event 2"
     assert (box["event"], box["clock"], box["final"]) == (2, "31:10", False)
     assert "| johns hopkins | 12 | kim | 8 | 1 | 1 | 1.0 |" in box["players"].splitlines()
@@ -139,26 +139,26 @@ def test_a_live_run_tells_what_a_person_wants_to_know(world: World) -> None:
     }
 
 
-def test_dirt_is_left_out_and_told_with_number_and_reason(world: World) -> None:
-    world.put(*DIRT)
+def test_invalid_lines_are_reported_with_number_and_reason(world: World) -> None:
+    world.put(*WITH_INVALID_LINES)
 
     run = world.materialize(*LIVE)
 
     assert run.success
-    left_out = run.metadata["raw_gamestream"]["left_out"].splitlines()[2:]
-    assert [line.split(" | ")[0] for line in left_out] == ["| 2", "| 3", "| 5"]
-    for line, reason in zip(left_out, ("not-a-clock", "4 fields instead of 5", "event 0 again"), strict=True):
+    invalid_lines = run.metadata["raw_gamestream"]["invalid_lines"].splitlines()[2:]
+    assert [line.split(" | ")[0] for line in invalid_lines] == ["| 2", "| 3", "| 5"]
+    for line, reason in zip(invalid_lines, ("not-a-clock", "4 fields instead of 5", "event 0 again"), strict=True):
         assert reason in line
-    assert [line for line in run.log if "line 2 is left out" in line]
-    assert run.metadata["raw_gamestream"]["lines"] == {"shot": 2, "left out": 3}
+    assert [line for line in run.log if "line 2 is invalid" in line]
+    assert run.metadata["raw_gamestream"]["lines"] == {"shot": 2, "invalid": 3}
 
     clean = run.checks["raw_gamestream.stream_is_clean"]
-    assert (clean.passed, clean.severity, clean.description) == (False, AssetCheckSeverity.WARN, "left out 3 lines")
+    assert (clean.passed, clean.severity, clean.description) == (False, AssetCheckSeverity.WARN, "3 invalid lines")
 
     # 77 of johns hopkins is on no roster: the goal is the team's, and no player's.
     rostered = run.checks["player_game_stats.shooters_are_rostered"]
     assert (rostered.passed, rostered.severity) == (False, AssetCheckSeverity.WARN)
-    assert "| johns hopkins | 77 |" in str(rostered.metadata["not_on_the_roster"].value)
+    assert "| johns hopkins | 77 |" in str(rostered.metadata["unrostered"].value)
     assert run.checks["player_game_stats.goals_add_up"].passed
     away = world.document()["away"]
     assert (away["score"], sum(player["goals"] for player in away["players"])) == (1, 0)
@@ -238,8 +238,8 @@ def test_no_stream_object_is_a_clear_failure(world: World) -> None:
 @pytest.mark.parametrize(
     ("condition", "told"),
     [
-        ("= 205", "no row for the away team 205: AWAY_TEAM_ID has to be one of 101, 300"),
-        (">= 0", "no row for the home team 101"),
+        ("= 205", "no row with id 205, the away team: set AWAY_TEAM_ID to one of 101, 300"),
+        (">= 0", "no row with id 101, the home team"),
     ],
 )
 def test_a_team_that_is_not_in_the_table_is_named(world: World, condition: str, told: str) -> None:
@@ -254,10 +254,10 @@ def test_a_team_that_is_not_in_the_table_is_named(world: World, condition: str, 
 
 
 def test_goals_add_up_sees_goals_that_get_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_strangers(lines: DataFrame, roster: DataFrame) -> DataFrame:
+    def without_unrostered(lines: DataFrame, roster: DataFrame) -> DataFrame:
         return player_game_stats(lines, roster).where("player_id is not null")
 
-    monkeypatch.setattr(live, "statistics", without_strangers)
+    monkeypatch.setattr(live, "statistics", without_unrostered)
     world.put("0 59:30 101 6 1", "1 59:00 101 77 1")
 
     check = world.materialize(*LIVE).checks["player_game_stats.goals_add_up"]
@@ -297,4 +297,4 @@ def test_adds_the_game_sees_a_game_that_was_not_added(
     check = world.materialize(name).checks[f"{name}.adds_the_game"]
 
     assert not check.passed
-    assert str(check.metadata["wrong"].value).splitlines()[2:] == wrong
+    assert str(check.metadata["differences"].value).splitlines()[2:] == wrong

@@ -23,6 +23,7 @@ from sqlglot import exp
 
 from lacrosse_assets.game.boxscore import boxscore, documents_of
 from lacrosse_assets.game.finals import PLAYERS, TEAMS, players2, teams2
+from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets.gamestream import reference_data
 from lacrosse_assets.resources import documents, reference_db
 from lacrosse_assets.settings import PROJECT_ROOT, Settings
@@ -197,7 +198,7 @@ def test_a_query_names_tables_that_there_are(query: Path) -> None:
     stream = Settings.model_fields["gamestream_key"].default
     (workspace,) = PLUGINS["minio"]["workspaces"]
     known = {("minio", workspace, stream), ("mongo", documents.DATABASE, documents.COLLECTION)}
-    known |= {("mssql", "dbo", name) for pair in reference_db.ORIGINALS.items() for name in pair}
+    known |= {("mssql", "dbo", name) for pair in FINAL_TABLES.items() for name in pair}
     tables = {(table.catalog, table.db, table.name) for table in parse(query).find_all(exp.Table)}
     assert tables
     assert tables <= known
@@ -303,7 +304,7 @@ def test_says_stream(ask: Ask) -> None:
     ]
 
 
-def test_broken_lines_are_left_out_and_goals_of_nobody_on_the_roster_are_not(spark: SparkSession, ask: Ask) -> None:
+def test_invalid_lines_do_not_count_and_goals_of_unrostered_players_do(spark: SparkSession, ask: Ask) -> None:
     broken = (
         "",
         "x 57:00 101 6 1",

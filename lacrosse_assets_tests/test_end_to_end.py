@@ -1,7 +1,7 @@
 """The whole platform, as `make dev` runs it: Dagster with its daemon, the sensor, runs as processes, and the stores.
 
 Nobody materializes anything in here. A game is written to the object store, and what the platform made of it is held
-against the plain reading of the contract (`game/plain.py`).
+against the reference model (`game/reference_model.py`).
 """
 
 import os
@@ -21,7 +21,7 @@ from sqlalchemy import create_engine, text
 
 from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
 from lacrosse_assets.embedded.services import EmbeddedServices
-from lacrosse_assets_tests.game import plain
+from lacrosse_assets_tests.game import reference_model
 
 HOME, AWAY = 101, 205
 BUCKET, KEY = "gamestreams", "gamestream.txt"
@@ -158,15 +158,15 @@ def without_version(document: dict[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in document.items() if name not in ("stream", "fingerprint")}
 
 
-def expected(body: bytes, teams: list[dict[str, Any]], players: list[dict[str, Any]]) -> plain.Game:
-    return plain.game(body, HOME, AWAY, teams, players)
+def expected(body: bytes, teams: list[dict[str, Any]], players: list[dict[str, Any]]) -> reference_model.Game:
+    return reference_model.game(body, HOME, AWAY, teams, players)
 
 
 def assert_true_to(platform: Platform, body: bytes, etag: str) -> None:
     """What is in the stores is what the contract makes of this stream and of the reference tables."""
     game = expected(body, platform.table("teams"), platform.table("players"))
     documents = platform.documents()
-    timeline = plain.timeline(body, HOME, AWAY, platform.table("teams"), platform.table("players"))
+    timeline = reference_model.timeline(body, HOME, AWAY, platform.table("teams"), platform.table("players"))
     assert [without_version(document) for document in documents] == timeline, "every event has its document"
     current = documents[-1]
     assert without_version(current) == game.document

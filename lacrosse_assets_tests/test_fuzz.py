@@ -11,7 +11,7 @@ from lacrosse_assets.game.stream import LINES, read_lines
 from lacrosse_assets.game.timeline import fingerprints
 from lacrosse_assets.resources.frames import arrow_table
 from lacrosse_assets_tests import fuzz
-from lacrosse_assets_tests.game import plain
+from lacrosse_assets_tests.game import reference_model
 from lacrosse_assets_tests.game.builders import AWAY, HOME, VERSION
 
 SMALL, TIMES = 200_000, 4
@@ -59,7 +59,7 @@ def peak(body: bytes) -> int:
 @pytest.mark.parametrize("kind", [*fuzz.FEW_EVENTS, *fuzz.MANY_EVENTS])
 def test_four_times_the_stream_takes_four_times_as_much(kind: str) -> None:
     small, large = fuzz.flood(kind, SMALL), fuzz.flood(kind, TIMES * SMALL)
-    assert plain.read_stream(small, HOME, AWAY)[1], "a flood has events"
+    assert reference_model.read_stream(small, HOME, AWAY)[1], "a flood has events"
     # What takes no time at all is taken for a hundredth of a second.
     assert cost(large) < BOUND * max(cost(small), 0.01)
     assert peak(large) < BOUND * max(peak(small), 100_000)

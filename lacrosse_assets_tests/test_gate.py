@@ -123,7 +123,7 @@ def test_a_final_document_of_yesterday_does_not_open_the_gate(world: World) -> N
     for names in FINALS_ALONE:
         run = world.materialize(*names)
 
-        assert f"{' and '.join(names)} not written: the stream has moved on since the box score" in run.failure
+        assert f"{' and '.join(names)} not written: the box score is not of the current stream" in run.failure
         assert tables(world) == before
 
 
@@ -155,7 +155,7 @@ def test_finals_without_a_stream_to_hold_the_box_score_against_are_not_written(w
 
     run = world.materialize(*FINAL)
 
-    assert "not written: the stream is not there to hold the box score against" in run.failure
+    assert "not written: the stream object is missing, so the box score cannot be verified" in run.failure
     assert tables(world) == [None, None]
 
 
@@ -174,5 +174,8 @@ def test_tables_are_not_written_from_a_box_score_that_is_outrun_meanwhile(world:
 
     run = world.materialize(*FINAL, reference_db=OutrunDatabase(url=world.environ["SIDEARMDB_URL"]))
 
-    assert run.failure == "teams2 and players2 not written: a newer box score came while they were computed"
+    assert run.failure == (
+        "teams2 and players2 not written: the box score changed while they were computed; "
+        "gamestream_sensor launches the next run"
+    )
     assert tables(world) == [None, None]

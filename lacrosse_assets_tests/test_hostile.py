@@ -7,7 +7,7 @@ from sqlalchemy import create_engine, text
 
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets_tests.fuzz import CODE, CONTROLS, FEW_EVENTS, MEGABYTE, UNICODE_BLANKS, flood
-from lacrosse_assets_tests.game import plain
+from lacrosse_assets_tests.game import reference_model
 from lacrosse_assets_tests.game.builders import AWAY, HOME, stream
 from lacrosse_assets_tests.world import ENDED, LIVE, PLAYERS, TEAMS, Rows, Run, World
 
@@ -34,7 +34,7 @@ def test_a_flood_is_counted_and_told_in_a_few_lines(world: World, kind: str, req
     world.put(body=body)
     run = world.materialize(*LIVE)
     assert run.success, run.failures
-    assert document(world) == plain.game(body, HOME, AWAY, TEAMS, PLAYERS).document
+    assert document(world) == reference_model.game(body, HOME, AWAY, TEAMS, PLAYERS).document
     assert is_bounded(run)
 
 
@@ -57,7 +57,7 @@ def test_whatever_a_field_holds_the_game_is_what_the_contract_says(world: World)
     teams, rows = world.table("teams"), world.table("players")
     assert teams
     assert rows == players
-    expected = plain.game(body, HOME, AWAY, teams, players)
+    expected = reference_model.game(body, HOME, AWAY, teams, players)
     assert document(world) == expected.document
     assert (world.table("teams2"), world.table("players2")) == (expected.teams2, expected.players2)
     assert is_bounded(run)
@@ -81,7 +81,9 @@ def test_other_producers_clocks_jerseys_and_byte_order_mark(world: World, end: s
     run = world.materialize(*LIVE)
 
     assert run.success, run.failures
-    assert [without_version(each) for each in world.documents()] == plain.timeline(body, HOME, AWAY, TEAMS, PLAYERS)
+    assert [without_version(each) for each in world.documents()] == reference_model.timeline(
+        body, HOME, AWAY, TEAMS, PLAYERS
+    )
     assert [(each["timestamp"], each["final"]) for each in world.documents()] == [
         *(("00:00", False), ("60:00", False), ("09:51", False), ("09:51", False)),
         *(("01:00", False), ("00:46", False), ("00:01", False)),
@@ -115,19 +117,19 @@ def test_a_stream_in_utf16_is_reported_line_by_line(world: World) -> None:
     assert run.success, run.failures
     assert world.documents() == []
     clean = run.checks["raw_gamestream.stream_is_clean"]
-    assert (clean.passed, clean.description) == (False, "left out 6 lines")
-    assert any("line 1 is left out: the encoding of the stream is UTF-16, not UTF-8" in line for line in run.log)
+    assert (clean.passed, clean.description) == (False, "6 invalid lines")
+    assert any("line 1 is invalid: the encoding of the stream is UTF-16, not UTF-8" in line for line in run.log)
 
 
 def test_a_stream_in_another_encoding_without_a_line_end_is_reported_as_well(world: World) -> None:
     """It is a write in progress as far as the lines tell: the run said "no event yet", and nothing else."""
     body = "0 59:30 101 6 1".encode("utf-16")
-    assert [verdict for _, verdict in plain.read_stream(body, HOME, AWAY)[0]] == ["unfinished"]
+    assert [verdict for _, verdict in reference_model.read_stream(body, HOME, AWAY)[0]] == ["unfinished"]
     world.put(body=body)
     run = world.materialize(*LIVE)
     assert run.success, run.failures
     assert world.documents() == []
-    assert any("begins like UTF-16: the producer has to write UTF-8 text" in line for line in run.log)
+    assert any("seems to be UTF-16: the producer must write UTF-8 text" in line for line in run.log)
 
 
 def test_padded_columns(world: World) -> None:
@@ -140,9 +142,9 @@ def test_padded_columns(world: World) -> None:
     run = world.materialize()
 
     assert run.success, run.failures
-    expected = plain.game(stream(*ENDED), HOME, AWAY, teams, players)
+    expected = reference_model.game(stream(*ENDED), HOME, AWAY, teams, players)
     assert document(world) == expected.document
-    assert document(world) == plain.game(stream(*ENDED), HOME, AWAY, TEAMS, PLAYERS).document
+    assert document(world) == reference_model.game(stream(*ENDED), HOME, AWAY, TEAMS, PLAYERS).document
     assert run.checks["player_game_stats.shooters_are_rostered"].passed
     assert (world.table("teams2"), world.table("players2")) == (expected.teams2, expected.players2)
     assert (world.table("players2") or [])[0]["number"] == "6  "
@@ -151,10 +153,10 @@ def test_padded_columns(world: World) -> None:
 def test_an_unrostered_jersey_is_logged_with_its_invisible_characters(world: World) -> None:
     world.put("0 59:30 101 8\u200b8 1")
     run = world.materialize(*LIVE)
-    assert any(r"jersey '8\u200b8' of syracuse" in line for line in run.log)
+    assert any(r"unrostered jersey '8\u200b8' of syracuse" in line for line in run.log)
     # Markdown's own characters are escaped.
     assert r"'8&#92;u200b8'" in run.metadata["player_game_stats"]["players"]
-    rostered = run.checks["player_game_stats.shooters_are_rostered"].metadata["not_on_the_roster"].value
+    rostered = run.checks["player_game_stats.shooters_are_rostered"].metadata["unrostered"].value
     assert r"'8&#92;u200b8'" in str(rostered)
 
 
@@ -186,7 +188,7 @@ def test_any_roster(world: World, players: Rows) -> None:
     world.put(*ENDED)
     run = world.materialize()
     assert run.success, run.failures
-    expected = plain.game(stream(*ENDED), HOME, AWAY, TEAMS, [dict(player) for player in players])
+    expected = reference_model.game(stream(*ENDED), HOME, AWAY, TEAMS, [dict(player) for player in players])
     assert document(world) == expected.document
     assert (world.table("teams2"), world.table("players2")) == (expected.teams2, expected.players2)
 
@@ -230,7 +232,10 @@ def test_keys_of_other_types(a_file: World, kind: str, number: str) -> None:
     a_file.put(*ENDED)
     run = a_file.materialize(*LIVE)
     assert run.success, run.failures
-    assert document(a_file) == plain.game(stream(*ENDED), HOME, AWAY, TEAMS, [dict(each) for each in players]).document
+    assert (
+        document(a_file)
+        == reference_model.game(stream(*ENDED), HOME, AWAY, TEAMS, [dict(each) for each in players]).document
+    )
 
 
 @pytest.mark.parametrize("column", ["name", "number", "teamid"])
@@ -246,27 +251,44 @@ def test_a_null_that_nothing_is_counted_with_does_no_harm(a_file: World, column:
 
 
 @pytest.mark.parametrize(
-    ("teams", "players", "told"),
+    ("teams", "players", "error"),
     [
-        (TEAMS, first_with(PLAYERS, shots=None), "in table players, shots is NULL and has to be an integer of 32 bits"),
+        (
+            TEAMS,
+            first_with(PLAYERS, shots=None),
+            "table players has an invalid row (id 1, name 'sam'): shots must be a 32-bit integer (got NULL)",
+        ),
         (
             TEAMS,
             first_with([PLAYERS[-1], *PLAYERS[:-1]], shots="many"),
-            "in table players, shots is 'many' and has to be an integer",
+            "table players has an invalid row (id 99, name 'lee'): shots must be a 32-bit integer (got 'many')",
         ),
-        (first_with(TEAMS, wins=None), PLAYERS, "in table teams, wins is NULL and has to be an integer of 32 bits"),
-        (TEAMS, [*PLAYERS, {**PLAYERS[-1], "id": None}], "in table players, id is NULL and has to be an integer"),
-        (TEAMS, [*PLAYERS, PLAYERS[-1]], "in table players, two rows have the id 99"),
-        (TEAMS, [*PLAYERS, {**PLAYERS[-1], "id": 2**40}], "in table players, id is 1099511627776 and has to be"),
+        (
+            first_with(TEAMS, wins=None),
+            PLAYERS,
+            "table teams has an invalid row (id 101, name 'syracuse'): wins must be a 32-bit integer (got NULL)",
+        ),
+        (
+            TEAMS,
+            [*PLAYERS, {**PLAYERS[-1], "id": None}],
+            "table players has an invalid row (id None, name 'lee'): id must be a 32-bit integer (got NULL)",
+        ),
+        (TEAMS, [*PLAYERS, PLAYERS[-1]], "table players has two rows with id 99: id must be unique"),
+        (
+            TEAMS,
+            [*PLAYERS, {**PLAYERS[-1], "id": 2**40}],
+            "table players has an invalid row (id 1099511627776, name 'lee'): "
+            "id must be a 32-bit integer (got 1099511627776)",
+        ),
     ],
 )
-def test_what_cannot_be_added_to_is_told_and_the_box_score_is_live(
-    a_file: World, teams: Rows, players: Rows, told: str
+def test_rows_that_the_game_cannot_be_added_to_fail_the_final_tables_only(
+    a_file: World, teams: Rows, players: Rows, error: str
 ) -> None:
     without_constraints(a_file, teams, players)
     a_file.put(*ENDED)
     run = a_file.materialize()
-    assert f"not written: {told}" in run.failure
+    assert f"not written: {error}" in run.failure
     assert "\n" not in run.failure.strip()
     assert a_file.document()["final"]
     assert a_file.table("teams2") is None
@@ -274,9 +296,9 @@ def test_what_cannot_be_added_to_is_told_and_the_box_score_is_live(
 
 
 @pytest.mark.parametrize("values", [{"id": None}, {"id": 2**40}])
-def test_a_player_who_cannot_be_told_from_others_is_named(a_file: World, values: dict[str, Any]) -> None:
+def test_a_player_with_an_invalid_id_is_named(a_file: World, values: dict[str, Any]) -> None:
     without_constraints(a_file, TEAMS, first_with(PLAYERS, **values))
     a_file.put(*ENDED)
     run = a_file.materialize(*LIVE)
-    assert run.failures["roster"].startswith("in table players, id is ")
+    assert run.failures["roster"].startswith("table players has an invalid row (")
     assert "name 'sam'" in run.failures["roster"]

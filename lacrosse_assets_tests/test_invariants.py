@@ -14,6 +14,7 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from pymongo.read_concern import ReadConcern
 from sqlalchemy import create_engine, event, text
 
+from lacrosse_assets.game.document import Document
 from lacrosse_assets.resources.documents import DocumentStore, MongoDocumentStore, WriteResult
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
@@ -30,7 +31,6 @@ from lacrosse_assets_tests.world import (
     World,
 )
 
-Document = dict[str, Any]
 START = datetime(2026, 3, 7, 20, tzinfo=UTC)
 
 
@@ -520,8 +520,8 @@ def test_a_run_that_ends_late_changes_nothing(world: World, late: tuple[str, ...
 
     assert run.success
     assert world.documents() == documents
-    assert run.metadata["boxscore_doc"]["document"] == "not written: a newer one is there already"
-    assert [line for line in run.log if line.startswith("a newer box score is there already")]
+    assert run.metadata["boxscore_doc"]["document"] == "not written: a newer one is stored already"
+    assert [line for line in run.log if line.startswith("a newer box score is stored already")]
     assert not run.checks["boxscore_doc.game_over"].passed, "the check is about the current box score"
 
 

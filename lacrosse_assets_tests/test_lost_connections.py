@@ -22,9 +22,6 @@ from lacrosse_assets.resources.spark import ConnectSessions
 from lacrosse_assets_tests.proxy import Proxy, proxy_to
 from lacrosse_assets_tests.world import ENDED, FINAL, LIVE, MIDDLE, PLAYERS, TEAMS, World
 
-Document = dict[str, Any]
-
-
 # The object store.
 
 

@@ -7,7 +7,8 @@ from pathlib import Path
 import pytest
 from dagster import AssetKey, DagsterInstance
 
-from lacrosse_assets.resources.documents import Document, WriteResult
+from lacrosse_assets.game.document import Document
+from lacrosse_assets.resources.documents import WriteResult
 from lacrosse_assets.resources.mock import InMemoryDocumentStore
 from lacrosse_assets.resources.object_store import StreamVersion
 from lacrosse_assets.settings import PROJECT_ROOT

@@ -116,7 +116,7 @@ def test_before_the_first_game_it_says_what_is_missing(world: World, tmp_path: P
         assert notebook.printed("stores") == f"There is no {uri} yet: start a game, then run all cells again.\n"
         assert notebook.printed("boxscore").startswith("Not final: there is no box score yet")
         assert notebook.printed("plot") == "Nobody has shot yet.\n"
-        assert [len(notebook.table(cell)) for cell in ("stream", "left-out", "teams", "boxscore")] == [1, 1, 1, 1]
+        assert [len(notebook.table(cell)) for cell in ("stream", "invalid-lines", "teams", "boxscore")] == [1, 1, 1, 1]
 
 
 def test_it_follows_a_game(world: World, tmp_path: Path) -> None:
@@ -126,12 +126,12 @@ def test_it_follows_a_game(world: World, tmp_path: Path) -> None:
         notebook.run_all_cells()
         assert notebook.table("stream") == [
             ["line", "verdict", "event_id", "clock", "team_id", "number", "goal"],
-            ["4", "left out", *["NULL"] * 5],
+            ["4", "invalid", *["NULL"] * 5],
             ["3", "shot", "2", "31:10", "205", "6", "0"],
             ["2", "shot", "1", "40:00", "205", "8", "1"],
             ["1", "shot", "0", "59:30", "101", "6", "1"],
         ]
-        assert notebook.table("left-out")[1:] == [["4", "4 fields instead of 5", "3 30:00 101 6"]]
+        assert notebook.table("invalid-lines")[1:] == [["4", "4 fields instead of 5", "3 30:00 101 6"]]
         assert notebook.table("teams")[1] == [
             *("101", "syracuse", "acc", "11", "2", "67", "27"),
             """0 o'neil; DROP TABLE teams, 00 renée <b>|"x", 6 sam""",
@@ -144,7 +144,7 @@ def test_it_follows_a_game(world: World, tmp_path: Path) -> None:
         world.put(*ENDED)
         world.materialize(*LIVE)
         notebook.run_all_cells()
-        assert notebook.table("left-out")[1:] == []
+        assert notebook.table("invalid-lines")[1:] == []
         assert notebook.printed("boxscore") == "Final: syracuse 2 : 1 johns hopkins, 00:00, event 4\n"
         assert notebook.table("boxscore") == [
             ["team", "number", "name", "shots", "goals", "pct", "season_shots", "season_goals", "season_pct"],

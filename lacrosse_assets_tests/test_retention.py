@@ -5,7 +5,7 @@ from pathlib import Path
 from dagster import DagsterInstance, DagsterRunStatus, RunConfig, RunsFilter
 
 from lacrosse_assets.embedded.dagster_dev import dagster_yaml
-from lacrosse_assets.retention import KEPT_DAYS, Retention, forget_old_runs
+from lacrosse_assets.retention import RETENTION_DAYS, Retention, forget_old_runs
 from lacrosse_assets_tests.world import ENDED, LIVE, MIDDLE, World
 
 
@@ -35,7 +35,7 @@ def test_old_runs_go_with_all_they_left_and_what_made_the_present_stays(world: W
         gone = [run_id for run_id in kept(instance) if run_id not in (live, finals)]
         assert gone
 
-        forget(instance, KEPT_DAYS)
+        forget(instance, RETENTION_DAYS)
         assert kept(instance) == sorted([*gone, live, finals])
         forget(instance, 0)
         assert kept(instance) == sorted([live, finals])

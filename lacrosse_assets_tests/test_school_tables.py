@@ -181,7 +181,7 @@ def test_views_in_the_place_of_tables(world: World) -> None:
     assert [(row["id"], row["shots"]) for row in players2] == [(1, 57), (2, 11), (3, 1), (11, 6), (12, 41)]
     for name in FINAL:
         assert [column for column, *_, is_key in world.schema(name) if is_key] == ["id"]
-        assert f"{name[:-1]} is a view, which has no primary key: that of {name} is id" in run.log
+        assert f"{name[:-1]} is a view and has no primary key: {name} gets the primary key id" in run.log
         assert run.checks[f"{name}.adds_the_game"].passed
 
 
@@ -284,7 +284,7 @@ def test_adds_the_game_reads_what_is_stored_and_names_row_and_column(
 
     check = run.checks["teams2.adds_the_game"]
     assert not check.passed
-    assert str(check.metadata["wrong"].value).splitlines()[2:] == wrong
+    assert str(check.metadata["differences"].value).splitlines()[2:] == wrong
     row, column = wrong[0].split(" | ")[0].removeprefix("| "), wrong[0].split(" | ")[1]
     assert f"row {row} {column}" in str(check.description)
     assert run.checks["players2.adds_the_game"].passed
@@ -298,7 +298,7 @@ def test_a_player_who_is_gone_from_the_table_is_named(world: World) -> None:
     check = world.materialize("players2").checks["players2.adds_the_game"]
 
     assert not check.passed
-    assert "| 12 | (whole row) | a row for one who played |" in str(check.metadata["wrong"].value)
+    assert "| 12 | (whole row) | 1 row, as in the box score |" in str(check.metadata["differences"].value)
 
 
 def test_a_value_that_the_column_cannot_hold_is_an_error_in_the_database_s_words(world: World) -> None:

@@ -379,7 +379,7 @@ def test_a_change_is_seen_while_it_looks(world: World) -> None:
     world.tick_and_run()
     producer = threading.Timer(1.5, world.put, MIDDLE)
     producer.start()
-    assert isinstance(world.tick(looking_seconds=60), RunRequest)
+    assert isinstance(world.tick(poll_seconds=60), RunRequest)
     producer.join()
 
 
@@ -392,7 +392,7 @@ def test_a_run_is_asked_for_as_soon_as_the_one_under_way_ends(world: World) -> N
     world.put(*MIDDLE)
     end = threading.Timer(1.5, world.instance.report_run_failed, (under_way,))
     end.start()
-    assert isinstance(world.tick(looking_seconds=60), RunRequest)
+    assert isinstance(world.tick(poll_seconds=60), RunRequest)
     end.join()
 
 
@@ -411,7 +411,7 @@ def test_while_nothing_changes_it_looks_at_the_stream_and_seldom_at_the_records(
 
     monkeypatch.setattr(sensors.StateReader, "read", counted)
     store = world.object_store(s3=recording_s3(heads))
-    assert "waiting for the next event" in str(world.tick(looking_seconds=4, object_store=store))
+    assert "waiting for the next event" in str(world.tick(poll_seconds=4, object_store=store))
     assert set(heads) == {"HeadObject"}
     assert 2 <= len(reads) <= 6
     assert len(heads) > 2 * len(reads)
@@ -596,7 +596,7 @@ def test_nothing_is_lost_over_a_restart(world: World, tmp_path: Path) -> None:
 def test_a_tick_ends_before_dagster_gives_up_on_it() -> None:
     """Dagster's own error then is `Unable to reach the user code server`, which names the wrong thing."""
     # A poll may begin at the very end. It reads the stream, and the box score.
-    longest = sensors.LOOKING_SECONDS + CALL_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
+    longest = sensors.POLL_SECONDS + CALL_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
 
     assert longest < DEFAULT_SENSOR_GRPC_TIMEOUT - 10
 
@@ -617,14 +617,14 @@ def test_a_store_that_hangs_is_a_skip_that_names_it(
         store = "object store" if variable == "AWS_ENDPOINT_URL_S3" else "document store"
         assert decision.startswith(f"{store} at ")
         assert f"127.0.0.1:{proxy.port}" in decision
-        assert time.monotonic() - began < DEFAULT_SENSOR_GRPC_TIMEOUT - sensors.LOOKING_SECONDS
+        assert time.monotonic() - began < DEFAULT_SENSOR_GRPC_TIMEOUT - sensors.POLL_SECONDS
 
 
 # What decides is what is stored.
 
 
 class AheadStore(MongoDocumentStore):
-    """Says that a newer box score is there already, as one does whose clock is wrong, and writes nothing."""
+    """Reports that a newer box score is stored already, as with a wrong clock, and writes nothing."""
 
     def write(self, *_: Any, **__: Any) -> None:
         return None

@@ -1,6 +1,6 @@
 """Every event has its document, whatever was missed, taken back or corrected (docs/contract.md, sections 3 and 6).
 
-Held against `game/plain.py`, the other reading of the contract, on the stores themselves.
+Held against `game/reference_model.py`, the other reading of the contract, on the stores themselves.
 """
 
 from collections.abc import Sequence
@@ -14,15 +14,14 @@ from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStart
 from pyspark.sql import DataFrame, SparkSession
 
 from lacrosse_assets.assets import live
+from lacrosse_assets.game.document import Document
 from lacrosse_assets.game.statistics import PLAYER_GAME_STATS, ROSTER
 from lacrosse_assets.game.stream import LINES
 from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.frames import spark_frame
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject
-from lacrosse_assets_tests.game import plain
+from lacrosse_assets_tests.game import reference_model
 from lacrosse_assets_tests.world import ENDED, LIVE, MIDDLE, OPENING, PLAYERS, TEAMS, Rows, Run, World
-
-Document = dict[str, Any]
 
 # Minutes in which nobody looked: shots of all jerseys in turn, one of nobody's, and clock rows.
 JERSEYS = ("101 6", "205 8", "101 00", "205 77", "0 0", "101 0", "205 6")
@@ -34,7 +33,9 @@ OUTAGE = [
 
 def timeline_of(lines: Sequence[str], players: Rows = PLAYERS) -> list[Document]:
     body = "".join(f"{line}\n" for line in lines).encode()
-    return plain.timeline(body, 101, 205, [dict(team) for team in TEAMS], [dict(player) for player in players])
+    return reference_model.timeline(
+        body, 101, 205, [dict(team) for team in TEAMS], [dict(player) for player in players]
+    )
 
 
 def told(world: World) -> list[Document]:
@@ -132,7 +133,7 @@ def test_a_document_that_somebody_removed_is_filled_in(world: World) -> None:
     with world.boxscores() as boxscores:
         boxscores.delete_many({"_id": {"$in": [1, 3]}})
 
-    assert counts(world.materialize(*LIVE)) == ("there already", 2, 0)
+    assert counts(world.materialize(*LIVE)) == ("unchanged", 2, 0)
 
     assert told(world) == before
 
@@ -173,7 +174,7 @@ def test_a_second_run_writes_nothing(world: World) -> None:
 
     run = world.materialize(*LIVE, documents=store)
 
-    assert counts(run) == ("there already", 0, 0)
+    assert counts(run) == ("unchanged", 0, 0)
     assert world.documents() == before
     assert set(recorder.names) == {"find"}
 
@@ -251,7 +252,7 @@ def test_a_late_run_of_an_earlier_play_fills_nothing_in(world: World) -> None:
     run = world.materialize(*LIVE, object_store=world.object_store(SlowStore))
 
     assert run.success
-    assert run.metadata["boxscore_doc"]["document"] == "not written: a newer one is there already"
+    assert run.metadata["boxscore_doc"]["document"] == "not written: a newer one is stored already"
     assert world.documents() == before
 
 

@@ -245,17 +245,17 @@ class World:
 
     # What a person, or the daemon, does.
 
-    def definitions(self, looking_seconds: float = 0, **overrides: Any) -> Definitions:
+    def definitions(self, poll_seconds: float = 0, **overrides: Any) -> Definitions:
         """The definitions for these stores, with resources of the test's own in the place of some.
 
-        `looking_seconds`: how long the sensor goes on looking; here it looks once.
+        `poll_seconds`: how long the sensor goes on looking; here it looks once.
         """
         from lacrosse_assets.definitions import build_definitions
         from lacrosse_assets.settings import load_settings
 
         documents = MongoDocumentStore(uri=EnvVar("MONGODB_URI"), database=self.mongo_database)
         settings = load_settings()
-        return build_definitions(settings, looking_seconds=looking_seconds, **{"documents": documents, **overrides})
+        return build_definitions(settings, poll_seconds=poll_seconds, **{"documents": documents, **overrides})
 
     def materialize(self, *assets: str, checks: bool = True, **overrides: Any) -> Run:
         """'Materialize selected' in Dagit, 'materialize all' without a name.
@@ -281,9 +281,9 @@ class World:
         job = self.definitions(**overrides).resolve_job_def(request.job_name)
         return self._told(job.execute_in_process(instance=self.instance, tags=request.tags, raise_on_error=False))
 
-    def tick(self, looking_seconds: float = 0, **overrides: Any) -> RunRequest | str:
+    def tick(self, poll_seconds: float = 0, **overrides: Any) -> RunRequest | str:
         """One evaluation of the sensor, made anew: the one run it asks for, or the reason why it asks for none."""
-        definitions = self.definitions(looking_seconds, **overrides)
+        definitions = self.definitions(poll_seconds, **overrides)
         sensor = definitions.resolve_sensor_def("gamestream_sensor")
         with build_sensor_context(self.instance, definitions=definitions, resources=definitions.resources) as context:
             verdict = sensor.evaluate_tick(context)

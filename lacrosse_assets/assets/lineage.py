@@ -1,4 +1,7 @@
-"""Which columns each column comes from: Dagit's column lineage."""
+"""Column lineage: which columns each column comes from.
+
+Dagster records it with each materialization. Only Dagster+ displays it; the open-source UI does not.
+"""
 
 from dagster import AssetKey, TableColumnDep, TableColumnLineage
 
@@ -16,7 +19,7 @@ def _same(asset: AssetKey | str, *columns: str) -> dict[str, list[TableColumnDep
     return {column: _of(asset, column) for column in columns}
 
 
-# Each team's and each player's column has its name from the table, with the table's in front where both have one.
+# A name that both tables have is prefixed with the table's.
 ROSTER_LINEAGE = TableColumnLineage(
     {
         "side": _of(TEAMS_TABLE, "id"),
@@ -28,14 +31,14 @@ ROSTER_LINEAGE = TableColumnLineage(
     }
 )
 
-_WHOSE = ("verdict", "team_id", "number")
+_SHOOTER = ("verdict", "team_id", "number")
 STATISTICS_LINEAGE = TableColumnLineage(
     {
         **_same("roster", *ROSTER.fieldNames()),
         "number": [*_of("roster", "number"), *_of("raw_gamestream", "number")],
-        "shots": _of("raw_gamestream", *_WHOSE),
-        "goals": _of("raw_gamestream", *_WHOSE, "goal"),
-        "pct": _of("raw_gamestream", *_WHOSE, "goal"),
+        "shots": _of("raw_gamestream", *_SHOOTER),
+        "goals": _of("raw_gamestream", *_SHOOTER, "goal"),
+        "pct": _of("raw_gamestream", *_SHOOTER, "goal"),
         "score": _of("raw_gamestream", "verdict", "team_id", "goal"),
         "event_id": _of("raw_gamestream", "verdict", "event_id"),
         "clock": _of("raw_gamestream", "verdict", "event_id", "clock"),
@@ -44,7 +47,7 @@ STATISTICS_LINEAGE = TableColumnLineage(
     }
 )
 
-# A document has no columns to show, but what a final table takes of it is known by name.
+# A document has no columns. These are the fields that a final table is made from.
 _GAME = _of("boxscore_doc", "home", "away")
 TEAMS2_LINEAGE = TableColumnLineage(
     {

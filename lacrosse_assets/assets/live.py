@@ -1,4 +1,4 @@
-"""While the game is on: from the stream and the reference tables to the box score document."""
+"""The live assets: from the stream and the reference tables to box score documents (docs/contract.md, section 5)."""
 
 from collections import Counter
 from collections.abc import Iterator
@@ -23,24 +23,35 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
-from lacrosse_assets.assets.columns import LINE, PLAYER, STATISTICS, STREAM, TEAM, described
 from lacrosse_assets.assets.common import (
-    LOGGED,
+    MAX_CELL_CHARACTERS,
+    MAX_TABLE_ROWS,
+    MAX_WARNINGS,
     OWNERS,
     RETRIES,
-    SHOWN_CHARACTERS,
-    SHOWN_ROWS,
     markdown_table,
+    table_schema,
     warn_of_each,
 )
 from lacrosse_assets.assets.lineage import ROSTER_LINEAGE, STATISTICS_LINEAGE
 from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
-from lacrosse_assets.game.boxscore import Document, boxscore, documents_of, score_line
+from lacrosse_assets.game.boxscore import boxscore, documents_of
+from lacrosse_assets.game.document import Document, score_line
 from lacrosse_assets.game.roster import RosterError, roster_rows
-from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_stranger
+from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_unrostered
 from lacrosse_assets.game.statistics import player_game_stats as statistics
-from lacrosse_assets.game.stream import EVENTS, LINES, VERSION, Line, Verdict, other_encoding, read_lines, shown
-from lacrosse_assets.game.timeline import COUNTED, fingerprints, roster_fingerprint
+from lacrosse_assets.game.stream import (
+    EVENTS,
+    LINES,
+    VERSION,
+    Line,
+    Verdict,
+    other_encoding,
+    read_lines,
+    truncate,
+    version_columns,
+)
+from lacrosse_assets.game.timeline import FINGERPRINT_COLUMNS, fingerprints, roster_fingerprint
 from lacrosse_assets.resources.documents import DocumentStore, WriteResult
 from lacrosse_assets.resources.frames import arrow_table, spark_frame
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
@@ -49,14 +60,14 @@ from lacrosse_assets.resources.spark import SparkSessions
 
 GROUP = "live"
 FRAMES = "frames"
-# Metadata of `boxscore_doc`: the roster that it was made with.
+# Metadata of `boxscore_doc`: the fingerprint of the roster that it was made with.
 ROSTER_FINGERPRINT = "roster_fingerprint"
-# What an asset that is kept as a frame returns; Dagster would take a `MaterializeResult` for one without a value.
+# The type of an asset that returns a frame. Without it, Dagster assumes that a `MaterializeResult` has no value.
 FRAME = PythonObjectDagsterType(pa.Table, name="ArrowTable")
 
 
 def live_assets(home: int, away: int) -> list[Any]:
-    """The assets of the live box score, for a game of these two teams."""
+    """The assets of the live box score, for a game of the teams with these ids."""
 
     @asset(
         group_name=GROUP,
@@ -67,10 +78,10 @@ def live_assets(home: int, away: int) -> list[Any]:
         dagster_type=FRAME,
         retry_policy=RETRIES,
         check_specs=[
-            AssetCheckSpec("stream_is_clean", asset="raw_gamestream", description="No line of the stream was left out.")
+            AssetCheckSpec("stream_is_clean", asset="raw_gamestream", description="Every line of the stream is valid.")
         ],
-        metadata={"dagster/column_schema": described(LINES, LINE, STREAM)},
-        description="Every line of the game stream, and what became of it; body and ETag from one GET.",
+        metadata={"dagster/column_schema": table_schema(LINES)},
+        description="Every line of the game stream, with its verdict. Body and ETag come from one GET.",
     )
     def raw_gamestream(context: AssetExecutionContext, object_store: ObjectStore) -> MaterializeResult:
         stream = object_store.get()
@@ -79,41 +90,34 @@ def live_assets(home: int, away: int) -> list[Any]:
                 f"there is no {object_store.uri} yet: start the game (python -m lacrosse_assets.gamestream)",
                 allow_retries=False,
             )
-        version = {
-            "etag": stream.version.etag,
-            "last_modified": stream.version.last_modified.isoformat(),
-            "fetched_at": stream.fetched_at.isoformat(),
-        }
+        version = version_columns(stream.version.etag, stream.version.last_modified, stream.fetched_at)
         if encoding := other_encoding(stream.body):
-            # Such a stream may be one line without an end, which is taken for a write in progress and not reported.
-            context.log.warning(f"{object_store.uri} begins like {encoding}: the producer has to write UTF-8 text")
+            # Reported here as well: such a stream may be one line without a line end, which is never invalid.
+            context.log.warning(f"{object_store.uri} seems to be {encoding}: the producer must write UTF-8 text")
         verdicts: Counter[str] = Counter()
-        first_left_out: list[Line] = []
+        first_invalid: list[Line] = []
 
         def rows() -> Iterator[Row]:
             for line in read_lines(stream.body, home, away):
                 verdicts[line.verdict] += 1
-                if line.verdict == Verdict.LEFT_OUT and len(first_left_out) < SHOWN_ROWS:
-                    first_left_out.append(line)
+                if line.verdict == Verdict.INVALID and len(first_invalid) < MAX_TABLE_ROWS:
+                    first_invalid.append(line)
                 yield {**line._asdict(), **version}
 
         lines = arrow_table(rows(), LINES)
-        left_out = verdicts[Verdict.LEFT_OUT]
-        table = markdown_table([line._asdict() for line in first_left_out], ["line", "reason", "text"], left_out)
+        invalid = verdicts[Verdict.INVALID]
+        table = markdown_table([line._asdict() for line in first_invalid], ["line", "reason", "text"], invalid)
         warn_of_each(
             context.log,
-            (
-                f"{object_store.uri} line {each.line} is left out: {each.reason}: {each.text!r}"
-                for each in first_left_out
-            ),
-            left_out,
+            (f"{object_store.uri} line {each.line} is invalid: {each.reason}: {each.text!r}" for each in first_invalid),
+            invalid,
         )
         clean = AssetCheckResult(
             check_name="stream_is_clean",
-            passed=not left_out,
+            passed=not invalid,
             severity=AssetCheckSeverity.WARN,
-            description="every line could be read" if not left_out else f"left out {_count(left_out, 'line')}",
-            metadata={"left_out": table} if left_out else {},
+            description=_count(invalid, "invalid line") if invalid else "every line is valid",
+            metadata={"invalid_lines": table} if invalid else {},
         )
         return MaterializeResult(
             value=lines,
@@ -124,7 +128,7 @@ def live_assets(home: int, away: int) -> list[Any]:
                 "object": object_store.uri,
                 "bytes": stream.version.size,
                 "lines": {verdict.value: verdicts[verdict] for verdict in Verdict if verdicts[verdict]},
-                **({"left_out": table} if left_out else {}),
+                **({"invalid_lines": table} if invalid else {}),
             },
         )
 
@@ -136,8 +140,8 @@ def live_assets(home: int, away: int) -> list[Any]:
         io_manager_key=FRAMES,
         dagster_type=FRAME,
         retry_policy=RETRIES,
-        metadata={"dagster/column_schema": described(ROSTER, TEAM, PLAYER)},
-        description="The players of both teams, with their team's record before the game.",
+        metadata={"dagster/column_schema": table_schema(ROSTER)},
+        description="The players of both teams, each with the team's record before the game.",
     )
     def roster(reference_db: ReferenceDatabase) -> MaterializeResult:
         teams, players = reference_db.read()
@@ -164,52 +168,53 @@ def live_assets(home: int, away: int) -> list[Any]:
     io_manager_key=FRAMES,
     dagster_type=FRAME,
     retry_policy=RETRIES,
-    metadata={"dagster/column_schema": described(PLAYER_GAME_STATS, TEAM, PLAYER, STATISTICS, STREAM)},
+    metadata={"dagster/column_schema": table_schema(PLAYER_GAME_STATS)},
     check_specs=[
         AssetCheckSpec(
             "shooters_are_rostered",
             asset="player_game_stats",
-            description="Every shot was taken by a jersey that exactly one player of the roster wears.",
+            description="Every shot is by a rostered jersey: exactly one player of the team wears it.",
         ),
         AssetCheckSpec(
             "goals_add_up",
             asset="player_game_stats",
-            description="Each team's score is its players' goals and those of jerseys that no one player wears.",
+            description="Each team's score equals the goals of its players and its unrostered jerseys.",
         ),
     ],
-    description="Shots, goals and percentage of every player in this game, with where the game stands.",
+    description="Shots, goals and percentage of every player in this game, as of the latest event.",
 )
 def player_game_stats(
     context: AssetExecutionContext, raw_gamestream: pa.Table, roster: pa.Table, spark: SparkSessions
 ) -> MaterializeResult:
     with spark.computing() as session:
-        lines, players = spark_frame(session, counting(raw_gamestream)), spark_frame(session, roster)
+        lines, players = spark_frame(session, game_lines(raw_gamestream)), spark_frame(session, roster)
         counted = statistics(lines, players).toArrow()
     stats = counted.cast(to_arrow_schema(PLAYER_GAME_STATS))
-    strangers = stats.filter(pc.field("player_id").is_null() & pc.field("number").is_valid())
-    first_strangers = strangers.slice(0, SHOWN_ROWS).to_pylist()
+    unrostered = stats.filter(pc.field("player_id").is_null() & pc.field("number").is_valid())
+    first_unrostered = unrostered.slice(0, MAX_TABLE_ROWS).to_pylist()
     warn_of_each(
         context.log,
         (
-            f"{row['shots']} shots and {row['goals']} goals by jersey {shown(row['number'], SHOWN_CHARACTERS)!r} of "
-            f"{shown(str(row['team_name']), SHOWN_CHARACTERS)} count for the team and for no player: "
-            "no one player of the roster wears it"
-            for row in first_strangers
+            f"unrostered jersey {truncate(row['number'], MAX_CELL_CHARACTERS)!r} of "
+            f"{truncate(str(row['team_name']), MAX_CELL_CHARACTERS)}: {_count(row['shots'], 'shot')} and "
+            f"{_count(row['goals'], 'goal')} count for the team and for no player. "
+            "Correct players.number if exactly one player wears this jersey"
+            for row in first_unrostered
         ),
-        len(strangers),
+        len(unrostered),
     )
     columns = ["team_name", "number", "name", "shots", "goals", "pct"]
-    best = stats.sort_by([("goals", "descending"), ("shots", "descending")]).slice(0, SHOWN_ROWS).to_pylist()
+    best = stats.sort_by([("goals", "descending"), ("shots", "descending")]).slice(0, MAX_TABLE_ROWS).to_pylist()
     return MaterializeResult(
         value=stats,
         check_results=[
             AssetCheckResult(
                 check_name="shooters_are_rostered",
-                passed=not strangers,
+                passed=not unrostered,
                 severity=AssetCheckSeverity.WARN,
-                description=f"{_count(len(strangers), 'jersey')} not on the roster" if strangers else "all are",
-                metadata={"not_on_the_roster": markdown_table(first_strangers, columns, len(strangers))}
-                if strangers
+                description=_count(len(unrostered), "unrostered jersey") if unrostered else "all jerseys are rostered",
+                metadata={"unrostered": markdown_table(first_unrostered, columns, len(unrostered))}
+                if unrostered
                 else {},
             ),
             _goals_add_up(stats),
@@ -221,8 +226,8 @@ def player_game_stats(
     )
 
 
-def counting(lines: pa.Table) -> pa.Table:
-    """Those lines of a `LINES` that say something of the game. Of the others there may be any number."""
+def game_lines(lines: pa.Table) -> pa.Table:
+    """The lines of a `LINES` that count: events and the terminator. There may be any number of other lines."""
     return lines.filter(pc.field("verdict").isin([*EVENTS, Verdict.TERMINATOR]))
 
 
@@ -232,7 +237,7 @@ def counting(lines: pa.Table) -> pa.Table:
     kinds={"pyspark", "mongodb"},
     retry_policy=RETRIES,
     ins={name: AssetIn(input_manager_key=FRAMES) for name in ("player_game_stats", "raw_gamestream")},
-    description="The box score of each event, in `sidearm.boxscores`: one document for a web page.",
+    description="The box score of each event, in `sidearm.boxscores`: one document has all that a web page needs.",
 )
 def boxscore_doc(
     context: AssetExecutionContext,
@@ -242,14 +247,14 @@ def boxscore_doc(
     object_store: ObjectStore,
     spark: SparkSessions,
 ) -> MaterializeResult:
-    raw_gamestream = counting(raw_gamestream)
+    raw_gamestream = game_lines(raw_gamestream)
     roster = _roster(player_game_stats)
-    timeline = fingerprints(raw_gamestream.select(COUNTED).to_pylist(), roster)
+    timeline = fingerprints(raw_gamestream.select(FINGERPRINT_COLUMNS).to_pylist(), roster)
     if not timeline:
         context.log.info("no document: the stream has no event yet")
         return MaterializeResult(metadata={"document": "none: the stream has no event yet"})
-    there = documents.fingerprints()
-    missing = {event for event, fingerprint in timeline.items() if there.get(event) != fingerprint}
+    stored = documents.fingerprints()
+    missing = {event for event, fingerprint in timeline.items() if stored.get(event) != fingerprint}
     with spark.computing() as session:
         stats = _statistics_at(missing, max(timeline), player_game_stats, raw_gamestream, session)
         computed = documents_of(boxscore(stats))
@@ -257,17 +262,17 @@ def boxscore_doc(
     box = boxes[-1]
     written = documents.write(boxes, timeline, latest=object_store.head)
     if not written:
-        context.log.warning(f"a newer box score is there already; this one is not written: {score_line(box)}")
+        context.log.warning(f"a newer box score is stored already; this one is not written: {score_line(box)}")
     elif written.blocked:
         context.log.warning(
-            f"events {', '.join(map(str, written.blocked[:LOGGED]))} have no box score: "
-            "documents of others have their _id; move those out of the collection"
+            f"no box score for events {', '.join(map(str, written.blocked[:MAX_WARNINGS]))}: other documents have "
+            "these values of _id. Move those documents out of the collection"
         )
     players = [{"team": side["name"], **player} for side in (box[HOME], box[AWAY]) for player in side["players"]]
     return MaterializeResult(
         metadata={
             "score": score_line(box),
-            # Numbers, of which Dagit draws the plots over time.
+            # Numbers: the Dagster UI plots them over time.
             "home_score": box[HOME]["score"],
             "away_score": box[AWAY]["score"],
             "event": box["_id"],
@@ -282,19 +287,19 @@ def boxscore_doc(
 
 
 def _roster(stats: pa.Table) -> list[Row]:
-    """The `ROSTER` that a `PLAYER_GAME_STATS` was made with; the one that is stored may be another by now."""
+    """The `ROSTER` rows that a `PLAYER_GAME_STATS` was made with. The stored roster may be another by now."""
     return [
-        {column: row[column] for column in ROSTER.fieldNames()} for row in stats.to_pylist() if not is_stranger(row)
+        {column: row[column] for column in ROSTER.fieldNames()} for row in stats.to_pylist() if not is_unrostered(row)
     ]
 
 
 def _statistics_at(
     missing: set[int], latest: int, stats: pa.Table, lines: pa.Table, session: SparkSession
 ) -> DataFrame:
-    """The `PLAYER_GAME_STATS` of the latest event and of those that are missing.
+    """The `PLAYER_GAME_STATS` of the latest event and of the `missing` ones.
 
-    Those of the latest event are there, in `stats`, and no line is sent to Spark where nothing else is asked for. (Only
-    where one of the two was materialized without the other is `stats` of another version of the stream.)
+    `stats` has those of the latest event, so no line is sent to Spark if nothing else is missing. (If only one of the
+    two assets was materialized, `stats` may be of another version of the stream than `lines`; then it is not used.)
     """
     frames = []
     at = missing | {latest}
@@ -316,17 +321,17 @@ def _version(frame: pa.Table) -> list[Row]:
 
 def _write_metadata(result: WriteResult | None) -> dict[str, Any]:
     if result is None:
-        return {"document": "not written: a newer one is there already"}
+        return {"document": "not written: a newer one is stored already"}
     return {
-        "document": "written" if result.current else "there already",
+        "document": "written" if result.current else "unchanged",
         "documents_backfilled": result.backfilled,
         "documents_removed": result.removed,
-        **({"documents_blocked": list(result.blocked[:SHOWN_ROWS])} if result.blocked else {}),
+        **({"documents_blocked": list(result.blocked[:MAX_TABLE_ROWS])} if result.blocked else {}),
     }
 
 
 def _goals_add_up(stats: pa.Table) -> AssetCheckResult:
-    # By side, not by name: two teams may have the same.
+    # By side, not by name: two teams may have the same name.
     sums = stats.group_by("side").aggregate([("score", "max"), ("goals", "sum")]).to_pylist()
     scores = {each["side"]: each["score_max"] for each in sums}
     goals = {each["side"]: each["goals_sum"] for each in sums}
@@ -336,9 +341,10 @@ def _goals_add_up(stats: pa.Table) -> AssetCheckResult:
 
 
 def box_metadata(box: Document) -> dict[str, Any]:
-    """Which box score it is, as whatever is made from it reports: the version of the stream and the fingerprint.
+    """The metadata that identifies a box score: the version of the stream, and the fingerprint.
 
-    The version alone would not do: the box score of the same stream is another one after the roster was corrected.
+    Assets and checks that depend on a box score report it. The version is not enough: after the roster was corrected,
+    the box score of the same stream is another one.
     """
     version = StreamVersion.of_document(box)
     return {**(version.to_metadata() if version else {}), "fingerprint": box.get("fingerprint", "")}

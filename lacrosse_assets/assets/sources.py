@@ -1,8 +1,8 @@
-"""What comes in: external assets, which the simulator (or a real producer) writes and Dagster only looks at."""
+"""The external assets: the stream and the reference tables. The simulator, or a real producer, writes them."""
 
 from dagster import AssetKey, AssetSpec
 
-from lacrosse_assets.assets.columns import REFERENCE, SEASON, described
+from lacrosse_assets.assets.common import table_schema
 from lacrosse_assets.game.finals import PLAYERS, TEAMS
 from lacrosse_assets.resources.reference_db import DATABASE
 
@@ -15,20 +15,21 @@ SOURCES = [
         GAMESTREAM,
         group_name="sources",
         kinds={"s3"},
-        description="The game as it is played: `gamestream.txt`, rewritten whole, and longer, at each shot.",
+        description="The stream of the game, `gamestream.txt`: rewritten whole, and longer, at each event.",
     ),
     AssetSpec(
         TEAMS_TABLE,
         group_name="sources",
         kinds={"sqlserver"},
-        description="The teams with their records before the game. The pipeline never writes to it.",
-        metadata={"dagster/column_schema": described(TEAMS, REFERENCE, SEASON)},
+        description="The teams, with their records before the game. The pipeline only reads this table.",
+        metadata={"dagster/column_schema": table_schema(TEAMS)},
     ),
     AssetSpec(
         PLAYERS_TABLE,
         group_name="sources",
         kinds={"sqlserver"},
-        description="The players with their season's shots and goals before the game. The pipeline never writes to it.",
-        metadata={"dagster/column_schema": described(PLAYERS, REFERENCE, SEASON)},
+        description="The players, with their season's shots and goals before the game. The pipeline only reads this "
+        "table.",
+        metadata={"dagster/column_schema": table_schema(PLAYERS)},
     ),
 ]

@@ -13,12 +13,12 @@ from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
 from lacrosse_assets.embedded.processes import Server, ServerError
 from lacrosse_assets.embedded.scoreboard import scoreboard, show_table
 from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets.resources.documents import DocumentStore, MongoDocumentStore
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore, StreamVersion
 from lacrosse_assets.settings import Settings, load_settings
 
-FINAL_TABLES = ("teams2", "players2")
 LOOK_EVERY = 0.2  # seconds
 PATIENCE = 120  # seconds from the simulator's end to the final tables
 

@@ -12,12 +12,12 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
+from lacrosse_assets.game.document import Document
+
 GAME_SECONDS = 60 * 60
 EVENTS_SHOWN = 6
 SCORERS_SHOWN = 5
 COLORS = {"winning": "bold green", "losing": "red", "tied": "yellow"}
-
-Document = dict[str, Any]
 
 
 @contextmanager

@@ -1,48 +1,43 @@
-"""The final tables: the reference tables with the game's result in them (docs/contract.md, section 4)."""
+"""The final tables: the reference tables with the game's result added (docs/contract.md, section 4)."""
 
 from collections.abc import Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql import functions as F
-from pyspark.sql.types import IntegerType, StringType, StructField, StructType
 
-# The reference tables, `teams` and `players`, and so the final ones: the original exercise's columns, in its order.
-TEAMS = StructType(
-    [
-        StructField("id", IntegerType(), nullable=False),
-        StructField("name", StringType()),
-        StructField("conference", StringType()),
-        StructField("wins", IntegerType()),
-        StructField("losses", IntegerType()),
-    ]
+from lacrosse_assets.game import schemas, tables
+
+TEAMS = schemas.table(tables.TEAMS)
+PLAYERS = schemas.table(tables.PLAYERS)
+# The same columns, with other values in those that the game changes.
+TEAMS2 = schemas.redescribed(TEAMS, wins="games won, this one included", losses="games lost, this one included")
+PLAYERS2 = schemas.redescribed(
+    PLAYERS,
+    shots="shots on goal this season, this game included",
+    goals="goals this season, this game included",
 )
-PLAYERS = StructType(
-    [
-        StructField("id", IntegerType(), nullable=False),
-        StructField("name", StringType()),
-        StructField("number", StringType()),
-        StructField("shots", IntegerType()),
-        StructField("goals", IntegerType()),
-        StructField("teamid", IntegerType()),
-    ]
-)
-REFERENCE = {"teams": TEAMS, "players": PLAYERS}
 
 
 def teams2(spark: SparkSession, teams: DataFrame, document: Mapping[str, Any]) -> DataFrame:
-    """All rows of `teams` (a `TEAMS`), the winner's `wins` and the loser's `losses` one up; a tie changes neither."""
+    """All rows of `teams` (a `TEAMS`), with 1 added to the winner's `wins` and to the loser's `losses`.
+
+    A tie changes neither. `document` is the final box score. The result is ordered by `id`.
+    """
     sides = [document["home"], document["away"]]
     result = spark.createDataFrame(
         [(side["teamid"], int(side["status"] == "winning"), int(side["status"] == "losing")) for side in sides],
         "id int, won int, lost int",
     )
-    return _with_game(teams, result, {"wins": "won", "losses": "lost"})
+    return _add(teams, result, {"wins": "won", "losses": "lost"})
 
 
 def players2(spark: SparkSession, players: DataFrame, document: Mapping[str, Any]) -> DataFrame:
-    """All rows of `players` (a `PLAYERS`), the `shots` and `goals` of this game added to each player's."""
-    # The schema is given: a game may be one of two teams without players.
+    """All rows of `players` (a `PLAYERS`), with this game's `shots` and `goals` added to each player's.
+
+    `document` is the final box score. The result is ordered by `id`.
+    """
+    # The schema is explicit, because the list may be empty: neither team may have players.
     result = spark.createDataFrame(
         [
             (player["id"], player["shots"], player["goals"])
@@ -51,10 +46,10 @@ def players2(spark: SparkSession, players: DataFrame, document: Mapping[str, Any
         ],
         "id int, game_shots int, game_goals int",
     )
-    return _with_game(players, result, {"shots": "game_shots", "goals": "game_goals"})
+    return _add(players, result, {"shots": "game_shots", "goals": "game_goals"})
 
 
-def _with_game(reference: DataFrame, result: DataFrame, added: Mapping[str, str]) -> DataFrame:
-    """`reference` by id, to each column of `added` the column of `result` that it names, or nothing."""
+def _add(reference: DataFrame, result: DataFrame, added: Mapping[str, str]) -> DataFrame:
+    """Add columns of `result` to columns of `reference`, joined on `id`. `added` maps the latter to the former."""
     sums = {column: F.col(column) + F.coalesce(game, F.lit(0)) for column, game in added.items()}
     return reference.join(result, "id", "left").withColumns(sums).select(*reference.columns).orderBy("id")

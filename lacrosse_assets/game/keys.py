@@ -1,8 +1,8 @@
-"""The keys that join the stream with the reference tables, in one spelling for both (docs/contract.md, section 1).
+"""The keys that join the stream with the reference tables, normalized to one spelling (docs/contract.md, section 1).
 
-The stream is text. A school's tables are of any type: `players.number` may be `CHAR(3)`, which pads (`'8  '`), or an
-integer; ids may be `DECIMAL` or text. Two systems' values are never compared as they come: each side passes through
-the functions of this module first.
+The stream is text. A school's tables may have any column types: `players.number` may be `CHAR(3)`, which pads
+(`'8  '`), or an integer; ids may be `DECIMAL` or text. So values of the two systems are never compared directly: both
+sides are normalized by the functions of this module first.
 """
 
 import math
@@ -11,14 +11,14 @@ import unicodedata
 from decimal import Decimal
 from typing import Any
 
-# The Unicode categories of what is invisible at either end of a jersey, and so cannot tell two jerseys apart: control
-# characters (a NUL pads fixed-width fields), format characters (a byte order mark is one) and separators.
+# The Unicode categories of invisible characters: control characters (a NUL pads fixed-width fields), format characters
+# (such as a byte order mark) and separators. At either end of a jersey they do not count.
 _INVISIBLE = frozenset({"Cc", "Cf", "Zs", "Zl", "Zp"})
 _INTEGER = re.compile(r"[+-]?[0-9]{1,19}")
 
 
 def jersey(text: str) -> str:
-    """The jersey that a field of the stream names, without what is invisible around it; `0` and `00` stay two.
+    """Normalize a jersey of the stream: without invisible characters at either end. `0` and `00` stay two jerseys.
 
     A field that is invisible as a whole stays as it is. It must not become the jersey of a player whose `number` is
     blank.
@@ -27,10 +27,10 @@ def jersey(text: str) -> str:
 
 
 def jersey_of(value: Any) -> Any:
-    """The jersey that a value from a database stands for, as the stream would write it: `'8  '` and 8 are `8`.
+    """Normalize a jersey from a database to the stream's spelling: `'8  '` and 8 become `'8'`.
 
-    A blank value is the empty text, which is no jersey of the stream. Any value that is neither a text nor an integer
-    is returned as it is, for the caller to report.
+    A blank value becomes the empty text, which is no jersey of the stream. A value that is neither text nor an integer
+    is returned unchanged, for the caller to report.
     """
     if isinstance(value, str):
         return _stripped(value)
@@ -39,9 +39,9 @@ def jersey_of(value: Any) -> Any:
 
 
 def integer(value: Any) -> Any:
-    """The integer that a value from a database stands for: `Decimal('101')`, `101.0` and `'101  '` are 101.
+    """Normalize an integer from a database: `Decimal('101')`, `101.0` and `'101  '` become 101.
 
-    Any other value is returned as it is, for the caller to report.
+    Any other value is returned unchanged, for the caller to report.
     """
     if isinstance(value, str) and _INTEGER.fullmatch(stripped := _stripped(value)):
         return int(stripped)

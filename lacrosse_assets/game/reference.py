@@ -1,5 +1,4 @@
-"""What the reference tables have to hold to be counted with, where their database does not see to it, and whether the
-final tables are those plus the game (docs/contract.md, section 4)."""
+"""Validating rows of the reference tables, and comparing final tables with them (docs/contract.md, section 4)."""
 
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
@@ -7,42 +6,42 @@ from typing import Any, NamedTuple
 from pyspark.sql.types import DataType, IntegerType, StructType
 
 from lacrosse_assets.game.keys import integer
-from lacrosse_assets.game.stream import SHOWN_CHARACTERS
+from lacrosse_assets.game.stream import truncate
 
 
-def amiss(
-    table: str, rows: Sequence[Mapping[str, Any]], schema: StructType, needed: Collection[str], unique: bool = False
+def first_invalid(
+    table: str, rows: Sequence[Mapping[str, Any]], schema: StructType, required: Collection[str], unique: bool = False
 ) -> str | None:
-    """The first thing in these rows that nothing can be counted with, for a person; None if all is well.
+    """An error message for the first value that is invalid; None if all rows are valid.
 
-    Every value is of its column's type. NULL may be anywhere but in the columns that are `needed`. With `unique`, no id
-    stands twice.
+    Every value has to be of its column's type. NULL is valid except in the columns of `required`. With `unique`, no two
+    rows may have the same `id`.
     """
     seen = set()
     for row in rows:
         for field in schema.fields:
             value = row[field.name]
-            if value is None and field.name not in needed:
+            if value is None and field.name not in required:
                 continue
             if not _fits(value, field.dataType):
-                shown = "NULL" if value is None else repr(value)[:SHOWN_CHARACTERS]
-                kind = "an integer of 32 bits" if isinstance(field.dataType, IntegerType) else "a text"
-                where = ", ".join(f"{column} {row[column]!r}"[:SHOWN_CHARACTERS] for column in ("id", "name"))
-                return f"in table {table}, {field.name} is {shown} and has to be {kind} (the row with {where})"
+                found = "NULL" if value is None else truncate(repr(value))
+                expected = "a 32-bit integer" if isinstance(field.dataType, IntegerType) else "text"
+                where = ", ".join(truncate(f"{column} {row[column]!r}") for column in ("id", "name"))
+                return f"table {table} has an invalid row ({where}): {field.name} must be {expected} (got {found})"
         if unique and row["id"] in seen:
-            return f"in table {table}, two rows have the id {row['id']}"
+            return f"table {table} has two rows with id {row['id']}: id must be unique"
         seen.add(row["id"])
     return None
 
 
-def _fits(value: Any, kind: DataType) -> bool:
-    if isinstance(kind, IntegerType):
+def _fits(value: Any, data_type: DataType) -> bool:
+    if isinstance(data_type, IntegerType):
         return isinstance(value, int) and -(2**31) <= value < 2**31
     return isinstance(value, str)
 
 
 class Difference(NamedTuple):
-    """A place where a final table is not what it has to be; `column` is None where the whole row is concerned."""
+    """A difference between a final table and its expected content; `column` is None where it is the whole row."""
 
     row: Any
     column: str | None
@@ -56,10 +55,10 @@ def differences(
     key: str,
     game: Mapping[int, Mapping[str, int]],
 ) -> Iterator[Difference]:
-    """Where `stored` is not `original` plus `game`, row by row (found by the column `key`) and column by column.
+    """The differences between `stored` and `original` plus `game`, by row (matched on the column `key`) and column.
 
-    `game` has, by the integer that a row's key stands for, what is added to which columns. Everything else has to be
-    equal, in value and in type.
+    `game` maps a row's key, as an integer, to what is added to which columns. Everything else has to be equal, in value
+    and in type.
     """
     before, after = {row[key]: row for row in original}, _by_key(stored, key)
     for id_ in [*before, *(id_ for id_ in after if id_ not in before)]:
@@ -75,7 +74,7 @@ def differences(
                 expected = integer(old[column]) + added[column] if added.get(column) else old[column]
                 yield Difference(id_, column, expected, new[column])
     for id_ in sorted(game.keys() - set(map(integer, before))):
-        yield Difference(id_, None, "a row for one who played", "0 rows, and none in the original")
+        yield Difference(id_, None, "1 row, as in the box score", "0 rows, and none in the original")
 
 
 def _by_key(rows: Sequence[Mapping[str, Any]], key: str) -> dict[Any, list[Mapping[str, Any]]]:
@@ -86,7 +85,7 @@ def _by_key(rows: Sequence[Mapping[str, Any]], key: str) -> dict[Any, list[Mappi
 
 
 def _is_sum(old: Any, added: int, new: Any) -> bool:
-    """Whether `new` is `old` plus `added`; of the same type as well, as a database has one for both columns."""
+    """Whether `new` is `old` plus `added`, and of the same type."""
     if type(old) is not type(new):
         return False
     if added:

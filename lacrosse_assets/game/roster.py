@@ -1,66 +1,53 @@
-"""The rosters of a game, made of the reference tables: the rows of a `ROSTER` (docs/contract.md, sections 1 to 3)."""
+"""The rosters of a game, made from the reference tables: the rows of a `ROSTER` (docs/contract.md, sections 1 to 3)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from pyspark.sql.types import IntegerType, StringType, StructField, StructType
+from pyspark.sql.types import IntegerType, StructType
 
 from lacrosse_assets.game import keys
-from lacrosse_assets.game.reference import amiss
+from lacrosse_assets.game.finals import PLAYERS, TEAMS
+from lacrosse_assets.game.reference import first_invalid
 from lacrosse_assets.game.statistics import AWAY, HOME
 
-# The columns of `teams` and `players` that a roster takes.
-_TEAM = StructType(
-    [
-        StructField("id", IntegerType(), nullable=False),
-        StructField("name", StringType()),
-        StructField("conference", StringType()),
-        StructField("wins", IntegerType()),
-        StructField("losses", IntegerType()),
-    ]
-)
-_PLAYER = StructType(
-    [
-        StructField("id", IntegerType(), nullable=False),
-        StructField("name", StringType()),
-        StructField("number", StringType()),
-        StructField("teamid", IntegerType()),
-    ]
-)
+# The columns of `players` that a roster needs. The season's shots and goals are not among them: an invalid value there
+# must not fail a box score.
+_PLAYER = StructType([PLAYERS[column] for column in ("id", "name", "number", "teamid")])
 
 
 class RosterError(ValueError):
-    """No roster can be made of these rows. The message is one line for a person."""
+    """No roster can be made from these rows. The message is one line for an operator."""
 
 
 def roster_rows(
     teams: Sequence[Mapping[str, Any]], players: Sequence[Mapping[str, Any]], home: int, away: int
 ) -> list[dict[str, Any]]:
-    """The `ROSTER` rows of both teams, home first; at least one a team, so that a team without players is still there.
+    """The `ROSTER` rows of both teams, home first. A team without players has one row, with nulls for the player.
 
-    `teams` and `players` are rows of the reference tables, of any season and any number of teams. What they hold is
-    read as `keys` says: ids may be `DECIMAL` or text, jerseys padded or integers. Names lose the blanks at their end,
-    which is the padding of a `CHAR` column. The rows themselves are not changed.
+    `teams` and `players` are rows of the reference tables, with any number of teams; they are not changed. Ids and
+    jerseys are normalized (`keys.py`). Spaces at the end of names are removed: they are the padding of `CHAR` columns.
 
     Raises:
         RosterError: a team has no row, or a row of the game has a value of another type than its column's.
     """
-    known = [_read(team, _TEAM) for team in teams]
+    known = [_normalized(team, TEAMS) for team in teams]
     playing = [team for team in known if team["id"] in (home, away)]
     members = [
-        {**_read(player, _PLAYER), "number": keys.jersey_of(player["number"])}
+        {**_normalized(player, _PLAYER), "number": keys.jersey_of(player["number"])}
         for player in players
         if keys.integer(player["teamid"]) in (home, away)
     ]
-    if problem := amiss("teams", playing, _TEAM, ["id"]) or amiss("players", members, _PLAYER, ["id"]):
+    problem = first_invalid("teams", playing, TEAMS, ["id"]) or first_invalid("players", members, _PLAYER, ["id"])
+    if problem:
         raise RosterError(problem)
     rows = []
     for side, team_id in ((HOME, home), (AWAY, away)):
         team = next((team for team in playing if team["id"] == team_id), None)
         if team is None:
+            ids = ", ".join(str(team["id"]) for team in known)
             raise RosterError(
-                f"table teams has no row for the {side} team {team_id}: {side.upper()}_TEAM_ID has to be one of "
-                f"{', '.join(str(team['id']) for team in known) or 'its ids, and it is empty'}"
+                f"table teams has no row with id {team_id}, the {side} team: "
+                + (f"set {side.upper()}_TEAM_ID to one of {ids}" if ids else "the table is empty")
             )
         start = {
             "side": side,
@@ -78,8 +65,8 @@ def roster_rows(
     return rows
 
 
-def _read(row: Mapping[str, Any], schema: StructType) -> dict[str, Any]:
-    """The columns of the schema, with integers as integers and texts without the blanks at their end."""
+def _normalized(row: Mapping[str, Any], schema: StructType) -> dict[str, Any]:
+    """The columns of the schema: integers normalized, texts without the spaces at their end."""
     return {
         field.name: keys.integer(row[field.name])
         if isinstance(field.dataType, IntegerType)

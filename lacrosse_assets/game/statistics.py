@@ -5,130 +5,132 @@ from typing import Any
 
 from pyspark.sql import Column, DataFrame, Window
 from pyspark.sql import functions as F
-from pyspark.sql.types import BooleanType, DoubleType, IntegerType, LongType, StringType, StructField, StructType
+from pyspark.sql.types import BooleanType, DoubleType, IntegerType, LongType, StringType, StructType
 
-from lacrosse_assets.game.stream import EVENTS, OVER, VERSION, Verdict
+from lacrosse_assets.game.schemas import column, description
+from lacrosse_assets.game.stream import EVENTS, OVER, VERSION, VERSION_FIELDS, Verdict
 
 HOME, AWAY = "home", "away"
 
-_TEAM = [
-    StructField("side", StringType(), nullable=False),
-    StructField("team_id", IntegerType(), nullable=False),
-    StructField("team_name", StringType()),
-    StructField("conference", StringType()),
-    StructField("wins", IntegerType()),
-    StructField("losses", IntegerType()),
-]
-_PLAYER = [
-    StructField("player_id", IntegerType()),
-    StructField("name", StringType()),
-    StructField("number", StringType()),
-]
-
-# A row a player of either team, with the team's record before the game; a team without players has one row without one.
-ROSTER = StructType([*_TEAM, *_PLAYER])
-
-# A row a player of the roster (with zeros if need be), and one for each jersey that shot without being on the roster
-# (no `player_id`); beside each, where the game stands and which version of the stream says so: all that a box score
-# takes.
-PLAYER_GAME_STATS = StructType(
+# One row per player of either team, with the team's record before the game. A team without players has one row, whose
+# player columns are null.
+ROSTER = StructType(
     [
-        *_TEAM,
-        *_PLAYER,
-        StructField("shots", IntegerType(), nullable=False),
-        StructField("goals", IntegerType(), nullable=False),
-        StructField("pct", DoubleType(), nullable=False),
-        StructField("score", IntegerType(), nullable=False),
-        StructField("event_id", LongType()),
-        StructField("clock", StringType()),
-        StructField("final", BooleanType(), nullable=False),
-        *(StructField(column, StringType()) for column in VERSION),
+        column("side", StringType(), "home or away", nullable=False),
+        column("team_id", IntegerType(), "id of the team in teams", nullable=False),
+        column("team_name", StringType(), "name of the team"),
+        column("conference", StringType(), "the team's conference"),
+        column("wins", IntegerType(), "games that the team has won, before this one"),
+        column("losses", IntegerType(), "games that the team has lost, before this one"),
+        column("player_id", IntegerType(), "id in players; null for an unrostered jersey"),
+        column("name", StringType(), "name of the player"),
+        column("number", StringType(), "jersey, as text: 0 and 00 are two players"),
     ]
 )
 
-# What a row has before anything is counted: whose it is, and where the game stands.
-_MARK = (*ROSTER.fieldNames(), "event_id", "clock", "final", *VERSION)
+# One row per player of the roster (with zeros, if the player has not shot), and one per unrostered jersey that shot (no
+# `player_id`). Each row also has the team's score, the latest event and the version of the stream: a box score needs
+# nothing else.
+PLAYER_GAME_STATS = StructType(
+    [
+        *ROSTER.fields,
+        column("shots", IntegerType(), "shots on goal in this game, goals included", nullable=False),
+        column("goals", IntegerType(), "goals in this game", nullable=False),
+        column("pct", DoubleType(), "goals / shots, rounded half up to two places", nullable=False),
+        column("score", IntegerType(), "all goals of the team in this game", nullable=False),
+        column("event_id", LongType(), "the latest event of the stream"),
+        column("clock", StringType(), "game time left at that event, mm:ss"),
+        column("final", BooleanType(), "whether the game is over", nullable=False),
+        *(column(field.name, field.dataType, description(field)) for field in VERSION_FIELDS),
+    ]
+)
+
+# The columns of a snapshot row: a player as of an event, without the counts.
+_SNAPSHOT = (*ROSTER.fieldNames(), "event_id", "clock", "final", *VERSION)
 
 
 def player_game_stats(lines: DataFrame, roster: DataFrame, at: Column | None = None) -> DataFrame:
-    """The statistics of this game only. `lines` is a `LINES`, `roster` a `ROSTER`; the result a `PLAYER_GAME_STATS`.
+    """The statistics of this game only: a `PLAYER_GAME_STATS`, from `lines` (a `LINES`) and `roster` (a `ROSTER`).
 
-    `score` is the team's, counted from the lines, whoever shot. A player is known by (team, jersey). A shot by a jersey
-    that nobody on the roster wears, or that two players of one team wear, counts for the team and for no player.
+    A player is identified by team and jersey. `score` is the team's, and counts all goals. A jersey that no player of
+    the team wears, or more than one, is unrostered: its shots count for the team and for no player.
 
-    They are as the latest event left them; or, where `at` is given, as each event left them whose line meets that
-    condition: what the latest event's would be, had the stream ended with it. Jerseys without a player are told at the
-    latest event only: at each of them, those of a long and dirty stream would grow with the square of its length.
+    Without `at`, the result is as of the latest event. With `at`, a condition on the lines, it has the rows of each
+    event whose line meets the condition, as of that event. Unrostered jerseys have rows only without `at`: for every
+    event, their number would grow with the square of the length of an invalid stream.
     """
     wearers = F.count("player_id").over(Window.partitionBy("team_id", "number"))
     players = _in_one_task(roster).withColumn("jersey", F.when(wearers == 1, F.col("number")))
-    # A mark for each player at each moment, among the shots in the order of events: what is not after it counts there.
-    # (The hint: to broadcast a handful of moments would be a job of its own.)
-    marks = players.crossJoin(_moments(lines, at).hint("shuffle_replicate_nl")).select(
-        "team_id", "jersey", "event_id", F.struct(*_MARK).alias("mark")
+    # A snapshot row for each player and event is inserted among the shots. In the order of events, the shots up to a
+    # snapshot row are those that it counts. (The hint avoids a broadcast of a few rows, which is a job of its own.)
+    snapshots = players.crossJoin(_events_at(lines, at).hint("shuffle_replicate_nl")).select(
+        "team_id", "jersey", "event_id", F.struct(*_SNAPSHOT).alias("snapshot")
     )
     shots = lines.where(F.col("verdict") == Verdict.SHOT.value).select(
         "team_id", F.col("number").alias("jersey"), "event_id", "goal"
     )
     by_team = Window.partitionBy("team_id").orderBy("event_id")
     by_jersey = Window.partitionBy("team_id", "jersey").orderBy("event_id")
-    counted = _in_one_task(shots.unionByName(marks, allowMissingColumns=True)).select(
+    counted = _in_one_task(shots.unionByName(snapshots, allowMissingColumns=True)).select(
         "*",
         F.coalesce(F.sum("goal").over(by_team).cast("int"), F.lit(0)).alias("score"),
         F.count("goal").over(by_jersey).cast("int").alias("shots"),
         F.coalesce(F.sum("goal").over(by_jersey).cast("int"), F.lit(0)).alias("goals"),
     )
-    told = counted.where("mark is not null") if at is not None else _with_strangers(counted)
+    rows = counted.where("snapshot is not null") if at is not None else _with_unrostered(counted)
     pct = percentage(F.col("goals"), F.col("shots")).alias("pct")
-    return told.select("mark.*", "score", "shots", "goals", pct).select(*PLAYER_GAME_STATS.fieldNames())
+    return rows.select("snapshot.*", "score", "shots", "goals", pct).select(*PLAYER_GAME_STATS.fieldNames())
 
 
-def is_stranger(row: Mapping[str, Any]) -> bool:
-    """Whether a row of a `PLAYER_GAME_STATS` is that of a jersey without a player."""
+def is_unrostered(row: Mapping[str, Any]) -> bool:
+    """Whether a row of a `PLAYER_GAME_STATS` is that of an unrostered jersey."""
     return row["player_id"] is None and row["number"] is not None
 
 
 def percentage(goals: Column, shots: Column) -> Column:
-    """goals / shots, rounded half up to two places; 0.0 without a shot. In integers, where a half is a half."""
+    """goals / shots, rounded half up to two places; 0.0 without a shot. In integers, so that halves are exact."""
     return F.when(shots == 0, F.lit(0.0)).otherwise(F.floor((goals * 200 + shots) / (shots * 2)) / 100)
 
 
-def _with_strangers(counted: DataFrame) -> DataFrame:
-    """The marks of the one moment, and one for each jersey without a mark: its last shot, where all of its shots are
-    counted. Team, moment and score are those of its team's marks."""
+def _with_unrostered(counted: DataFrame) -> DataFrame:
+    """The snapshot rows, all of one event, and one more for each jersey that has none.
+
+    The row of an unrostered jersey is its last shot, which counts all of its shots. Its team, event and score are those
+    of the team's snapshot rows.
+    """
     team, jersey = Window.partitionBy("team_id"), Window.partitionBy("team_id", "jersey")
     is_last_shot = F.lead("event_id").over(jersey.orderBy("event_id")).isNull()
-    nobody = {"player_id": F.lit(None).cast("int"), "name": F.lit(None).cast("string"), "number": F.col("jersey")}
-    stranger = [nobody.get(name, F.col(f"of_the_team.{name}")).alias(name) for name in _MARK]
+    no_player = {"player_id": F.lit(None).cast("int"), "name": F.lit(None).cast("string"), "number": F.col("jersey")}
+    unrostered = [no_player.get(name, F.col(f"team_snapshot.{name}")).alias(name) for name in _SNAPSHOT]
     return (
         counted.withColumns(
             {
-                "of_the_team": F.max("mark").over(team),
+                "team_snapshot": F.max("snapshot").over(team),
                 "score": F.max("score").over(team),
-                "is_told": F.col("mark").isNotNull() | (is_last_shot & F.max("mark").over(jersey).isNull()),
+                "is_result": F.col("snapshot").isNotNull() | (is_last_shot & F.max("snapshot").over(jersey).isNull()),
             }
         )
-        .where("is_told")
-        .withColumn("mark", F.coalesce("mark", F.struct(*stranger)))
+        .where("is_result")
+        .withColumn("snapshot", F.coalesce("snapshot", F.struct(*unrostered)))
     )
 
 
-def _moments(lines: DataFrame, at: Column | None) -> DataFrame:
-    """A row an event that is asked for: its id, its clock, whether the game is over, and the version of the stream.
+def _events_at(lines: DataFrame, at: Column | None) -> DataFrame:
+    """One row per event that is asked for: its id, its clock, whether the game is over, and the version of the stream.
 
-    Without `at` it is one row, the latest event's; before the first event there is one as well, without an id.
+    Without `at` this is the latest event; before the first event, one row with a null id.
 
     The game is over at an event in two cases:
 
-    1. It is the latest event, and the terminator is there. The terminator counts at no other event.
-    2. Its clock is 00:00, and an event with a lower id has a clock above 00:00: the game has been under way. Rows at
-       00:00 before the first whistle are placeholders, and end nothing.
+    1. It is the latest event, and the stream has the terminator. At any other event the terminator does not count.
+    2. Its clock is 00:00, and an event with a lower id has a clock above 00:00: the game has been under way. A row at
+       00:00 before the first whistle is a placeholder and does not end the game.
 
-    Order is that of the event ids, whatever the order of the lines. Later events change nothing: where the game went on
-    after a clock of 00:00, the box score of that event stays final, as it stood then.
+    Events are ordered by id, whatever the order of their lines. Later events change nothing: if the game goes on after
+    a clock of 00:00, the box score of that event stays final.
     """
     is_event = F.col("verdict").isin([verdict.value for verdict in EVENTS])
-    is_end = F.col("verdict") == Verdict.TERMINATOR.value
+    is_terminator = F.col("verdict") == Verdict.TERMINATOR.value
     event = F.struct("event_id", "clock")
     events = F.array(F.max(F.when(is_event, event))) if at is None else F.collect_list(F.when(is_event & at, event))
     game = (
@@ -136,14 +138,14 @@ def _moments(lines: DataFrame, at: Column | None) -> DataFrame:
         .agg(
             events.alias("events"),
             F.max(F.when(is_event, F.col("event_id"))).alias("latest"),
-            F.max(F.when(is_end, F.col("clock"))).alias("end"),
+            F.max(F.when(is_terminator, F.col("clock"))).alias("terminator_clock"),
             F.min(F.when(is_event & (F.col("clock") != OVER), F.col("event_id"))).alias("under_way"),
-            *(F.max(column).alias(column) for column in VERSION),
+            *(F.max(name).alias(name) for name in VERSION),
         )
         .withColumn("event", F.explode("events"))
     )
-    # Its own end, or none: neither the clock nor the terminator may be there.
-    end = F.when(F.col("event.event_id").eqNullSafe(F.col("latest")), F.col("end"))
+    # The terminator's clock, at the latest event only. Null-safe: before the first event both ids are null.
+    end = F.when(F.col("event.event_id").eqNullSafe(F.col("latest")), F.col("terminator_clock"))
     clock = F.coalesce(end, F.col("event.clock"))
     is_played_out = (F.col("event.clock") == OVER) & (F.col("under_way") < F.col("event.event_id"))
     is_over = end.isNotNull() | F.coalesce(is_played_out, F.lit(False))
@@ -151,5 +153,5 @@ def _moments(lines: DataFrame, at: Column | None) -> DataFrame:
 
 
 def _in_one_task(frame: DataFrame) -> DataFrame:
-    """The same rows in one partition. A game is small: what takes time is to start tasks and to send rows around."""
+    """The same rows in one partition: a game is small, and tasks and shuffles take longer than its computation."""
     return frame.coalesce(1)

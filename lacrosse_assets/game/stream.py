@@ -1,51 +1,53 @@
-"""The game stream: from the bytes of `gamestream.txt` to classified lines (docs/contract.md, section 1).
+"""The game stream: from the bytes of `gamestream.txt` to lines, each with a verdict (docs/contract.md, section 1).
 
     event_id clock team_id jersey_number goal          e.g.   2 56:13 205 8 1
 
-A line is never lost from sight: it is an event (a shot or a clock row), the terminator, a repetition of an earlier
-line, left out for a reason, or, at the very end of the stream, a write that is still in progress.
+Every line that is not blank gets a verdict: it is an event (a shot or a clock row), the terminator, a repetition of an
+earlier line, invalid for a reason, or unfinished (a write in progress, at the very end of the stream).
 
-Clocks are read in several spellings and shown in one, `mm:ss`:
+Clocks are read in several spellings and normalized to one, `mm:ss`:
 
     clock    = minutes ":" seconds [ "." fraction ]
     minutes  = 1 or 2 digits
     seconds  = 2 digits, 00 to 59
     fraction = 1 to 3 digits: tenths, hundredths or thousandths of a second
 
-A fraction above zero is rounded up to the next second: `0:45.3` is shown as `00:46`, `0:59.5` as `01:00`, and only a
-true zero as `00:00`. Every other spelling is invalid, such as `:45`, `45.3` and `1:02:03`. So is a clock that would be
-rounded up to `100:00`. The clock as shown is what counts: the same event in another spelling is the same content.
+A fraction above zero is rounded up to the next second: `0:45.3` becomes `00:46`, `0:59.5` becomes `01:00`, and only a
+true zero becomes `00:00`. Every other spelling is invalid, such as `:45`, `45.3` and `1:02:03`. A clock that would be
+rounded up to `100:00` is invalid as well. Lines are compared by their normalized clocks.
 """
 
 import codecs
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
+from datetime import datetime
 from enum import StrEnum
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
-from pyspark.sql.types import IntegerType, LongType, StringType, StructField, StructType
+from pyspark.sql.types import IntegerType, LongType, StringType, StructType
 
 from lacrosse_assets.game import keys
+from lacrosse_assets.game.schemas import column
 
 TERMINATOR_ID = -1
 NO_TEAM = 0
 OVER = "00:00"
 
-# The largest id that a document's `_id` can hold: BSON's and Spark's longest integer.
+# The largest event id: BSON and Spark have integers of 64 bits.
 LARGEST_ID = 2**63 - 1
 
-# As much of a line that was left out as a person needs to recognize it.
-SHOWN_CHARACTERS = 80
+# Texts of lines, and values in error messages, are truncated to this length.
+MAX_TEXT_CHARACTERS = 80
 
-# Blanks are the two of ASCII: a name or a number may hold any other, and `\s` would cut it in two.
+# Only ASCII blanks separate fields. `\s` would also split a jersey at a Unicode blank.
 _BLANKS = re.compile(r"[ \t]+")
 _INTEGER = re.compile(r"[+-]?[0-9]+")
 _CLOCK = re.compile(r"[0-9]{2}:[0-5][0-9]")
-_OTHER_CLOCK = re.compile(r"([0-9]{1,2}):([0-5][0-9])(?:\.([0-9]{1,3}))?")
+_ANY_CLOCK = re.compile(r"([0-9]{1,2}):([0-5][0-9])(?:\.([0-9]{1,3}))?")
 _LONGEST_CLOCK_SECONDS = 99 * 60 + 59
 
 _NOT_UTF8 = "bytes that are not UTF-8"
-# Encodings that a stream may come in by mistake, by its first bytes. Of two that begin alike, the longer one is first.
+# Encodings other than UTF-8, by the first bytes of a stream. Of two with the same start, the longer one is first.
 _ENCODINGS = {
     codecs.BOM_UTF32_LE: "UTF-32",
     codecs.BOM_UTF32_BE: "UTF-32",
@@ -56,13 +58,13 @@ _ENCODINGS = {
 
 
 class Verdict(StrEnum):
-    """What became of a line."""
+    """What a line of the stream is."""
 
     SHOT = "shot"
     CLOCK = "clock"
     TERMINATOR = "terminator"
     REPEATED = "repeated"
-    LEFT_OUT = "left out"
+    INVALID = "invalid"
     UNFINISHED = "unfinished"
 
 
@@ -70,7 +72,7 @@ EVENTS = (Verdict.SHOT, Verdict.CLOCK)
 
 
 class Event(NamedTuple):
-    """What one line says: a shot, a clock row or the terminator."""
+    """The content of a valid line: a shot, a clock row or the terminator."""
 
     event_id: int
     clock: str
@@ -86,7 +88,10 @@ class Event(NamedTuple):
 
 
 class Line(NamedTuple):
-    """A line of the stream, numbered from 1, with what became of it. The fields of `LINES`, in their order."""
+    """A line of the stream, numbered from 1, with its verdict. The fields of `LINES`, in their order.
+
+    Of an event or the terminator, `reason` and `text` are None; of any other line, all fields after them are.
+    """
 
     line: int
     verdict: str
@@ -99,39 +104,61 @@ class Line(NamedTuple):
     goal: int | None = None
 
 
-# The version of the object that lines were read from. Times are ISO 8601, in UTC.
+# The columns that hold the version of the stream, in every frame that is made from it.
 VERSION = ("etag", "last_modified", "fetched_at")
+VERSION_FIELDS = (
+    column("etag", StringType(), "ETag of the stream that it was read from", nullable=False),
+    column("last_modified", StringType(), "when that stream was written (ISO 8601, UTC)", nullable=False),
+    column("fetched_at", StringType(), "when it was fetched (ISO 8601, UTC)", nullable=False),
+)
 
-# A frame of lines: `Line`, and their version.
+# A frame of lines: the fields of `Line`, and the version.
 LINES = StructType(
     [
-        StructField("line", IntegerType(), nullable=False),
-        StructField("verdict", StringType(), nullable=False),
-        StructField("reason", StringType()),
-        StructField("text", StringType()),
-        StructField("event_id", LongType()),
-        StructField("clock", StringType()),
-        StructField("team_id", IntegerType()),
-        StructField("number", StringType()),
-        StructField("goal", IntegerType()),
-        *(StructField(column, StringType(), nullable=False) for column in VERSION),
+        column("line", IntegerType(), "line number in the stream, from 1", nullable=False),
+        column("verdict", StringType(), "shot, clock, terminator, repeated, invalid or unfinished", nullable=False),
+        column("reason", StringType(), "why the line does not count"),
+        column("text", StringType(), "the line itself, truncated, where it does not count"),
+        column("event_id", LongType(), "the event's id; -1 for the terminator"),
+        column("clock", StringType(), "game time left, mm:ss"),
+        column("team_id", IntegerType(), "the team that shot; 0 for a clock row"),
+        column("number", StringType(), "jersey of the player who shot"),
+        column("goal", IntegerType(), "1 for a goal, 0 for a shot that did not score"),
+        *VERSION_FIELDS,
     ]
 )
 
 
-def read_lines(body: bytes, home: int, away: int) -> Iterator[Line]:
-    """Read a stream of any bytes, one `Line` for each line that is not blank, in the order of the stream.
+def version_columns(etag: str, last_modified: datetime, fetched_at: datetime) -> dict[str, str]:
+    """The `VERSION` columns of a row. The times have to be in UTC."""
+    return {"etag": etag, "last_modified": last_modified.isoformat(), "fetched_at": fetched_at.isoformat()}
 
-    Of two lines with the same id the first one wins: a repetition of the same content means nothing, another content is
-    left out. A last line without its end that cannot be read is taken for a write in progress. A byte order mark at the
-    start of the stream means nothing; anywhere else it is a part of its line.
+
+def version_from_columns(row: Mapping[str, str]) -> dict[str, Any]:
+    """The field `stream` of a document, from the `VERSION` columns of a row: what `version_columns` was given."""
+    return {
+        "etag": row["etag"],
+        "last_modified": datetime.fromisoformat(row["last_modified"]),
+        "fetched_at": datetime.fromisoformat(row["fetched_at"]),
+    }
+
+
+def read_lines(body: bytes, home: int, away: int) -> Iterator[Line]:
+    """Read a stream of any bytes: one `Line` for each line that is not blank, in the order of the stream.
+
+    `home` and `away` are the ids of the two teams; a line with any other team (but 0, a clock row) is invalid.
+
+    - Of two lines with the same id the first one wins. The other is `repeated` if its content is the same, and invalid
+      if it is not.
+    - A last line without a line end is `unfinished` if it cannot be parsed: a write may be in progress.
+    - A byte order mark at the start of the stream is ignored. Anywhere else it is a part of its line.
     """
     teams = frozenset({home, away, NO_TEAM})
     seen: dict[int, tuple[int, Event]] = {}
     encoding = other_encoding(body)
     pieces = body.removeprefix(codecs.BOM_UTF8).split(b"\n")
     for number, piece in enumerate(pieces, start=1):
-        # What follows the last line end is nothing, or a line without one.
+        # The piece after the last line end is empty, or a line without a line end.
         is_unended = number == len(pieces)
         stripped = piece.removesuffix(b"\r").strip(b" \t")
         if not stripped:
@@ -151,18 +178,18 @@ def read_lines(body: bytes, home: int, away: int) -> Iterator[Line]:
                 yield Line(number, Verdict.REPEATED, f"the same as line {first_line}")
             else:
                 reason = f"event {event.event_id} again, with other content than line {first_line}"
-                yield Line(number, Verdict.LEFT_OUT, reason, shown(text))
+                yield Line(number, Verdict.INVALID, reason, truncate(text))
         elif is_unended:
-            yield Line(number, Verdict.UNFINISHED, "a write in progress", shown(text))
+            yield Line(number, Verdict.UNFINISHED, "a write in progress", truncate(text))
         else:
-            # In another encoding each line is malformed in a way of its own, and there is one thing to do about all.
+            # In another encoding each line is malformed in its own way. One reason for all of them is more useful.
             if encoding and (event == _NOT_UTF8 or "\0" in text):
                 event = f"the encoding of the stream is {encoding}, not UTF-8"
-            yield Line(number, Verdict.LEFT_OUT, event, shown(text))
+            yield Line(number, Verdict.INVALID, event, truncate(text))
 
 
 def other_encoding(body: bytes) -> str | None:
-    """What a stream is encoded in, where its first bytes show that it is not UTF-8; such as `UTF-16`."""
+    """The encoding of a stream, such as `UTF-16`, if its first bytes show that it is not UTF-8; None otherwise."""
     start = body[:4]
     for mark, encoding in _ENCODINGS.items():
         if start.startswith(mark):
@@ -174,32 +201,32 @@ def other_encoding(body: bytes) -> str | None:
 
 
 def _read_event(text: str, teams: frozenset[int]) -> Event | str:
-    """The event that a line tells of, or the reason why it tells of none."""
+    """The event of a line, or the reason why the line is invalid."""
     fields = _BLANKS.split(text)
     if len(fields) != len(Event._fields):
         return f"{len(fields)} field{'s' if len(fields) > 1 else ''} instead of {len(Event._fields)}"
     event_id_text, clock, team_text, number, goal = fields
     for name, field in (("event id", event_id_text), ("team", team_text)):
         if not _INTEGER.fullmatch(field):
-            return f"{name} {shown(field)!r} is not an integer"
+            return f"{name} {truncate(field)!r} is not an integer"
     event_id, team_id = _integer(event_id_text), _integer(team_text)
     if event_id is None:
-        return f"event id {shown(event_id_text)} is beyond 64 bits"
+        return f"event id {truncate(event_id_text)} exceeds 64 bits"
     if event_id < TERMINATOR_ID:
-        return f"event id {event_id} is neither an event's nor the terminator's ({TERMINATOR_ID})"
-    shown_clock = clock if _CLOCK.fullmatch(clock) else _read_clock(clock)
-    if shown_clock is None:
-        return f"clock {shown(clock)!r} is not mm:ss"
+        return f"event id {event_id} is negative, and not that of the terminator ({TERMINATOR_ID})"
+    normalized_clock = clock if _CLOCK.fullmatch(clock) else _read_clock(clock)
+    if normalized_clock is None:
+        return f"clock {truncate(clock)!r} is not mm:ss"
     if team_id not in teams:
-        return f"team {shown(team_text)} is none of {', '.join(map(str, sorted(teams)))}"
+        return f"team {truncate(team_text)} is not one of {', '.join(map(str, sorted(teams)))}"
     if goal not in ("0", "1"):
-        return f"goal flag {shown(goal)!r} is neither 0 nor 1"
-    return Event(event_id, shown_clock, team_id, keys.jersey(number), int(goal))
+        return f"goal flag {truncate(goal)!r} is neither 0 nor 1"
+    return Event(event_id, normalized_clock, team_id, keys.jersey(number), int(goal))
 
 
 def _read_clock(text: str) -> str | None:
-    """A clock in any of its spellings as `mm:ss`, rounded up; None if it is none, or has no such form."""
-    match = _OTHER_CLOCK.fullmatch(text)
+    """Normalize a clock to `mm:ss`, rounded up; None if it is invalid."""
+    match = _ANY_CLOCK.fullmatch(text)
     if match is None:
         return None
     minutes, seconds, fraction = match.groups()
@@ -208,9 +235,9 @@ def _read_clock(text: str) -> str | None:
 
 
 def _integer(text: str) -> int | None:
-    """The value of an integer of any number of digits, or None where it takes more than 64 bits.
+    """The value of an integer of any number of digits; None if it exceeds 64 bits.
 
-    The digits are counted first: Python refuses to convert thousands of them.
+    The digits are counted first: Python raises an error when it has to convert thousands of them.
     """
     digits = text.lstrip("+-").lstrip("0")
     if len(digits) > len(str(LARGEST_ID)):
@@ -219,6 +246,6 @@ def _integer(text: str) -> int | None:
     return value if abs(value) <= LARGEST_ID else None
 
 
-def shown(text: str, most: int = SHOWN_CHARACTERS) -> str:
-    """As much of a text as a person takes in: a line, a jersey or a name may be a megabyte long."""
-    return text if len(text) <= most else text[: most - 1] + "…"
+def truncate(text: str, max_characters: int = MAX_TEXT_CHARACTERS) -> str:
+    """The text, or its start and an ellipsis if it is longer than `max_characters`. Any input may be megabytes long."""
+    return text if len(text) <= max_characters else text[: max_characters - 1] + "…"

@@ -1,8 +1,8 @@
-"""The game event by event: which box scores a stream makes, and what tells two of one event apart.
+"""The fingerprint of each event's box score (docs/contract.md, sections 3 and 6).
 
-The box score of an event is made of the events up to that one and of the roster, whatever is played afterwards. Its
-fingerprint stands for these: where both an event's document and its fingerprint are kept, it is known without any
-computing that the document is still true.
+The box score of an event is a function of the events up to that one and of the roster; later events do not change it.
+Its fingerprint is a hash of these inputs. So a stored document is up to date if its fingerprint is equal, and nothing
+has to be computed to know that.
 """
 
 import hashlib
@@ -13,43 +13,43 @@ from typing import Any
 
 from lacrosse_assets.game.stream import EVENTS, Verdict
 
-# To be raised when a document is made otherwise of the same events and the same roster: all of them are written anew.
-EDITION = 2
+# Increase it when the same events and roster make another document than before. Then all documents are written again.
+FINGERPRINT_VERSION = 2
 
-# What of a line counts in a box score; of `LINES`.
-COUNTED = ("verdict", "event_id", "clock", "team_id", "number", "goal")
+# The columns of `LINES` that a box score depends on.
+FINGERPRINT_COLUMNS = ("verdict", "event_id", "clock", "team_id", "number", "goal")
 
-_said = itemgetter(*COUNTED[1:])
+_event_content = itemgetter(*FINGERPRINT_COLUMNS[1:])
 
 
 def fingerprints(lines: Iterable[Mapping[str, Any]], roster: Iterable[Mapping[str, Any]]) -> dict[int, str]:
-    """Of each event, by id and in their order, the fingerprint of its box score.
+    """The fingerprint of each event's box score, by event id, in ascending order.
 
-    `lines` are rows of a `LINES`, of which `COUNTED` is enough, and `roster` those of a `ROSTER`, both in any order.
-    Each event adds itself to what the events before it have come to, so the time is that of reading the stream once.
+    `lines` are rows with the `FINGERPRINT_COLUMNS` of a `LINES`, `roster` rows of a `ROSTER`; both in any order. One
+    hash is updated event by event, so the time is proportional to the number of events.
     """
     lines = list(lines)
-    events = sorted(_said(line) for line in lines if line["verdict"] in EVENTS)
-    ends = [_said(line) for line in lines if line["verdict"] == Verdict.TERMINATOR]
-    made_of = hashlib.blake2b(_written([EDITION, *sorted(map(_written_row, roster))]), digest_size=16)
+    events = sorted(_event_content(line) for line in lines if line["verdict"] in EVENTS)
+    terminators = [_event_content(line) for line in lines if line["verdict"] == Verdict.TERMINATOR]
+    digest = hashlib.blake2b(_encoded([FINGERPRINT_VERSION, *_encoded_roster(roster)]), digest_size=16)
     found = {}
     for event in events:
-        made_of.update(_written(event))
-        found[event[0]] = made_of.hexdigest()
-    if events and ends:  # the terminator is a part of the latest event's box score alone
-        made_of.update(_written(ends))
-        found[events[-1][0]] = made_of.hexdigest()
+        digest.update(_encoded(event))
+        found[event[0]] = digest.hexdigest()
+    if events and terminators:  # the terminator is a part of the latest event's box score only
+        digest.update(_encoded(terminators))
+        found[events[-1][0]] = digest.hexdigest()
     return found
 
 
 def roster_fingerprint(roster: Iterable[Mapping[str, Any]]) -> str:
-    """What identifies a roster, of rows of a `ROSTER` in any order: with another one, every box score is another."""
-    return hashlib.blake2b(_written(sorted(map(_written_row, roster))), digest_size=16).hexdigest()
+    """The fingerprint of a roster, from rows of a `ROSTER` in any order."""
+    return hashlib.blake2b(_encoded(_encoded_roster(roster)), digest_size=16).hexdigest()
 
 
-def _written_row(row: Mapping[str, Any]) -> str:
-    return json.dumps(row, sort_keys=True)
+def _encoded_roster(roster: Iterable[Mapping[str, Any]]) -> list[str]:
+    return sorted(json.dumps(row, sort_keys=True) for row in roster)
 
 
-def _written(value: Any) -> bytes:
+def _encoded(value: Any) -> bytes:
     return json.dumps(value).encode()

@@ -25,6 +25,7 @@ from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
 
 from lacrosse_assets import addresses
+from lacrosse_assets.game.document import Document
 from lacrosse_assets.resources.errors import StoreError, is_it_up, told_as_store_error
 from lacrosse_assets.resources.object_store import StreamVersion
 
@@ -50,8 +51,6 @@ WAYS_OUT = {
 BOX_SCORES = {"_id": {"$gte": 0}, "stream.etag": {"$exists": True}}
 
 DUPLICATE_KEY = 11000  # MongoDB's code
-
-Document = dict[str, Any]
 
 
 class WriteResult(NamedTuple):

@@ -11,7 +11,8 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
-from lacrosse_assets.resources.documents import Document, DocumentStore
+from lacrosse_assets.game.document import Document
+from lacrosse_assets.resources.documents import DocumentStore
 from lacrosse_assets.resources.object_store import ObjectStore, StreamObject, StreamVersion, now_in_milliseconds
 from lacrosse_assets.resources.reference_db import ReferenceDatabase
 

@@ -22,6 +22,7 @@ from dagster import ConfigurableResource, Failure, InitResourceContext
 from pydantic import Field
 
 from lacrosse_assets import addresses
+from lacrosse_assets.game.tables import FINAL_TABLES, REFERENCE_TABLES
 from lacrosse_assets.resources import sql
 from lacrosse_assets.resources.errors import told_as_store_error
 
@@ -32,8 +33,6 @@ STORE = "reference database"
 DATABASE = "sidearmdb"
 
 Row = dict[str, Any]
-# The final tables, by the reference table that each is a copy of.
-ORIGINALS = {"teams2": "teams", "players2": "players"}
 # The order in which the simulator drops them. Two transactions that lock in the same order never wait for each other.
 LOCK_ORDER = ("players", "teams")
 
@@ -121,10 +120,8 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         Raises:
             Failure: one is missing.
         """
-        from lacrosse_assets.game.finals import REFERENCE
-
         by_lower_case = {name.lower(): name for name in reversed(names)}
-        wanted = REFERENCE[table].fieldNames()
+        wanted = [column.name for column in REFERENCE_TABLES[table]]
         if missing := [name for name in wanted if name not in by_lower_case]:
             raise Failure(
                 f"{STORE} at {self.address}: table {table} has no column {' and no column '.join(missing)}: "
@@ -145,7 +142,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         without foreign keys (the simulator drops and recreates the original), defaults, identity and computed columns
         (the values are copied). A rowversion column becomes BINARY(8), which can be written.
 
-        `changes` maps a final table's name (of `ORIGINALS`) to what the copy has that the original has not: for each
+        `changes` maps a final table's name (of `FINAL_TABLES`) to what the copy has that the original has not: for each
         row its `id` and the new values, by the exercise's names of the columns. `still_true` is called when no other
         writer can come in between any more; what it raises leaves everything as it was. `made_from` is what `changes`
         were computed from: if the tables say something else by now, nothing is changed either.
@@ -170,11 +167,11 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
                             copy.existing.drop(connection)
                         copy.target.create(connection)
                 still_true()
-                in_order = sorted(copies, key=lambda name: LOCK_ORDER.index(ORIGINALS[name]))
+                in_order = sorted(copies, key=lambda name: LOCK_ORDER.index(FINAL_TABLES[name]))
                 rows = {name: copies[name].original_rows(connection) for name in in_order}
                 for name, copy in copies.items():
                     if made_from is not None:
-                        self._see_that_nothing_changed(copy, rows[name], getattr(made_from, ORIGINALS[name]))
+                        self._see_that_nothing_changed(copy, rows[name], getattr(made_from, FINAL_TABLES[name]))
                     copy.fill(connection, rows[name], changes[name])
         return {name: Original(rows[name], copy.columns, copy.is_of_a_view) for name, copy in copies.items()}
 
@@ -183,8 +180,8 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         with self._errors(), self._begin("SERIALIZABLE") as connection:
             found = {}
             for name in names:
-                table = _reflected(connection, name, _schema_of(connection, ORIGINALS[name]))
-                columns = self._exercise_columns(ORIGINALS[name], table.columns.keys())
+                table = _reflected(connection, name, _schema_of(connection, FINAL_TABLES[name]))
+                columns = self._exercise_columns(FINAL_TABLES[name], table.columns.keys())
                 found[name] = _rows(connection, table, columns["id"])
             return found
 
@@ -200,9 +197,9 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         from sqlalchemy import BINARY, Column, MetaData, Table, inspect
         from sqlalchemy.dialects.mssql import TIMESTAMP
 
-        schema = _schema_of(connection, ORIGINALS[name])
-        original = _reflected(connection, ORIGINALS[name], schema)
-        columns = self._exercise_columns(ORIGINALS[name], original.columns.keys())
+        schema = _schema_of(connection, FINAL_TABLES[name])
+        original = _reflected(connection, FINAL_TABLES[name], schema)
+        columns = self._exercise_columns(FINAL_TABLES[name], original.columns.keys())
         views = [view.lower() for view in inspect(connection).get_view_names(schema)]
         if name in views:
             # To delete its rows would delete those of the tables behind it.
@@ -210,7 +207,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
                 f"{STORE} at {self.address}: {name} is a view, and has to be a table: rename or drop the view",
                 allow_retries=False,
             )
-        is_of_a_view = ORIGINALS[name] in views
+        is_of_a_view = FINAL_TABLES[name] in views
         keys = [columns["id"]] if is_of_a_view else original.primary_key.columns.keys()
         target = Table(
             name,

@@ -1,6 +1,6 @@
 """What the contract demands of a game, looked at with clients of this file's own while it is played and afterwards.
 
-Everything is held against the plain reading of the stream (`game/plain.py`), which shares no code with the product.
+Everything is held against the reference model (`game/reference_model.py`), which shares no code with the product.
 """
 
 import hashlib
@@ -22,7 +22,7 @@ from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from lacrosse_assets_tests.game import plain
+from lacrosse_assets_tests.game import reference_model
 from lacrosse_assets_tests.world import SCHEMA
 
 Row = dict[str, Any]
@@ -45,8 +45,8 @@ class Truth:
         self._reference = teams, players
 
     @cached_property
-    def _game(self) -> plain.Game:
-        return plain.game(self.body, HOME, AWAY, *self._reference)
+    def _game(self) -> reference_model.Game:
+        return reference_model.game(self.body, HOME, AWAY, *self._reference)
 
     @property
     def document(self) -> Row | None:
@@ -62,7 +62,7 @@ class Truth:
 
     @property
     def timeline(self) -> list[Row]:
-        return plain.timeline(self.body, HOME, AWAY, *self._reference)
+        return reference_model.timeline(self.body, HOME, AWAY, *self._reference)
 
 
 class Stores:

@@ -1,1 +1,1 @@
-"""Tests of `lacrosse_assets.game`: each rule by an example, and all of them at once held against `plain.py`."""
+"""Tests of `lacrosse_assets.game`: examples for each rule, and properties compared with `reference_model.py`."""

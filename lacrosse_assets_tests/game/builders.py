@@ -7,7 +7,8 @@ from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from lacrosse_assets.game import roster
-from lacrosse_assets.game.boxscore import Document, boxscore, documents_of
+from lacrosse_assets.game.boxscore import boxscore, documents_of
+from lacrosse_assets.game.document import Document
 from lacrosse_assets.game.statistics import ROSTER, player_game_stats
 from lacrosse_assets.game.stream import LINES, Line, read_lines
 from lacrosse_assets.resources.frames import arrow_table

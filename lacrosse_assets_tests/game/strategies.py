@@ -16,7 +16,7 @@ JERSEYS: Text = st.sampled_from(["0", "00", "1", "8", "08", "é"])
 # What a fixed-width column or another program leaves around a jersey. Blanks of ASCII would part a row of the stream.
 INVISIBLE: Text = st.sampled_from(["", "", "\u00a0", "\u3000", "\u200b", "\ufeff", "\x00", "\x85", "\u2028"])
 PADDED_JERSEYS: Text = st.builds("{}{}{}".format, INVISIBLE, JERSEYS, INVISIBLE)
-STRANGE_JERSEYS: Text = st.sampled_from(["99", "8a", "000", "8\u00a08", "\x00", "\u00a0\u200b"])
+UNROSTERED_JERSEYS: Text = st.sampled_from(["99", "8a", "000", "8\u00a08", "\x00", "\u00a0\u200b"])
 ROSTERED_JERSEYS: Text = (
     JERSEYS | PADDED_JERSEYS | st.builds("{:3}".format, JERSEYS) | st.sampled_from(["", "   ", "\u00a0", "\t8"])
 )
@@ -37,7 +37,7 @@ def rows(**fields: st.SearchStrategy[Any]) -> Text:
         "event_id": st.integers(0, 40) | st.sampled_from([2**31, 2**63 - 1]),
         "clock": CLOCKS | OTHER_CLOCKS,
         "team": st.sampled_from([HOME, AWAY]),
-        "jersey": JERSEYS | PADDED_JERSEYS | STRANGE_JERSEYS,
+        "jersey": JERSEYS | PADDED_JERSEYS | UNROSTERED_JERSEYS,
         "goal": st.sampled_from([0, 1]),
     }
     return st.builds("{event_id} {clock} {team} {jersey} {goal}".format, **{**shot, **fields})
@@ -49,7 +49,7 @@ PLACEHOLDERS = rows(
     event_id=st.integers(0, 3), clock=st.sampled_from(["00:00", "0:00", "0:00.0"]), team=st.just(0), jersey=st.just(0)
 )
 TERMINATORS = rows(event_id=st.just(-1), team=st.sampled_from([0, HOME]))
-DIRT = st.one_of(
+INVALID_LINES = st.one_of(
     ANY_TEXT,
     SHOTS.map(lambda row: row.rsplit(" ", 1)[0]),
     SHOTS.map(lambda row: f"{row} 1"),
@@ -78,7 +78,7 @@ def spaced(lines: Text) -> st.SearchStrategy[bytes]:
 def streams(draw: st.DrawFn) -> bytes:
     """A mixture of all that a stream may hold, in any order, cut off anywhere in its last line."""
     shots = draw(st.lists(spaced(SHOTS), max_size=25))
-    others = draw(st.lists(spaced(CLOCK_ROWS) | DIRT | st.sampled_from([b"", b" \t"]), max_size=8))
+    others = draw(st.lists(spaced(CLOCK_ROWS) | INVALID_LINES | st.sampled_from([b"", b" \t"]), max_size=8))
     ending = draw(st.lists(spaced(TERMINATORS), max_size=2))
     lines = shots + others + ending
     if lines:

@@ -7,7 +7,8 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from lacrosse_assets.game.boxscore import boxscore, documents_of, score_line, why_not_over
+from lacrosse_assets.game.boxscore import boxscore, documents_of
+from lacrosse_assets.game.document import score_line, why_not_over
 
 from .builders import AWAY, HOME, HOPKINS, SYRACUSE, TEAMS, VERSION, Row, box_score, player, statistics, stream
 
@@ -323,22 +324,22 @@ def test_a_final_document_of_todays_stream_may_be_written_from() -> None:
     [
         (None, ETAG, "there is no box score yet: materialize boxscore_doc first"),
         (None, None, "there is no box score yet: materialize boxscore_doc first"),
-        (told(), None, f"the stream is not there to hold the box score against ({SCORE_LINE})"),
+        (told(), None, f"the stream object is missing, so the box score cannot be verified ({SCORE_LINE})"),
         (
             told(etag='"yesterday"'),
             ETAG,
-            f"the stream has moved on since the box score ({SCORE_LINE}): materialize boxscore_doc first",
+            f"the box score is not of the current stream ({SCORE_LINE}): materialize boxscore_doc first",
         ),
         (
             told(final=False, etag='"yesterday"'),
             ETAG,
-            f"the stream has moved on since the box score ({SCORE_LINE}): materialize boxscore_doc first",
+            f"the box score is not of the current stream ({SCORE_LINE}): materialize boxscore_doc first",
         ),
         (
             # One that another program wrote, without saying what from.
             {key: value for key, value in told().items() if key != "stream"},
             ETAG,
-            f"the stream has moved on since the box score ({SCORE_LINE}): materialize boxscore_doc first",
+            f"the box score is not of the current stream ({SCORE_LINE}): materialize boxscore_doc first",
         ),
         (told(final=False), ETAG, f"the game is not over yet ({SCORE_LINE})"),
     ],

@@ -1,4 +1,4 @@
-"""The product held against `plain.py`, the other reading of the contract, on any streams and reference tables."""
+"""Property tests: the product and `reference_model.py` agree on any stream and any reference tables."""
 
 import json
 from typing import Any
@@ -12,7 +12,7 @@ from lacrosse_assets.game import finals
 from lacrosse_assets.game.boxscore import boxscore, documents_of
 from lacrosse_assets.game.timeline import fingerprints
 
-from . import plain
+from . import reference_model
 from .builders import AWAY, HOME, Row, frame, line_rows, read, roster_rows, statistics, stream
 from .strategies import BOM, SOUP, reference_tables, streams
 
@@ -29,7 +29,7 @@ def exactly(value: Any) -> str:
 @PURE
 @given(streams() | SOUP | st.binary())
 def test_each_line_becomes_what_the_contract_says(body: bytes) -> None:
-    expected, _, _ = plain.read_stream(body, HOME, AWAY)
+    expected, _, _ = reference_model.read_stream(body, HOME, AWAY)
     assert [(line.line, line.verdict) for line in read(body)] == expected
 
 
@@ -43,7 +43,7 @@ def test_any_bytes_are_read_and_every_line_that_is_not_blank_is_accounted_for(bo
     lines = read(body)
     assert [line.line for line in lines] == not_blank
     for line in lines:
-        if line.verdict in {"left out", "unfinished"}:
+        if line.verdict in {"invalid", "unfinished"}:
             assert line.reason
             assert line.text
             assert line.event_id is line.clock is line.team_id is line.number is line.goal is None
@@ -83,8 +83,8 @@ def test_a_byte_order_mark_at_the_start_changes_nothing(body: bytes) -> None:
 def test_a_stream_in_another_encoding_is_read_without_an_error(text: str, encoding: str) -> None:
     body = f"2 56:13 205 8 1\n{text}\n".encode(encoding)
     lines = read(body)
-    assert [(line.line, line.verdict) for line in lines] == plain.read_stream(body, HOME, AWAY)[0]
-    assert (lines[0].verdict, lines[0].event_id) == ("left out", None)
+    assert [(line.line, line.verdict) for line in lines] == reference_model.read_stream(body, HOME, AWAY)[0]
+    assert (lines[0].verdict, lines[0].event_id) == ("invalid", None)
     assert lines[0].reason == f"the encoding of the stream is {encoding[:6].upper()}, not UTF-8"
 
 
@@ -97,7 +97,7 @@ def test_a_clock_is_rounded_up_to_the_second(seconds: int, fraction: int, places
     (line,) = read(f"2 {minutes}:{seconds % 60:02}.{decimals} 205 8 1\n")
     expected = seconds + (int(decimals) > 0)
     if expected == 100 * 60:
-        assert line.verdict == "left out"
+        assert line.verdict == "invalid"
     else:
         assert line.clock
         shown_minutes, shown_seconds = line.clock.split(":")
@@ -109,7 +109,7 @@ def test_a_clock_is_rounded_up_to_the_second(seconds: int, fraction: int, places
 @given(st.text(st.sampled_from("0123456789:.,- x٥"), max_size=9))
 def test_any_text_is_a_clock_to_both_readings_or_to_neither(text: str) -> None:
     clocks = [line.clock for line in read(f"2 {text.replace(' ', '_')} 205 8 1\n")]
-    assert clocks == [plain.read_clock(text.replace(" ", "_"))]
+    assert clocks == [reference_model.read_clock(text.replace(" ", "_"))]
 
 
 @ON_SPARK
@@ -118,7 +118,7 @@ def test_the_game_is_what_the_contract_says(
     spark: SparkSession, body: bytes, tables: tuple[list[Row], list[Row]]
 ) -> None:
     teams, players = tables
-    expected = plain.game(body, HOME, AWAY, teams, players)
+    expected = reference_model.game(body, HOME, AWAY, teams, players)
 
     stats = statistics(spark, body, players, teams).localCheckpoint()
     found = next(iter(documents_of(boxscore(stats))), None)
@@ -127,11 +127,11 @@ def test_the_game_is_what_the_contract_says(
     assert found == expected.document
     assert exactly(found) == exactly(expected.document)
 
-    strangers = {
+    unrostered = {
         (row["team_id"], row["number"]): (row["shots"], row["goals"])
         for row in stats.where("player_id is null and number is not null").collect()
     }
-    assert strangers == expected.strangers
+    assert unrostered == expected.unrostered
 
     if found is not None:
         teams2 = finals.teams2(spark, frame(spark, teams, finals.TEAMS), found).collect()
@@ -146,7 +146,7 @@ def test_each_event_has_the_document_of_a_stream_that_ends_with_it(
     spark: SparkSession, body: bytes, tables: tuple[list[Row], list[Row]]
 ) -> None:
     teams, players = tables
-    expected = plain.timeline(body, HOME, AWAY, teams, players)
+    expected = reference_model.timeline(body, HOME, AWAY, teams, players)
 
     found = documents_of(boxscore(statistics(spark, body, players, teams, at=F.lit(True))))
     for document in found:
@@ -162,7 +162,7 @@ def test_a_fingerprint_is_that_of_the_stream_that_ends_with_its_event(
 ) -> None:
     teams, players = tables
     roster = roster_rows(players, teams)
-    _, events, terminator = plain.read_stream(body, HOME, AWAY)
+    _, events, terminator = reference_model.read_stream(body, HOME, AWAY)
     whole = fingerprints(line_rows(body), roster)
     assert list(whole) == sorted(events)
     assert len(set(whole.values())) == len(whole)
@@ -183,7 +183,7 @@ def test_the_same_fingerprint_is_the_same_document(
 ) -> None:
     def read_both_ways(body: bytes, teams: list[Row], players: list[Row]) -> dict[str, str]:
         prints = fingerprints(line_rows(body), roster_rows(players, teams))
-        documents = plain.timeline(body, HOME, AWAY, teams, players)
+        documents = reference_model.timeline(body, HOME, AWAY, teams, players)
         return {prints[document["_id"]]: exactly(document) for document in documents}
 
     first = read_both_ways(one, *tables)

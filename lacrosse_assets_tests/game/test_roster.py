@@ -130,13 +130,12 @@ def test_the_rows_of_the_tables_are_left_as_they_are() -> None:
 @pytest.mark.parametrize(
     ("teams", "message"),
     [
-        ([], "table teams has no row for the home team 101: HOME_TEAM_ID has to be one of its ids, and it is empty"),
-        ([HOPKINS], "table teams has no row for the home team 101: HOME_TEAM_ID has to be one of 205"),
-        ([SYRACUSE], "table teams has no row for the away team 205: AWAY_TEAM_ID has to be one of 101"),
+        ([], "table teams has no row with id 101, the home team: the table is empty"),
+        ([HOPKINS], "table teams has no row with id 101, the home team: set HOME_TEAM_ID to one of 205"),
+        ([SYRACUSE], "table teams has no row with id 205, the away team: set AWAY_TEAM_ID to one of 101"),
         (
             [SYRACUSE, {**HOPKINS, "wins": "many"}],
-            "in table teams, wins is 'many' and has to be an integer of 32 bits "
-            "(the row with id 205, name 'johns hopkins')",
+            "table teams has an invalid row (id 205, name 'johns hopkins'): wins must be a 32-bit integer (got 'many')",
         ),
     ],
 )
@@ -150,13 +149,13 @@ def test_a_team_that_is_missing_or_malformed(teams: list[Row], message: str) -> 
     "value", [None, "one", 2**31, 1.5, Decimal("1.5"), float("nan"), Decimal("NaN"), Decimal("1e400")]
 )
 def test_an_id_that_is_no_integer_is_reported_with_its_value(value: Any) -> None:
-    with pytest.raises(RosterError, match=r"in table players, id is .* and has to be an integer of 32 bits"):
+    with pytest.raises(RosterError, match=r"players has an invalid row \(.*\): id must be a 32-bit integer \(got "):
         roster_rows(TEAMS, [{**player(1, "6"), "id": value}], HOME, AWAY)
 
 
 @pytest.mark.parametrize("value", [b"8", 8.5, float("nan"), True])
 def test_a_jersey_that_is_no_text_is_reported_with_its_value(value: Any) -> None:
-    with pytest.raises(RosterError, match=r"in table players, number is .* and has to be a text"):
+    with pytest.raises(RosterError, match=r"table players has an invalid row \(.*\): number must be text \(got "):
         roster_rows(TEAMS, [player(1, value)], HOME, AWAY)
 
 

@@ -72,8 +72,8 @@ def test_a_jersey_that_nobody_wears_has_a_row_without_a_player(spark: SparkSessi
     players = [player(1, "6"), player(2, "99", AWAY)]
     body = stream("0 59:00 101 99 1", "1 58:00 101 99 0", "2 57:00 101 6 1")
     rows = stats(spark, body, players)
-    (stranger,) = (row for row in rows if row["player_id"] is None)
-    assert stranger == {
+    (unrostered,) = (row for row in rows if row["player_id"] is None)
+    assert unrostered == {
         **{"side": "home", "team_id": HOME, "team_name": "syracuse", "conference": "acc", "wins": 11, "losses": 2},
         **{"player_id": None, "name": None, "number": "99", "shots": 2, "goals": 1, "pct": 0.5, "score": 2},
         **{"event_id": 2, "clock": "57:00", "final": False, **VERSION},
@@ -105,7 +105,7 @@ def test_clock_rows_and_the_terminator_are_no_shots(spark: SparkSession) -> None
     assert shooters(stats(spark, body, players)) == {(HOME, 1, "6"): (1, 0, 0.0), (AWAY, 2, "0"): (0, 0, 0.0)}
 
 
-def test_lines_repeated_left_out_or_unfinished_do_not_count(spark: SparkSession) -> None:
+def test_lines_repeated_invalid_or_unfinished_do_not_count(spark: SparkSession) -> None:
     body = stream("0 59:00 101 6 1", "0 59:00 101 6 1", "0 59:00 101 6 0", "1 58:00 101 6 2") + b"2 57:00 101 6"
     assert shooters(stats(spark, body, [player(1, "6")]))[HOME, 1, "6"] == (1, 1, 1.0)
 

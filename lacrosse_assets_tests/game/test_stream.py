@@ -1,10 +1,10 @@
-"""docs/contract.md, section 1: what becomes of each line of the stream."""
+"""The lines of the stream and their verdicts (docs/contract.md, section 1)."""
 
 import gzip
 
 import pytest
 
-from lacrosse_assets.game.stream import LARGEST_ID, LINES, SHOWN_CHARACTERS, Line, Verdict, read_lines
+from lacrosse_assets.game.stream import LARGEST_ID, LINES, MAX_TEXT_CHARACTERS, Line, Verdict, read_lines
 
 from .builders import VERSION, read, stream
 
@@ -17,16 +17,16 @@ def verdicts(body: bytes | str) -> list[tuple[int, str]]:
     return [(line.line, line.verdict) for line in read(body)]
 
 
-def left_out(body: bytes | str) -> list[tuple[int, str | None]]:
-    """What is reported: line number and reason."""
-    return [(line.line, line.reason) for line in read(body) if line.verdict == Verdict.LEFT_OUT]
+def invalid(body: bytes | str) -> list[tuple[int, str | None]]:
+    """Line number and reason of each invalid line."""
+    return [(line.line, line.reason) for line in read(body) if line.verdict == Verdict.INVALID]
 
 
 def events(body: bytes | str) -> list[int | None]:
     return [line.event_id for line in read(body) if line.event_id is not None]
 
 
-# What a good line says.
+# Valid lines.
 
 
 def test_a_shot_is_read_field_by_field() -> None:
@@ -48,7 +48,7 @@ def test_the_row_of_id_minus_1_is_the_terminator_whatever_team_it_names(row: str
 
 @pytest.mark.parametrize("row", ["-1", "-1 00:00 0 0", "-1 00:00 999 0 0", "-1 end 0 0 0", "-1 00:00 0 0 2"])
 def test_a_terminator_has_to_be_well_formed_as_any_other_row(row: str) -> None:
-    assert verdicts(f"{row}\n") == [(1, "left out")]
+    assert verdicts(f"{row}\n") == [(1, "invalid")]
 
 
 @pytest.mark.parametrize("clock", ["60:00", "00:00", "00:59", "99:59", "08:09"])
@@ -91,7 +91,7 @@ def test_what_is_invisible_around_a_jersey_does_not_count(jersey: str) -> None:
 
 
 def test_jerseys_0_and_00_are_two_contents_of_one_id() -> None:
-    assert left_out("2 56:13 205 0 1\n2 56:13 205 00 1\n") == [(2, "event 2 again, with other content than line 1")]
+    assert invalid("2 56:13 205 0 1\n2 56:13 205 00 1\n") == [(2, "event 2 again, with other content than line 1")]
 
 
 @pytest.mark.parametrize("event_id", [0, 2**31, LARGEST_ID])
@@ -109,7 +109,7 @@ def test_a_plus_is_a_sign() -> None:
     assert read("+2 56:13 +205 8 1\n") == read(f"{SHOT}\n")
 
 
-# How lines are told apart.
+# Fields and lines.
 
 
 @pytest.mark.parametrize(
@@ -128,7 +128,7 @@ def test_both_line_ends_even_in_one_stream() -> None:
 
 @pytest.mark.parametrize("end", ["\r", "\x0b", "\x0c", "\x1c", "\x85", "\u2028", "\u2029"])
 def test_nothing_else_ends_a_line(end: str) -> None:
-    assert left_out(f"{SHOT}{end}3 55:00 101 6 0\n") == [(1, "9 fields instead of 5")]
+    assert invalid(f"{SHOT}{end}3 55:00 101 6 0\n") == [(1, "9 fields instead of 5")]
 
 
 @pytest.mark.parametrize("blank", ["\n", "\r\n", " \n", "\t \t\r\n", "\n\n\r\n"])
@@ -142,7 +142,7 @@ def test_a_stream_of_nothing_has_no_lines(body: str) -> None:
     assert read(body) == []
 
 
-# The last line, with its end still to come.
+# A last line without a line end.
 
 
 def test_a_last_line_cut_off_is_a_write_in_progress_and_not_reported() -> None:
@@ -158,25 +158,25 @@ def test_a_last_line_cut_off_within_a_character_is_a_write_in_progress() -> None
     assert verdicts("2 56:13 205 é".encode()[:-1]) == [(1, "unfinished")]
 
 
-@pytest.mark.parametrize("dirt", ["x", "2", "2 56:13 205 8", "goal!"])
-def test_a_whole_line_is_dirt_even_where_the_cut_off_one_reads_alike(dirt: str) -> None:
-    assert verdicts(f"{dirt}\n{dirt}") == [(1, "left out"), (2, "unfinished")]
+@pytest.mark.parametrize("line_text", ["x", "2", "2 56:13 205 8", "goal!"])
+def test_a_malformed_line_with_its_end_is_invalid_and_the_same_one_without_it_is_unfinished(line_text: str) -> None:
+    assert verdicts(f"{line_text}\n{line_text}") == [(1, "invalid"), (2, "unfinished")]
 
 
-def test_the_same_bytes_are_dirt_once_their_line_has_ended() -> None:
-    assert left_out("3 55:0") == []
-    assert left_out("3 55:0\n") == [(1, "2 fields instead of 5")]
+def test_a_malformed_last_line_is_invalid_once_its_line_end_is_written() -> None:
+    assert invalid("3 55:0") == []
+    assert invalid("3 55:0\n") == [(1, "2 fields instead of 5")]
 
 
 def test_a_last_line_without_its_end_that_contradicts_an_earlier_one_is_reported() -> None:
-    assert left_out(f"{SHOT}\n2 56:13 205 8 0") == [(2, "event 2 again, with other content than line 1")]
+    assert invalid(f"{SHOT}\n2 56:13 205 8 0") == [(2, "event 2 again, with other content than line 1")]
 
 
-# Dirt: left out, with line number and reason.
+# Invalid lines: reported, with line number and reason.
 
 
 @pytest.mark.parametrize(
-    ("dirt", "reason"),
+    ("line_text", "reason"),
     [
         ("x", "1 field instead of 5"),
         ("2 56:13 205 8", "4 fields instead of 5"),
@@ -195,11 +195,11 @@ def test_a_last_line_without_its_end_that_contradicts_an_earlier_one_is_reported
         ("\x002 56:13 205 8 1", r"event id '\x002' is not an integer"),
         ("2 56:13 home 8 1", "team 'home' is not an integer"),
         ("2 56:13 205.0 8 1", "team '205.0' is not an integer"),
-        (f"{'9' * 30} 56:13 205 8 1", f"event id {'9' * 30} is beyond 64 bits"),
-        (f"{LARGEST_ID + 1} 56:13 205 8 1", f"event id {LARGEST_ID + 1} is beyond 64 bits"),
-        (f"-{'9' * 30} 56:13 205 8 1", f"event id -{'9' * 30} is beyond 64 bits"),
-        ("-2 56:13 205 8 1", "event id -2 is neither an event's nor the terminator's (-1)"),
-        ("-1000 56:13 205 8 1", "event id -1000 is neither an event's nor the terminator's (-1)"),
+        (f"{'9' * 30} 56:13 205 8 1", f"event id {'9' * 30} exceeds 64 bits"),
+        (f"{LARGEST_ID + 1} 56:13 205 8 1", f"event id {LARGEST_ID + 1} exceeds 64 bits"),
+        (f"-{'9' * 30} 56:13 205 8 1", f"event id -{'9' * 30} exceeds 64 bits"),
+        ("-2 56:13 205 8 1", "event id -2 is negative, and not that of the terminator (-1)"),
+        ("-1000 56:13 205 8 1", "event id -1000 is negative, and not that of the terminator (-1)"),
         ("2 56:60 205 8 1", "clock '56:60' is not mm:ss"),
         ("2 5:1 205 8 1", "clock '5:1' is not mm:ss"),
         ("2 :45.3 205 8 1", "clock ':45.3' is not mm:ss"),
@@ -219,9 +219,9 @@ def test_a_last_line_without_its_end_that_contradicts_an_earlier_one_is_reported
         ("2 5613 205 8 1", "clock '5613' is not mm:ss"),
         ("2 -1:13 205 8 1", "clock '-1:13' is not mm:ss"),
         ("2 ٥٦:13 205 8 1", "clock '٥٦:13' is not mm:ss"),
-        ("2 56:13 206 8 1", "team 206 is none of 0, 101, 205"),
-        ("2 56:13 -101 8 1", "team -101 is none of 0, 101, 205"),
-        (f"2 56:13 {'9' * 30} 8 1", f"team {'9' * 30} is none of 0, 101, 205"),
+        ("2 56:13 206 8 1", "team 206 is not one of 0, 101, 205"),
+        ("2 56:13 -101 8 1", "team -101 is not one of 0, 101, 205"),
+        (f"2 56:13 {'9' * 30} 8 1", f"team {'9' * 30} is not one of 0, 101, 205"),
         ("2 56:13 205 8 2", "goal flag '2' is neither 0 nor 1"),
         ("2 56:13 205 8 -1", "goal flag '-1' is neither 0 nor 1"),
         ("2 56:13 205 8 01", "goal flag '01' is neither 0 nor 1"),
@@ -232,19 +232,19 @@ def test_a_last_line_without_its_end_that_contradicts_an_earlier_one_is_reported
         ("70 00:00 0 0 2", "goal flag '2' is neither 0 nor 1"),
     ],
 )
-def test_dirt_is_left_out_with_its_line_number_its_reason_and_its_text(dirt: str, reason: str) -> None:
-    before, line, after = read(f"{CLOCK}\n{dirt}\r\n{TERMINATOR}\n")
-    assert line == Line(2, Verdict.LEFT_OUT, reason, dirt)
+def test_an_invalid_line_is_reported_with_its_number_its_reason_and_its_text(line_text: str, reason: str) -> None:
+    before, line, after = read(f"{CLOCK}\n{line_text}\r\n{TERMINATOR}\n")
+    assert line == Line(2, Verdict.INVALID, reason, line_text)
     assert (before.verdict, after.line, after.verdict) == ("clock", 3, "terminator")
 
 
 @pytest.mark.parametrize(
-    "dirt",
+    "line_text",
     [b"\xff", b"2 56:13 205 \xe9 1", b"2 56:13 205 8 1\xc3", b"\xff\xfe2\x00 \x00", b"2 56:13 205 \xed\xa0\x80 1"],
 )
-def test_bytes_that_are_not_utf8_are_left_out(dirt: bytes) -> None:
-    body = b"\n".join([SHOT.encode(), dirt, CLOCK.encode(), b""])
-    assert left_out(body) == [(2, "bytes that are not UTF-8")]
+def test_bytes_that_are_not_utf8_are_invalid(line_text: bytes) -> None:
+    body = b"\n".join([SHOT.encode(), line_text, CLOCK.encode(), b""])
+    assert invalid(body) == [(2, "bytes that are not UTF-8")]
     assert events(body) == [2, 70]
 
 
@@ -253,7 +253,7 @@ def test_bytes_that_are_not_utf8_are_shown_as_what_they_are() -> None:
     assert line.text == r"2 56:13 205 \xe9 1"
 
 
-# What a stream begins with.
+# Byte order marks and other encodings.
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
@@ -276,7 +276,7 @@ def test_a_byte_order_mark_in_the_course_of_being_written() -> None:
     [(f"{CLOCK}\n\ufeff{SHOT}\n", 2), (f"\n\ufeff{SHOT}\n", 2), (f"\ufeff\ufeff{SHOT}\n", 1), (f" \ufeff{SHOT}\n", 1)],
 )
 def test_a_byte_order_mark_anywhere_else_is_a_part_of_its_line(body: str, line: int) -> None:
-    assert left_out(body) == [(line, r"event id '\ufeff2' is not an integer")]
+    assert invalid(body) == [(line, r"event id '\ufeff2' is not an integer")]
 
 
 @pytest.mark.parametrize("encoding", ["utf-16", "utf-16-le", "utf-16-be", "utf-32"])
@@ -284,19 +284,19 @@ def test_a_stream_in_another_encoding_is_reported_as_that(encoding: str) -> None
     body = f"{SHOT}\r\n{CLOCK}\r\n".encode(encoding)
     assert events(body) == []
     reason = f"the encoding of the stream is {encoding[:6].upper()}, not UTF-8"
-    assert {reason} == {line.reason for line in read(body) if line.verdict == Verdict.LEFT_OUT}
-    assert left_out(body)[0] == (1, reason)
+    assert {reason} == {line.reason for line in read(body) if line.verdict == Verdict.INVALID}
+    assert invalid(body)[0] == (1, reason)
 
 
 def test_a_compressed_stream_is_reported_as_that() -> None:
     body = gzip.compress(b"".join(b"%d 50:00 101 %d 0\n" % (event, event * event) for event in range(500)))
     assert events(body) == []
-    assert (1, "the encoding of the stream is gzip, not UTF-8") in left_out(body)
+    assert (1, "the encoding of the stream is gzip, not UTF-8") in invalid(body)
 
 
 def test_a_first_line_that_begins_like_another_encoding_spoils_no_other_line() -> None:
     body = b"\xff\xfe2 56:13 205 8 1\n" + stream(SHOT, "3 x 101 6 1", CLOCK)
-    assert left_out(body) == [
+    assert invalid(body) == [
         (1, "the encoding of the stream is UTF-16, not UTF-8"),
         (3, "clock 'x' is not mm:ss"),
     ]
@@ -305,15 +305,15 @@ def test_a_first_line_that_begins_like_another_encoding_spoils_no_other_line() -
 
 def test_the_teams_of_the_game_are_those_given() -> None:
     body = stream("0 59:00 7 1 0", "1 58:00 101 1 0", "2 57:00 9 1 0", "3 56:00 0 0 0")
-    assert [line.verdict for line in read_lines(body, 7, 9)] == ["shot", "left out", "shot", "clock"]
+    assert [line.verdict for line in read_lines(body, 7, 9)] == ["shot", "invalid", "shot", "clock"]
 
 
 @pytest.mark.parametrize("megabyte", ["x", "9", "x ", " ", "é"])
-def test_a_megabyte_of_a_line_is_left_out_and_not_all_shown(megabyte: str) -> None:
+def test_an_invalid_line_of_a_megabyte_is_truncated(megabyte: str) -> None:
     ends, line, after = read(f"{CLOCK}\nx{megabyte * (1_000_000 // len(megabyte))}x\n{SHOT}\n")
-    assert (ends.verdict, line.verdict, after.verdict) == ("clock", "left out", "shot")
+    assert (ends.verdict, line.verdict, after.verdict) == ("clock", "invalid", "shot")
     assert line.text is not None
-    assert len(line.text) == SHOWN_CHARACTERS
+    assert len(line.text) == MAX_TEXT_CHARACTERS
     assert line.text.endswith("…")
 
 
@@ -329,17 +329,17 @@ def test_a_megabyte_of_a_line_is_left_out_and_not_all_shown(megabyte: str) -> No
 )
 def test_thousands_of_digits_in_any_field(row: str, reason: str, sign: str) -> None:
     (line,) = read(row.format(sign + "9" * 5_000) + "\n")
-    assert line.verdict == Verdict.LEFT_OUT
+    assert line.verdict == Verdict.INVALID
     assert line.reason is not None
     assert line.reason.startswith(reason)
-    assert len(line.reason) < 2 * SHOWN_CHARACTERS
+    assert len(line.reason) < 2 * MAX_TEXT_CHARACTERS
 
 
-def test_text_of_just_the_shown_length_is_shown_whole() -> None:
-    assert [line.text for line in read("x" * SHOWN_CHARACTERS + "\n")] == ["x" * SHOWN_CHARACTERS]
+def test_a_text_of_the_maximum_length_is_not_truncated() -> None:
+    assert [line.text for line in read("x" * MAX_TEXT_CHARACTERS + "\n")] == ["x" * MAX_TEXT_CHARACTERS]
 
 
-# Lines and what came before them.
+# Repetitions and contradictions.
 
 
 def test_the_same_line_twice_counts_once_and_is_not_reported() -> None:
@@ -363,9 +363,9 @@ def test_the_same_content_written_otherwise_is_the_same_line(again: str) -> None
 @pytest.mark.parametrize(
     "other", ["2 56:12 205 8 1", "2 56:13 101 8 1", "2 56:13 205 9 1", "2 56:13 205 8 0", "2 56:13 0 8 1"]
 )
-def test_the_same_id_with_other_content_is_left_out_and_the_first_wins(other: str) -> None:
+def test_the_same_id_with_other_content_is_invalid_and_the_first_wins(other: str) -> None:
     body = f"{CLOCK}\n{SHOT}\n{other}\n"
-    assert left_out(body) == [(3, "event 2 again, with other content than line 2")]
+    assert invalid(body) == [(3, "event 2 again, with other content than line 2")]
     assert [(line.clock, line.team_id, line.number, line.goal) for line in read(body) if line.event_id == 2] == [
         ("56:13", 205, "8", 1)
     ]
@@ -374,9 +374,9 @@ def test_the_same_id_with_other_content_is_left_out_and_the_first_wins(other: st
 def test_after_a_contradiction_the_first_content_is_still_the_one_that_counts() -> None:
     assert verdicts(f"{SHOT}\n2 56:13 205 8 0\n{SHOT}\n2 56:13 205 8 0\n") == [
         (1, "shot"),
-        (2, "left out"),
+        (2, "invalid"),
         (3, "repeated"),
-        (4, "left out"),
+        (4, "invalid"),
     ]
 
 
@@ -384,19 +384,19 @@ def test_a_second_terminator() -> None:
     assert verdicts(f"{TERMINATOR}\n{TERMINATOR}\n-1 25:17 0 0 0\n") == [
         (1, "terminator"),
         (2, "repeated"),
-        (3, "left out"),
+        (3, "invalid"),
     ]
 
 
-def test_dirt_takes_no_id() -> None:
-    assert verdicts(f"2 56:13 206 8 1\n{SHOT}\n") == [(1, "left out"), (2, "shot")]
+def test_an_invalid_line_takes_no_id() -> None:
+    assert verdicts(f"2 56:13 206 8 1\n{SHOT}\n") == [(1, "invalid"), (2, "shot")]
 
 
 def test_rows_out_of_order_are_read_as_they_come() -> None:
     assert events(f"{TERMINATOR}\n{CLOCK}\n{SHOT}\n0 59:00 101 6 0\n") == [-1, 70, 2, 0]
 
 
-# The frame that lines become.
+# The frame of lines.
 
 
 def test_a_line_and_its_version_are_the_columns_of_the_frame() -> None:

@@ -6,7 +6,6 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 import pytest
 from pymongo import MongoClient
@@ -14,7 +13,8 @@ from pymongo import MongoClient
 from lacrosse_assets.embedded.boxscore_page import BoxscorePage
 from lacrosse_assets.embedded.processes import LOOPBACK, free_ports
 from lacrosse_assets.embedded.services import ANY_PORT, document_store
-from lacrosse_assets_tests.game import plain
+from lacrosse_assets.game.document import Document
+from lacrosse_assets_tests.game import reference_model
 from lacrosse_assets_tests.world import PLAYERS, TEAMS, Rows
 
 PATIENCE = 30  # seconds; a stop for what hangs, not a measure of anything
@@ -30,8 +30,6 @@ GAME = (
     "6 00:00 0 0 0",
     "-1 00:00 0 0 0",
 )
-
-Document = dict[str, Any]
 
 
 class Scores:
@@ -62,7 +60,7 @@ class Scores:
     def document(lines: Sequence[str], teams: Rows = TEAMS, players: Rows = PLAYERS) -> Document:
         """The box score that the contract asks for."""
         body = "".join(f"{line}\n" for line in lines).encode()
-        document = plain.game(body, 101, 205, list(map(dict, teams)), list(map(dict, players))).document
+        document = reference_model.game(body, 101, 205, list(map(dict, teams)), list(map(dict, players))).document
         assert document
         now = datetime.now(UTC)
         stamp = {"etag": str(hash(body)), "last_modified": now.replace(microsecond=0)}

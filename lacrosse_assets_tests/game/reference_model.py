@@ -29,7 +29,7 @@ class Game(NamedTuple):
 
     lines: list[tuple[int, str]]  # line number, what became of it
     document: Row | None
-    strangers: dict[tuple[int, str], tuple[int, int]]  # team and jersey that no one player wears: shots, goals
+    unrostered: dict[tuple[int, str], tuple[int, int]]  # team and jersey that no one player wears: shots, goals
     teams2: list[Row]
     players2: list[Row]
 
@@ -44,13 +44,13 @@ def game(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]
 
     scores = {team: sum(sum(goals) for (of, _), goals in shots.items() if of == team) for team in (home, away)}
     counted: dict[int, list[int]] = {row["id"]: [] for row in players}
-    strangers = {}
+    unrostered = {}
     for (team, jersey), goals in shots.items():
         wearers = [row["id"] for row in players if (row["teamid"], visible(row["number"])) == (team, jersey)]
         if len(wearers) == 1:
             counted[wearers[0]] = goals
         else:
-            strangers[team, jersey] = (len(goals), sum(goals))
+            unrostered[team, jersey] = (len(goals), sum(goals))
 
     def side(team_id: int, other_id: int) -> Row:
         (team,) = (row for row in teams if row["id"] == team_id)
@@ -100,7 +100,7 @@ def game(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]
         {**row, "shots": row["shots"] + len(counted[row["id"]]), "goals": row["goals"] + sum(counted[row["id"]])}
         for row in players
     ]
-    return Game(lines, document, strangers, by_id(teams2), by_id(players2))
+    return Game(lines, document, unrostered, by_id(teams2), by_id(players2))
 
 
 def timeline(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]) -> list[Row]:
@@ -133,9 +133,9 @@ def read_stream(body: bytes, home: int, away: int) -> tuple[list[tuple[int, str]
         fields = read_fields(text, {home, away, 0})
         if fields is None:
             # What follows the last line end is still being written.
-            became = "unfinished" if i == len(pieces) - 1 else "left out"
+            became = "unfinished" if i == len(pieces) - 1 else "invalid"
         elif fields[0] in first:
-            became = "repeated" if first[fields[0]] == fields else "left out"
+            became = "repeated" if first[fields[0]] == fields else "invalid"
         else:
             first[fields[0]] = fields
             became = "terminator" if fields[0] == -1 else "clock" if fields[2] == 0 else "shot"
