@@ -1,4 +1,4 @@
-"""What to run next: a pure decision from the state of the stream, the stores and Dagster's runs (contract, section 5).
+"""What to run next: a pure decision from the state of the stream, the stores and Dagster's runs (docs/contract.md, section 5).
 
     state + now  ->  LaunchRun, or the reason why nothing is launched
 
@@ -7,15 +7,15 @@
 | state | decision |
 |---|---|
 | no stream object, or an empty one | wait for a game |
-| a run of either job is active | wait for its end; the newest stream is next |
+| a run of either job is active | wait for its end, then process the newest stream |
 | the document store is unreachable | wait for it |
-| the stored box score is not of the stream as it is now, or the roster has changed | launch `live_boxscore` |
+| the stored box score is not of the current stream, or the roster has changed | launch `live_boxscore` |
 | the stream has no event | wait for the first one |
 | the game is not over | wait for the next event |
 | the final tables are not of this box score | launch `finish_game` |
 | otherwise | wait for a new game |
 
-A launch that did not bring the expected state is repeated with backoff, whether the run failed or succeeded.
+If a run does not bring the expected state, it is retried with backoff, whether it failed or succeeded.
 """
 
 from collections.abc import Sequence
@@ -27,7 +27,7 @@ from dagster import DagsterRunStatus
 from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.object_store import StreamVersion
 
-# Without NOT_STARTED: a run that the daemon did not launch before it went down would be waited for forever.
+# NOT_STARTED is excluded: a run that the daemon created and did not launch before it was stopped never starts.
 ACTIVE_STATUSES = (
     DagsterRunStatus.QUEUED,
     DagsterRunStatus.STARTING,
@@ -35,29 +35,30 @@ ACTIVE_STATUSES = (
     DagsterRunStatus.CANCELING,
 )
 
-# A run without an event for this long has lost its process in a way that nobody noticed: its code server or its machine
-# was killed with it. Steps take seconds, and each reports its start and end.
+# A run without an event for this long is orphaned: its process was killed together with its code server or its machine,
+# so no failure was recorded. Steps take seconds, and each records its start and end.
 HEARTBEAT_TIMEOUT = timedelta(seconds=60)
 
-# After a failed attempt the same version is tried again at once, then after 5, 10 and 20 seconds. After `MAX_ATTEMPTS`
-# in a row there is one attempt per `COOLDOWN`, so that an outage of any length ends without anybody's action.
+# A failed version is retried at once, then after 5, 10 and 20 seconds. After `MAX_ATTEMPTS` in a row there is one attempt
+# per `COOLDOWN`, so that the platform recovers from an outage of any length without an operator.
 MAX_ATTEMPTS = 5
 FIRST_BACKOFF = timedelta(seconds=5)
 COOLDOWN = timedelta(minutes=5)
 
-# So many runs in a row may succeed for versions of one second without a delay: a stream may change several times in it.
+# A stream may change several times within a second. This many successful runs for versions of one second are free: they
+# do not increase the backoff.
 FREE_REPEATS = 2
 
 
 class Run(NamedTuple):
-    """A run of one of the two jobs, as far as the decision needs it."""
+    """A run of one of the two jobs: the part that the decision needs."""
 
     run_id: str
     job: str
     status: DagsterRunStatus
-    # The key of the version that it fetched; where that is not known, of the version that it was launched for.
+    # The key of the version that it fetched; if that is unknown, of the version that it was launched for.
     version: str | None
-    # When it ended, or reported its last event.
+    # When it ended, or recorded its last event.
     last_heard: datetime
 
     def is_active(self, now: datetime) -> bool:
@@ -79,12 +80,12 @@ class BoxScore(NamedTuple):
 
     @property
     def key(self) -> str:
-        """What the final tables that are made from it report: see `box_metadata`."""
+        """Identifies the box score. The final tables report the same key: see `box_metadata`."""
         return f"{self.version and self.version.key} {self.fingerprint}"
 
 
 class AutomationState(NamedTuple):
-    """What the sensor sees."""
+    """The state that the sensor reads."""
 
     uri: str
     version: StreamVersion | None  # the stream as it is now
@@ -94,7 +95,7 @@ class AutomationState(NamedTuple):
     box: BoxScore | None
     # The key of the box score that the latest materialization of `boxscore_doc` reports.
     reported: str | None
-    # The key of a version that has no event, and so no box score.
+    # The key of the latest version without an event, which has no box score.
     eventless: str | None
     # The keys of the box scores that the final tables were made from.
     tables: frozenset[str | None]
@@ -112,13 +113,14 @@ class AutomationState(NamedTuple):
             return True
         if self.box is None or self.box.version != self.version:
             return False
-        # Every event has a document of that version. Where the run reports another one, the latest has been lost.
+        # A run that reports another box score of this version wrote a later document, which has been lost since.
         return self.reported is None or self.reported == self.box.key or not self.reported.startswith(self.version.key)
 
     def lag(self, now: datetime) -> timedelta:
-        """For how long the stream has been newer than the box score, at least.
+        """How long the box score has been stale, at least; zero if it is up to date.
 
-        By the object store's clock, and by ours since the first attempt: neither alone could hide it if it is wrong.
+        The larger of two measurements: the age of the stream by the object store's clock, and the time since the first
+        attempt by our own. So a wrong clock on one of the machines cannot hide the lag.
         """
         if self.version is None or self.version.size == 0 or self.is_up_to_date:
             return timedelta(0)
@@ -138,7 +140,7 @@ class LaunchRun(NamedTuple):
 
 
 def decide(state: AutomationState, now: datetime) -> LaunchRun | str:
-    """The run to launch, or what is waited for."""
+    """The run to launch, or the reason why none is launched."""
     if state.version is None:
         return f"there is no {state.uri} yet: waiting for a game to start"
     if state.version.size == 0:
@@ -160,7 +162,7 @@ def decide(state: AutomationState, now: datetime) -> LaunchRun | str:
 
 
 def _next_attempt(job: str, version: str, runs: Sequence[Run], now: datetime) -> LaunchRun | str:
-    """Launch the job, unless earlier attempts for this version make it wait."""
+    """Launch the job, or wait for the backoff after earlier attempts for this version."""
     attempts = _attempts(version, runs)
     succeeded = sum(run.status == DagsterRunStatus.SUCCESS for run in attempts)
     backoff = _backoff(len(attempts) - min(succeeded, FREE_REPEATS))
@@ -170,16 +172,18 @@ def _next_attempt(job: str, version: str, runs: Sequence[Run], now: datetime) ->
     last = attempts[0]
     seconds = (last.last_heard + backoff - now).total_seconds()
     outcome = "succeeded, but its result is not what is stored" if last.status == DagsterRunStatus.SUCCESS else "failed"
-    persistent = f"; {len(attempts)} attempts in a row did not help: see the run's log" if backoff == COOLDOWN else ""
+    persistent = (
+        f"; {len(attempts)} attempts in a row without success: see the run's log" if backoff == COOLDOWN else ""
+    )
     etag = version.rpartition(" ")[0]
     return f"run {last.name} {outcome}: attempt {attempt} for ETag {etag} in {seconds:.0f} s{persistent}"
 
 
 def _attempts(version: str, runs: Sequence[Run]) -> list[Run]:
-    """The latest runs in a row that were for this version, newest first.
+    """The latest consecutive runs for this version, newest first.
 
-    A run that succeeded is one of them if it was for any version of the same second: an ETag may be another at each
-    look. Before that, a success ends the row.
+    A successful run counts if it was for any version of the same second, because some stores return another ETag at
+    each request. Any other successful run ends the sequence.
     """
     found = []
     for run in runs:

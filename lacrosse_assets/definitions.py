@@ -1,6 +1,6 @@
-"""Everything wired: settings to resources, resources to assets, checks, jobs and the sensor.
+"""The definitions: settings, resources, assets, checks, jobs, schedules and sensors are wired here and only here.
 
-The only place where it is, and what Dagster's commands load:
+Dagster's commands load this module:
 
     dagster asset materialize -m lacrosse_assets.definitions --select '*'
 """
@@ -21,7 +21,7 @@ from lacrosse_assets.resources.mock import CannedObjectStore, InMemoryDocumentSt
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.spark import spark_sessions
-from lacrosse_assets.retention import daily_retention, forget_old_runs
+from lacrosse_assets.retention import daily_retention, retention
 from lacrosse_assets.sensors import POLL_SECONDS, gamestream_sensor
 from lacrosse_assets.settings import Settings, load_settings
 
@@ -29,8 +29,8 @@ from lacrosse_assets.settings import Settings, load_settings
 def build_resources(settings: Settings) -> dict[str, Any]:
     """The resources of a deployment.
 
-    What is or may hold a secret is given by the name of its variable, so that Dagster never stores it. boto3 reads the
-    object store's credentials by itself.
+    A value that is a secret, or may contain one, is given as the name of its variable, so that Dagster never stores it.
+    boto3 reads the object store's credentials by itself.
     """
     stream = {"bucket": settings.gamestream_bucket, "key": settings.gamestream_key}
     engine = {
@@ -54,11 +54,11 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 
 
 def build_definitions(settings: Settings, *, poll_seconds: float = POLL_SECONDS, **overrides: object) -> Definitions:
-    """All definitions, with the resources of the deployment, or those given by name in their place."""
+    """All definitions. `overrides` replace resources of the deployment by name; `poll_seconds`: see `sensors.py`."""
     return Definitions(
         assets=[*SOURCES, *live_assets(settings.home_team_id, settings.away_team_id), final_tables],
         asset_checks=[game_over, is_fresh],
-        jobs=[live_boxscore, finish_game, forget_old_runs],
+        jobs=[live_boxscore, finish_game, retention],
         schedules=[daily_retention],
         sensors=[gamestream_sensor(settings.home_team_id, settings.away_team_id, poll_seconds)],
         resources={**build_resources(settings), **overrides},

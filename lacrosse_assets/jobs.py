@@ -1,5 +1,7 @@
-"""The jobs that the sensor asks for. Both run in one process: a process, and a Spark session, for each step would take
-longer than all the steps together."""
+"""The jobs that gamestream_sensor launches.
+
+Each runs all its steps in one process. A process and a Spark session for each step would take longer than the steps.
+"""
 
 from dagster import AssetSelection, define_asset_job, in_process_executor
 
@@ -11,12 +13,12 @@ live_boxscore = define_asset_job(
     "live_boxscore",
     selection=LIVE_ASSETS,
     executor_def=in_process_executor,
-    description="The stream as it is now, to the box score document. Asked for by gamestream_sensor at each change.",
+    description="From the current stream to the box score documents. gamestream_sensor launches it at each change.",
 )
 
 finish_game = define_asset_job(
     "finish_game",
     selection=AssetSelection.assets(*FINAL_ASSETS),
     executor_def=in_process_executor,
-    description="The final box score, to teams2 and players2. Asked for by gamestream_sensor when the game is over.",
+    description="From the final box score to teams2 and players2. gamestream_sensor launches it when the game is over.",
 )

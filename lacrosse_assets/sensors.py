@@ -1,8 +1,8 @@
-"""The sensor on the stream object: reads the state, lets `automation.decide` decide, launches at most one run.
+"""The sensor on the stream object: reads the state, calls `automation.decide`, launches at most one run.
 
-There is no cursor. What is done is read from the document store, what was tried and what the final tables were made
-from is read from Dagster's own records. So nothing is lost over a restart of the daemon or a killed run, and what a
-person did by hand counts as well.
+There is no cursor. Which version is processed is read from the document store; attempts, and what the final tables were
+made from, are read from Dagster's own records. So nothing is lost when the daemon restarts or a run is killed, and runs
+that a person launched count as well (docs/contract.md, section 5).
 """
 
 import time
@@ -15,6 +15,7 @@ from dagster import (
     AssetCheckKey,
     AssetCheckSeverity,
     AssetKey,
+    DagsterEventType,
     DagsterInstance,
     DefaultSensorStatus,
     Failure,
@@ -27,12 +28,11 @@ from dagster import (
     SensorResult,
     sensor,
 )
-from dagster._core.storage.asset_check_execution_record import COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES
 
 from lacrosse_assets.assets.final import FINAL_ASSETS
 from lacrosse_assets.assets.live import ROSTER_FINGERPRINT
 from lacrosse_assets.automation import MAX_ATTEMPTS, AutomationState, BoxScore, LaunchRun, Run, decide
-from lacrosse_assets.checks import IS_FRESH, STALE
+from lacrosse_assets.checks import IS_FRESH, STALE_AFTER
 from lacrosse_assets.game.roster import RosterError, roster_rows
 from lacrosse_assets.game.timeline import roster_fingerprint
 from lacrosse_assets.jobs import finish_game, live_boxscore
@@ -41,25 +41,27 @@ from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
 from lacrosse_assets.resources.reference_db import ReferenceDatabase
 
-# On each run: the version of the stream that it was launched for.
+# The tag of each run that has the version of the stream that it was launched for.
 VERSION_TAG = "lacrosse/stream_version"
-# A run that takes longer than this many seconds is stopped by Dagster's run monitoring, and so tried again.
+# Dagster's run monitoring stops a run after this time; the sensor then retries it.
 MAX_RUNTIME_SECONDS = 300
 
-# How long one evaluation goes on polling. The daemon starts a round every five seconds only, counted from the start of
-# the one before: one that has lasted longer is followed by the next at once.
+# How long one evaluation polls. The daemon starts an evaluation every five seconds, counted from the previous start, so
+# an evaluation that takes longer is followed by the next one without a pause.
 POLL_SECONDS = 15.0
-# How often it polls the stream (a HEAD), and at least Dagster's records and the box score.
+# The intervals at which an evaluation polls the stream (a HEAD), and reads Dagster's records and the box score.
 POLL_INTERVAL_SECONDS = 0.1
 STATE_INTERVAL_SECONDS = 1.0
+# Records of a check that are read at a time.
+CHECK_PAGE_SIZE = 20
 
 
 class RunClock:
-    """When runs last reported something, by this process's own monotonic clock.
+    """When each run sent its last heartbeat, measured by this process's monotonic clock.
 
-    Runs are dated by the clocks of other machines, and any clock may be set while a game is on. So a date is compared
-    with another date of the same run only, and the time that has passed is measured here. The dates are believed once:
-    for the runs that this process finds when it starts.
+    The timestamps of events come from the clocks of other machines, and any clock may be set during a game. So a
+    timestamp is only compared with earlier ones of the same run, to see that it has changed; the time since then is
+    measured here. One exception: for runs that exist when this process starts, the timestamp itself is used.
     """
 
     def __init__(self) -> None:
@@ -67,7 +69,7 @@ class RunClock:
         self._started = False
 
     def last_heard(self, dates: Mapping[str, datetime], now: datetime) -> dict[str, datetime]:
-        """By run, when it was last heard of: `dates` has the dates on record. Both in terms of `now`."""
+        """The time of each run's last heartbeat, on the clock of `now`. `dates` has the timestamps on record, by run."""
         at = time.monotonic()
         heard = {}
         for run_id, date in dates.items():
@@ -80,7 +82,7 @@ class RunClock:
 
 
 class StateReader(NamedTuple):
-    """Where the state of the automation is read from."""
+    """Reads the state of the automation from Dagster's instance and the stores."""
 
     instance: DagsterInstance
     object_store: ObjectStore
@@ -90,14 +92,14 @@ class StateReader(NamedTuple):
     clock: RunClock
 
     def roster(self) -> str | None:
-        """The fingerprint of the roster as it is now; None if there is none to be read: a live run reports why."""
+        """The fingerprint of the roster as it is now; None if it cannot be read. A live run reports the reason."""
         try:
             return roster_fingerprint(roster_rows(*self.reference_db.read(), *self.teams))
         except (Failure, RosterError):
             return None
 
     def read(self, version: StreamVersion | None, roster: str | None, now: datetime) -> AutomationState:
-        """The state, for a version and a roster that were seen before: what is read later can only be newer."""
+        """The state for a version and a roster that were read just before. What is read here can only be newer."""
         raw, live = self._materialization("raw_gamestream"), self._materialization("boxscore_doc")
         live_records, final_records = self._records(live_boxscore.name), self._records(finish_game.name)
         heard = self.clock.last_heard(
@@ -123,14 +125,16 @@ class StateReader(NamedTuple):
         )
 
     def last_evaluation(self, check: str) -> AssetCheckEvaluation | None:
-        # Not the latest record, which may be of a run that was to evaluate it and did not come to that.
-        history = self.instance.event_log_storage.get_asset_check_execution_history(
-            AssetCheckKey(AssetKey("boxscore_doc"), check),
-            limit=1,
-            status=COMPLETED_ASSET_CHECK_EXECUTION_RECORD_STATUSES,
-        )
-        event = history[0].event.dagster_event if history and history[0].event else None
-        return event.asset_check_evaluation_data if event else None
+        """The latest result of a check of `boxscore_doc`. Runs that planned the check and did not reach it are skipped."""
+        key, cursor = AssetCheckKey(AssetKey("boxscore_doc"), check), None
+        history = self.instance.event_log_storage.get_asset_check_execution_history
+        while records := history(key, limit=CHECK_PAGE_SIZE, cursor=cursor):
+            for record in records:
+                event = record.event.dagster_event if record.event else None
+                if event and event.event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+                    return event.asset_check_evaluation_data
+            cursor = records[-1].id
+        return None
 
     def _box(self) -> tuple[BoxScore | None, str | None]:
         """The current box score, or why it could not be read."""
@@ -153,7 +157,7 @@ class StateReader(NamedTuple):
         return list(self.instance.get_run_records(RunsFilter(job_name=job), limit=4 * MAX_ATTEMPTS))
 
     def _date(self, record: RunRecord) -> datetime:
-        """When a run ended, or reported its last event."""
+        """The timestamp of a run's end, or of its last event."""
         if record.end_time:
             return datetime.fromtimestamp(record.end_time, UTC)
         events = self.instance.get_records_for_run(record.dagster_run.run_id, limit=1, ascending=False).records
@@ -170,7 +174,7 @@ class _Materialization(NamedTuple):
 
     @property
     def key(self) -> str:
-        """That of the box score that it was made from."""
+        """The key of the box score that it was made from."""
         fingerprint = self.metadata.get("fingerprint")
         return BoxScore(self.version, str(fingerprint.value) if fingerprint else "", True).key
 
@@ -182,9 +186,9 @@ def _run(record: RunRecord, heard: Mapping[str, datetime], fetched: Mapping[str,
 
 
 def gamestream_sensor(home: int, away: int, poll_seconds: float = POLL_SECONDS) -> SensorDefinition:
-    """The sensor for a game of these two teams.
+    """The sensor for a game of the teams with these ids.
 
-    One evaluation goes on polling for `poll_seconds`, or until there is a run to launch.
+    One evaluation polls for `poll_seconds`, or until there is a run to launch.
     """
     clock = RunClock()
 
@@ -193,7 +197,7 @@ def gamestream_sensor(home: int, away: int, poll_seconds: float = POLL_SECONDS) 
         jobs=[live_boxscore, finish_game],
         minimum_interval_seconds=1,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Polls the stream's ETag: a new box score at each change, final tables when the game is over.",
+        description="Polls the stream's ETag. Launches live_boxscore at each change, finish_game when the game is over.",
     )
     def evaluate(
         context: SensorEvaluationContext,
@@ -215,11 +219,11 @@ def gamestream_sensor(home: int, away: int, poll_seconds: float = POLL_SECONDS) 
 
 
 def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchRun | str]:
-    """Poll until there is a run to launch, or the time is over; the last state and decision.
+    """Poll until there is a run to launch, or `seconds` have passed; returns the last state and decision.
 
-    While nothing changes, a poll is a HEAD and no more. The state is read when the stream has changed, while a run is
-    active, and once a second for anything else (what a person does, a run that has lost its process). Whether the
-    roster has changed is read once, and only if the box score is up to date otherwise.
+    While nothing changes, a poll is a single HEAD. The state is read when the stream has changed, while a run is active,
+    and every `STATE_INTERVAL_SECONDS` for other changes (a person's action, an orphaned run). The roster is read once,
+    and only if the box score is up to date.
     """
     until = time.monotonic() + seconds
     roster: str | None = None
@@ -242,9 +246,9 @@ def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchR
 
 
 def _staleness(reader: StateReader, state: AutomationState, decision: LaunchRun | str) -> list[AssetCheckEvaluation]:
-    """A failed result of the check `is_fresh` if no run gets far enough to evaluate it; once for each version."""
+    """A failed result of the check `is_fresh`, once per version, for a box score that is stale because no run succeeds."""
     lag = state.lag(datetime.now(UTC))
-    if state.version is None or lag < STALE:
+    if state.version is None or lag < STALE_AFTER:
         return []
     last = reader.last_evaluation(IS_FRESH)
     if last and not last.passed and StreamVersion.from_metadata(last.metadata) == state.version:

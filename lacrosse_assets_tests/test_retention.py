@@ -5,12 +5,12 @@ from pathlib import Path
 from dagster import DagsterInstance, DagsterRunStatus, RunConfig, RunsFilter
 
 from lacrosse_assets.embedded.dagster_dev import dagster_yaml
-from lacrosse_assets.retention import RETENTION_DAYS, Retention, forget_old_runs
+from lacrosse_assets.retention import RETENTION_DAYS, Retention, retention
 from lacrosse_assets_tests.world import ENDED, LIVE, MIDDLE, World
 
 
 def forget(instance: DagsterInstance, days: int) -> None:
-    result = forget_old_runs.execute_in_process(
+    result = retention.execute_in_process(
         instance=instance, run_config=RunConfig({"delete_old_runs": Retention(days=days)})
     )
     assert result.success
@@ -18,7 +18,7 @@ def forget(instance: DagsterInstance, days: int) -> None:
 
 def kept(instance: DagsterInstance) -> list[str]:
     """The runs on record, without the retention's own."""
-    return sorted(run.run_id for run in instance.get_runs() if run.job_name != forget_old_runs.name)
+    return sorted(run.run_id for run in instance.get_runs() if run.job_name != retention.name)
 
 
 def test_old_runs_go_with_all_they_left_and_what_made_the_present_stays(world: World, tmp_path: Path) -> None:

@@ -213,7 +213,7 @@ def test_a_failed_version_is_tried_again_with_backoff(status: DagsterRunStatus, 
         early = after(wait - 1)
         assert isinstance(early, str)
         assert early.startswith(f"run {LIVE} 12345678 failed: attempt {failures + 1} for ETag bbb in 1 s")
-        assert ("in a row did not help" in early) == (failures >= MAX_ATTEMPTS)
+        assert ("in a row without success" in early) == (failures >= MAX_ATTEMPTS)
 
 
 @pytest.mark.parametrize("etags", [("bbb", "bbb"), ("bbb", "ccc")], ids=["the same", "another at each look"])
@@ -427,7 +427,7 @@ def test_a_box_score_that_does_not_come_is_told_stale_once_until_it_comes(
     world.put(*MIDDLE)
     request = requested(world.tick())
     assert len(world.evaluations(IS_FRESH)) == 1, "half a minute is given to it"
-    monkeypatch.setattr(sensors, "STALE", timedelta(0))
+    monkeypatch.setattr(sensors, "STALE_AFTER", timedelta(0))
     for _ in range(2):
         assert not world.launch(request, object_store=world.object_store(BrokenStore)).success
         world.tick()
@@ -448,7 +448,7 @@ def test_a_hundred_failures_are_a_line_each_and_no_storm_of_runs(world: World) -
         run = world.instance.create_run_for_job(job, tags=request.tags, status=DagsterRunStatus.STARTED)
         world.instance.report_run_failed(run)
     told = {str(world.tick()) for _ in range(5)}
-    assert all("20 attempts in a row did not help: see the run's log" in line for line in told)
+    assert all("20 attempts in a row without success: see the run's log" in line for line in told)
     assert all("\n" not in line and len(line) < 250 for line in told)
 
 
@@ -684,7 +684,7 @@ def test_a_stream_without_an_event_is_processed_once(world: World) -> None:
 def test_an_unreachable_document_store_is_a_skip_that_names_it(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put(*OPENING)
     monkeypatch.setenv("MONGODB_URI", f"mongodb://user:s3cr3t@127.0.0.1:{closed_port()}")
-    monkeypatch.setattr(sensors, "STALE", timedelta(0))
+    monkeypatch.setattr(sensors, "STALE_AFTER", timedelta(0))
 
     decision = str(world.tick())
 
