@@ -1,8 +1,8 @@
-"""What to run next: a pure decision from the state of the stream, the stores and Dagster's runs (docs/contract.md, section 5).
+"""What to run next: a pure decision from the state of the stream, the stores and Dagster's runs.
 
     state + now  ->  LaunchRun, or the reason why nothing is launched
 
-`sensors.py` reads the state. The first line that applies decides:
+`sensors.py` reads the state. The first line that applies decides (docs/contract.md, section 5):
 
 | state | decision |
 |---|---|
@@ -39,8 +39,8 @@ ACTIVE_STATUSES = (
 # so no failure was recorded. Steps take seconds, and each records its start and end.
 HEARTBEAT_TIMEOUT = timedelta(seconds=60)
 
-# A failed version is retried at once, then after 5, 10 and 20 seconds. After `MAX_ATTEMPTS` in a row there is one attempt
-# per `COOLDOWN`, so that the platform recovers from an outage of any length without an operator.
+# A failed version is retried at once, then after 5, 10 and 20 seconds. After `MAX_ATTEMPTS` in a row there is one
+# attempt per `COOLDOWN`, so that the platform recovers from an outage of any length without an operator.
 MAX_ATTEMPTS = 5
 FIRST_BACKOFF = timedelta(seconds=5)
 COOLDOWN = timedelta(minutes=5)
@@ -172,11 +172,11 @@ def _next_attempt(job: str, version: str, runs: Sequence[Run], now: datetime) ->
     last = attempts[0]
     seconds = (last.last_heard + backoff - now).total_seconds()
     outcome = "succeeded, but its result is not what is stored" if last.status == DagsterRunStatus.SUCCESS else "failed"
-    persistent = (
-        f"; {len(attempts)} attempts in a row without success: see the run's log" if backoff == COOLDOWN else ""
-    )
     etag = version.rpartition(" ")[0]
-    return f"run {last.name} {outcome}: attempt {attempt} for ETag {etag} in {seconds:.0f} s{persistent}"
+    reason = f"run {last.name} {outcome}: attempt {attempt} for ETag {etag} in {seconds:.0f} s"
+    if backoff == COOLDOWN:
+        reason += f"; {len(attempts)} attempts in a row without success: see the run's log"
+    return reason
 
 
 def _attempts(version: str, runs: Sequence[Run]) -> list[Run]:

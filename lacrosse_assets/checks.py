@@ -58,8 +58,8 @@ def game_over(
     name=IS_FRESH,
     asset=AssetKey("boxscore_doc"),
     retry_policy=RETRIES,
-    description=f"The box score is at most {STALE_AFTER.total_seconds():.0f} s behind the stream. If no run reaches this "
-    "check, gamestream_sensor reports its result.",
+    description=f"The box score is at most {STALE_AFTER.total_seconds():.0f} s behind the stream. "
+    "If no run reaches this check, gamestream_sensor reports its result.",
 )
 def is_fresh(documents: DocumentStore, object_store: ObjectStore) -> AssetCheckResult:
     box, version = documents.current(), object_store.head()

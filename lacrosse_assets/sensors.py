@@ -69,7 +69,7 @@ class RunClock:
         self._started = False
 
     def last_heard(self, dates: Mapping[str, datetime], now: datetime) -> dict[str, datetime]:
-        """The time of each run's last heartbeat, on the clock of `now`. `dates` has the timestamps on record, by run."""
+        """The time of each run's last heartbeat, on the clock of `now`. `dates` has the recorded timestamps, by run."""
         at = time.monotonic()
         heard = {}
         for run_id, date in dates.items():
@@ -125,7 +125,7 @@ class StateReader(NamedTuple):
         )
 
     def last_evaluation(self, check: str) -> AssetCheckEvaluation | None:
-        """The latest result of a check of `boxscore_doc`. Runs that planned the check and did not reach it are skipped."""
+        """The latest result of a check of `boxscore_doc`. Runs that planned it and did not reach it are skipped."""
         key, cursor = AssetCheckKey(AssetKey("boxscore_doc"), check), None
         history = self.instance.event_log_storage.get_asset_check_execution_history
         while records := history(key, limit=CHECK_PAGE_SIZE, cursor=cursor):
@@ -197,7 +197,7 @@ def gamestream_sensor(home: int, away: int, poll_seconds: float = POLL_SECONDS) 
         jobs=[live_boxscore, finish_game],
         minimum_interval_seconds=1,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Polls the stream's ETag. Launches live_boxscore at each change, finish_game when the game is over.",
+        description="Polls the stream's ETag. Launches live_boxscore at each change, and finish_game after the game.",
     )
     def evaluate(
         context: SensorEvaluationContext,
@@ -221,9 +221,9 @@ def gamestream_sensor(home: int, away: int, poll_seconds: float = POLL_SECONDS) 
 def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchRun | str]:
     """Poll until there is a run to launch, or `seconds` have passed; returns the last state and decision.
 
-    While nothing changes, a poll is a single HEAD. The state is read when the stream has changed, while a run is active,
-    and every `STATE_INTERVAL_SECONDS` for other changes (a person's action, an orphaned run). The roster is read once,
-    and only if the box score is up to date.
+    While nothing changes, a poll is a single HEAD. The state is read when the stream has changed, while a run is
+    active, and every `STATE_INTERVAL_SECONDS` for other changes (a person's action, an orphaned run). The roster is
+    read once, and only if the box score is up to date.
     """
     until = time.monotonic() + seconds
     roster: str | None = None
@@ -246,7 +246,7 @@ def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchR
 
 
 def _staleness(reader: StateReader, state: AutomationState, decision: LaunchRun | str) -> list[AssetCheckEvaluation]:
-    """A failed result of the check `is_fresh`, once per version, for a box score that is stale because no run succeeds."""
+    """A failed result of the check `is_fresh`, once per version, if the box score is stale and no run evaluates it."""
     lag = state.lag(datetime.now(UTC))
     if state.version is None or lag < STALE_AFTER:
         return []

@@ -1,10 +1,10 @@
-"""Hostile streams by the million lines: what the product reads in them against the independent reading (`make fuzz`).
+"""`make fuzz`: reads millions of hostile lines, and compares the result with the reference model.
 
     python -m lacrosse_assets_tests.fuzz --lines 1000000 --seed 7
 
-A stream is a pure function of the seed and its number, so that a difference is found again by the two numbers that are
-told with it. Hypothesis (`game/test_properties.py`) looks for the smallest stream that does harm; this looks at many,
-and at long ones.
+A stream is a pure function of the seed and its number, which an error reports, so a difference can be reproduced.
+Hypothesis (`game/test_properties.py`) searches for the smallest stream that fails; this reads many streams, and long
+ones.
 """
 
 import random
@@ -36,7 +36,7 @@ MEGABYTE = 1_000_000
 IDS = ["-1", "-1", "-2", "+3", "007", "-0", "9" * 30, "-" + "9" * 30, str(2**63 - 1), str(2**63), "1e3", "2.0", "٣"]
 CLOCKS = [
     *("00:00", "00:60", "60:00", "99:59", "5:13", "--:--", "٥٦:١٣", "00:000", "0:0:0"),
-    # Other producers' spellings, and what only looks like one.
+    # Other producers' spellings, and invalid ones that are similar.
     *("0:00", "0:00.0", "0:00.3", "0:45.3", "00:45.3", "00:46", "0:59.95", "9:59.999", "99:59.0"),
     *("99:59.1", ":45.3", "45.3", "0:45.", "0:45,3", "0:45.3333", "1:02:03", "0:4.5", "0:45.٣", "0:45." + "0" * 5_000),
 ]
@@ -70,7 +70,7 @@ PLAYERS = [
 
 
 class DifferenceError(Exception):
-    """Where the two readings part."""
+    """The product and the reference model disagree."""
 
 
 def streams(seed: int) -> Iterator[bytes]:
@@ -82,19 +82,19 @@ def streams(seed: int) -> Iterator[bytes]:
 def stream(chance: random.Random) -> bytes:
     """One stream; `chance` alone decides on it."""
     size = chance.choice([1, 10, 30, 30, 100, 300, 10_000])
-    # Dirt in all of it, in a part, in nothing.
-    dirt = chance.choice([0, 0.01, 0.1, 0.5, 1])
+    # The share of lines that may be invalid.
+    invalid = chance.choice([0, 0.01, 0.1, 0.5, 1])
     ids = chance.choice([size, size * 10, 5])
     lines: list[bytes] = []
     for number in range(size):
-        if lines and chance.random() < dirt / 5:
+        if lines and chance.random() < invalid / 5:
             lines.append(chance.choice(lines))
         else:
-            lines.append(line(chance, dirt, min(number, ids) if chance.random() < 0.9 else chance.randrange(ids)))
+            lines.append(line(chance, invalid, min(number, ids) if chance.random() < 0.9 else chance.randrange(ids)))
     if chance.random() < 0.02:
         unit = chance.choice([b"x", b"9", b" ", b"\t ", b"\xff", b"\x00", b"1 ", "é".encode()])
         lines.insert(chance.randrange(len(lines) + 1), b"2 56:13 205 " + unit * (MEGABYTE // len(unit)) + b" 1")
-    body = b"".join(each + (chance.choice(ENDS) if dirt else b"\n") for each in lines)
+    body = b"".join(each + (chance.choice(ENDS) if invalid else b"\n") for each in lines)
     if chance.random() < 0.1:
         body = chance.choice(PLACEHOLDERS) + body
     if chance.random() < 0.1:
@@ -104,7 +104,7 @@ def stream(chance: random.Random) -> bytes:
     return body[: chance.randrange(len(body) + 1)] if chance.random() < 0.2 else body
 
 
-def line(chance: random.Random, dirt: float, event_id: int) -> bytes:
+def line(chance: random.Random, invalid: float, event_id: int) -> bytes:
     """A row, in which each field, each blank and each byte may be another than it ought to be."""
     clock = f"{chance.randrange(60):02}:{chance.randrange(60):02}"
     team = chance.choice((HOME, AWAY, AWAY, 0))
@@ -115,7 +115,7 @@ def line(chance: random.Random, dirt: float, event_id: int) -> bytes:
         "number": str(chance.randrange(30)),
         "goal": chance.choice("01"),
     }
-    if chance.random() >= dirt:
+    if chance.random() >= invalid:
         return " ".join(row.values()).encode()
     for name, odd in FIELDS.items():
         if chance.random() < 0.2:
@@ -171,10 +171,10 @@ def _filled(piece: bytes, size: int) -> bytes:
 
 
 def check(body: bytes) -> int:
-    """Hold the product's reading of a stream against the plain one; the number of its lines.
+    """Compare the product's reading of a stream with the reference model's; returns the number of lines.
 
-    Raises `DifferenceError` where one of them sees what the other does not, or where the product yields what the stores
-    after it could not take.
+    Raises:
+        DifferenceError: they differ, or the product yields what its stores could not hold.
     """
     lines = list(read_lines(body, HOME, AWAY))
     expected, events, terminator = reference_model.read_stream(body, HOME, AWAY)
@@ -208,7 +208,7 @@ def _fields(line: Line) -> tuple[object, ...]:
 @click.option("--lines", default=1_000_000, show_default=True, help="How many lines to read, at least.")
 @click.option("--seed", type=int, help="Which streams; another one each time, if none is given.")
 def main(lines: int, seed: int | None) -> None:
-    """Read hostile streams until so many lines were read twice alike, or end with the first difference."""
+    """Read hostile streams, by the product and by the reference model, until the first difference."""
     seed = random.SystemRandom().randrange(2**32) if seed is None else seed
     start, read, size = process_time(), 0, 0
     for number, body in enumerate(streams(seed), start=1):

@@ -1,4 +1,4 @@
-"""The assets: how each is described, what it takes, stores and tells (docs/contract.md, section 5)."""
+"""The assets: their descriptions, inputs, outputs and metadata (docs/contract.md, section 5)."""
 
 from html import unescape
 from typing import Any
@@ -35,7 +35,7 @@ WITH_INVALID_LINES = (
 )
 
 
-# How they are described.
+# Descriptions.
 
 
 @pytest.fixture
@@ -62,7 +62,7 @@ def spec_of(definitions: Definitions, name: str) -> AssetSpec:
         ("players2", "final", {"pyspark", "sqlalchemy"}),
     ],
 )
-def test_every_asset_says_what_it_is_and_whose(
+def test_every_asset_has_a_description_kinds_and_an_owner(
     definitions: Definitions, name: str, group: str, kinds: set[str]
 ) -> None:
     spec = spec_of(definitions, name)
@@ -90,7 +90,7 @@ def test_final_tables_show_the_columns_of_their_originals(
     assert [column.name for column in schema.columns] == list(original[0])
 
 
-def test_what_comes_in_stands_in_the_graph_as_external_assets(definitions: Definitions) -> None:
+def test_the_sources_are_external_assets_of_the_graph(definitions: Definitions) -> None:
     graph = definitions.resolve_asset_graph()
 
     assert graph.external_asset_keys == {STREAM, TEAMS_TABLE, PLAYERS_TABLE}
@@ -100,7 +100,7 @@ def test_what_comes_in_stands_in_the_graph_as_external_assets(definitions: Defin
     assert graph.get(AssetKey("players2")).parent_keys == {AssetKey("boxscore_doc"), PLAYERS_TABLE}
 
 
-# What they take and tell.
+# Inputs and metadata.
 
 
 def test_body_and_etag_come_from_one_get(world: World) -> None:
@@ -113,7 +113,7 @@ def test_body_and_etag_come_from_one_get(world: World) -> None:
     assert run.data_versions["raw_gamestream"] == etag
 
 
-def test_a_live_run_tells_what_a_person_wants_to_know(world: World) -> None:
+def test_the_metadata_of_a_live_run(world: World) -> None:
     etag = world.put(*MIDDLE)
 
     run = world.materialize(*LIVE)
@@ -128,7 +128,7 @@ def test_a_live_run_tells_what_a_person_wants_to_know(world: World) -> None:
     assert (box["event"], box["clock"], box["final"]) == (2, "31:10", False)
     assert "| johns hopkins | 12 | kim | 8 | 1 | 1 | 1.0 |" in box["players"].splitlines()
     assert "| johns hopkins | 8 | kim | 1 | 1 | 1.0 |" in stats["players"].splitlines()
-    # Names are any text, and Dagit renders Markdown: what a name holds is shown, not obeyed.
+    # Names are any text, and the Dagster UI renders Markdown: names are escaped.
     assert "<b>" not in box["players"]
     assert 'renée <b>|"x"' in unescape(box["players"])
     assert {check for check, result in run.checks.items() if result.passed} == {
@@ -164,7 +164,7 @@ def test_invalid_lines_are_reported_with_number_and_reason(world: World) -> None
     assert (away["score"], sum(player["goals"] for player in away["players"])) == (1, 0)
 
 
-def test_final_tables_tell_the_result_and_their_rows(world: World) -> None:
+def test_the_metadata_of_the_final_tables(world: World) -> None:
     etag = world.put(*ENDED)
 
     run = world.materialize()
@@ -179,7 +179,7 @@ def test_final_tables_tell_the_result_and_their_rows(world: World) -> None:
     assert "| 12 | kim | 8 | 41 | 21 | 205 |" in run.metadata["players2"]["rows"].splitlines()
 
 
-# Each by itself.
+# One asset by itself.
 
 
 def test_each_asset_is_materialized_by_itself_from_what_is_stored(world: World) -> None:
@@ -188,7 +188,7 @@ def test_each_asset_is_materialized_by_itself_from_what_is_stored(world: World) 
     world.put(*ENDED)
 
     assert world.materialize("raw_gamestream").success
-    # From here on nothing but what is stored can be read of the stream.
+    # From here on only the stored frames can be read.
     world.remove_stream()
     for name in ("roster", "player_game_stats"):
         assert world.materialize(name).success
@@ -216,7 +216,7 @@ def test_an_upstream_that_was_never_stored_is_named(world: World, name: str, mis
 
 
 @pytest.mark.parametrize("body", [b"", b"\n \r\n", b"0 59:3", b"garbage\n", b"-1 60:00 0 0 0\n"])
-def test_a_stream_without_an_event_yields_no_document_and_says_so(world: World, body: bytes) -> None:
+def test_a_stream_without_an_event_yields_no_document_and_reports_it(world: World, body: bytes) -> None:
     world.put(body=body)
 
     run = world.materialize(*LIVE)
@@ -236,24 +236,24 @@ def test_no_stream_object_is_a_clear_failure(world: World) -> None:
 
 
 @pytest.mark.parametrize(
-    ("condition", "told"),
+    ("condition", "error"),
     [
         ("= 205", "no row with id 205, the away team: set AWAY_TEAM_ID to one of 101, 300"),
         (">= 0", "no row with id 101, the home team"),
     ],
 )
-def test_a_team_that_is_not_in_the_table_is_named(world: World, condition: str, told: str) -> None:
+def test_a_team_that_is_not_in_the_table_is_named(world: World, condition: str, error: str) -> None:
     # The players first: a server enforces the foreign key (547).
     world.sql(f"DELETE FROM players WHERE teamid {condition}")
     world.sql(f"DELETE FROM teams WHERE id {condition}")
 
-    assert told in world.materialize("roster").failure
+    assert error in world.materialize("roster").failure
 
 
-# Checks that only a fault of the code makes fail: it is broken here for a moment.
+# Checks that only a bug makes fail: each test breaks the code.
 
 
-def test_goals_add_up_sees_goals_that_get_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_goals_add_up_fails_if_goals_are_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     def without_unrostered(lines: DataFrame, roster: DataFrame) -> DataFrame:
         return player_game_stats(lines, roster).where("player_id is not null")
 
@@ -286,7 +286,7 @@ def test_goals_add_up_sees_goals_that_get_lost(world: World, monkeypatch: pytest
         ),
     ],
 )
-def test_adds_the_game_sees_a_game_that_was_not_added(
+def test_adds_the_game_fails_if_the_game_was_not_added(
     world: World, monkeypatch: pytest.MonkeyPatch, name: str, wrong: list[str]
 ) -> None:
     world.put(*ENDED)

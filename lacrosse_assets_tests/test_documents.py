@@ -1,4 +1,4 @@
-"""What a run leaves in MongoDB, on any server: types, names and the one query (docs/contract.md, section 3)."""
+"""The documents in MongoDB after a run: types, names and the one query of a page (docs/contract.md, section 3)."""
 
 from typing import Any
 

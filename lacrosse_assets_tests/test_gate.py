@@ -1,4 +1,4 @@
-"""The gate in all the ways that one comes to it (docs/contract.md, section 5), through real Dagster runs."""
+"""The gate, in each way that a run can reach it, through real Dagster runs (docs/contract.md, section 5)."""
 
 import pytest
 from dagster import AssetCheckSeverity, RunRequest
@@ -19,7 +19,7 @@ def play_to_the_end(world: World) -> None:
     assert world.materialize().success
 
 
-def test_a_live_run_is_green_and_shows_that_the_game_goes_on(world: World) -> None:
+def test_a_live_run_succeeds_and_its_check_shows_not_over_yet(world: World) -> None:
     world.put(*MIDDLE)
 
     run = world.tick_and_run()
@@ -29,12 +29,12 @@ def test_a_live_run_is_green_and_shows_that_the_game_goes_on(world: World) -> No
     assert not check.passed
     assert check.severity == AssetCheckSeverity.WARN
     assert check.description == NOT_OVER
-    told = {name: value.value for name, value in check.metadata.items()}
-    assert (told["clock"], told["event"], told["score"]) == ("31:10", 2, SCORE)
+    reported = {name: value.value for name, value in check.metadata.items()}
+    assert (reported["clock"], reported["event"], reported["score"]) == ("31:10", 2, SCORE)
     assert tables(world) == [None, None]
 
 
-def test_materialize_all_during_a_game_writes_neither_table_and_says_why_in_one_line(world: World) -> None:
+def test_materialize_all_during_a_game_writes_neither_table_and_reports_why_in_one_line(world: World) -> None:
     world.put(*MIDDLE)
 
     run = world.materialize()
@@ -43,12 +43,12 @@ def test_materialize_all_during_a_game_writes_neither_table_and_says_why_in_one_
     assert tables(world) == [None, None]
     assert run.checks["boxscore_doc.game_over"].severity == AssetCheckSeverity.ERROR
     assert [line for line in run.log if "not over" in line] == [f"teams2 and players2 are not written: {NOT_OVER}"]
-    # The live half of it is done all the same.
+    # The live assets are materialized.
     assert world.document()["_id"] == 2
 
 
 @pytest.mark.parametrize("checks", [True, False], ids=["with checks", "without checks"])
-def test_finals_alone_during_a_game_write_nothing_and_say_why(world: World, checks: bool) -> None:
+def test_final_tables_alone_during_a_game_are_not_written_and_the_error_is_why(world: World, checks: bool) -> None:
     world.put(*MIDDLE)
     assert world.materialize(*LIVE).success
 
@@ -60,7 +60,7 @@ def test_finals_alone_during_a_game_write_nothing_and_say_why(world: World, chec
         assert tables(world) == [None, None]
 
 
-def test_materialize_all_without_checks_during_a_game_meets_the_guard(world: World) -> None:
+def test_materialize_all_without_checks_during_a_game_is_refused(world: World) -> None:
     world.put(*MIDDLE)
 
     run = world.materialize(checks=False)
@@ -79,7 +79,7 @@ def test_materialize_all_without_checks_during_a_game_meets_the_guard(world: Wor
     ],
     ids=["clock row alone", "shot at 00:00", "terminator alone", "both"],
 )
-def test_when_it_is_over_both_are_written_with_nobodys_hand_in_it(
+def test_when_it_is_over_the_sensor_launches_the_final_tables(
     world: World, ending: tuple[str, ...], clock: str
 ) -> None:
     world.put(*MIDDLE, *ending)
@@ -113,11 +113,11 @@ def test_materialize_all_when_it_is_over_writes_both(world: World) -> None:
     ]
 
 
-def test_a_final_document_of_yesterday_does_not_open_the_gate(world: World) -> None:
+def test_a_final_document_of_another_stream_does_not_open_the_gate(world: World) -> None:
     play_to_the_end(world)
     before = tables(world)
     world.reset_tables()
-    world.sql("UPDATE teams SET wins = 0")  # would be seen, were the tables built anew
+    world.sql("UPDATE teams SET wins = 0")  # would show in the final tables, if they were rebuilt
     world.put(*OPENING)
 
     for names in FINALS_ALONE:
@@ -140,7 +140,7 @@ def test_a_result_stays_until_the_new_game_is_over(world: World) -> None:
     assert not isinstance(world.tick(), RunRequest)
 
 
-def test_finals_before_any_box_score_say_what_to_do_first(world: World) -> None:
+def test_final_tables_before_any_box_score_name_the_missing_asset(world: World) -> None:
     world.put(*ENDED)
 
     run = world.materialize(*FINAL)
@@ -148,7 +148,7 @@ def test_finals_before_any_box_score_say_what_to_do_first(world: World) -> None:
     assert run.failure == "teams2 and players2 not written: there is no box score yet: materialize boxscore_doc first"
 
 
-def test_finals_without_a_stream_to_hold_the_box_score_against_are_not_written(world: World) -> None:
+def test_final_tables_are_not_written_if_the_stream_is_missing(world: World) -> None:
     world.put(*ENDED)
     assert world.materialize(*LIVE).success
     world.remove_stream()
@@ -159,20 +159,20 @@ def test_finals_without_a_stream_to_hold_the_box_score_against_are_not_written(w
     assert tables(world) == [None, None]
 
 
-def test_tables_are_not_written_from_a_box_score_that_is_outrun_meanwhile(world: World) -> None:
-    """The game starts anew after the gate was passed, while Spark computes the tables."""
+def test_final_tables_are_not_written_from_a_box_score_that_is_superseded_meanwhile(world: World) -> None:
+    """The game restarts after the gate was passed, while Spark computes the tables."""
     from lacrosse_assets.resources.reference_db import Reference, SqlReferenceDatabase
 
     world.put(*ENDED)
     assert world.materialize(*LIVE).success
 
-    class OutrunDatabase(SqlReferenceDatabase):
+    class SupersedingDatabase(SqlReferenceDatabase):
         def read(self) -> Reference:
             with world.boxscores() as boxscores:
                 boxscores.update_one({"_id": 4}, {"$set": {"stream.etag": "of another game"}})
             return super().read()
 
-    run = world.materialize(*FINAL, reference_db=OutrunDatabase(url=world.environ["SIDEARMDB_URL"]))
+    run = world.materialize(*FINAL, reference_db=SupersedingDatabase(url=world.environ["SIDEARMDB_URL"]))
 
     assert run.failure == (
         "teams2 and players2 not written: the box score changed while they were computed; "

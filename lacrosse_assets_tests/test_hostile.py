@@ -1,4 +1,4 @@
-"""Hostile and odd input, the whole way: from the bytes in the object store to documents, tables and Dagit."""
+"""Hostile and unusual input, end to end: from the bytes in the object store to documents, tables and the Dagster UI."""
 
 from typing import Any
 
@@ -11,7 +11,7 @@ from lacrosse_assets_tests.game import reference_model
 from lacrosse_assets_tests.game.builders import AWAY, HOME, stream
 from lacrosse_assets_tests.world import ENDED, LIVE, PLAYERS, TEAMS, Rows, Run, World
 
-SAID = 50_000  # characters that a log, or a piece of metadata, may have whatever the stream has
+MAX_REPORTED_CHARACTERS = 50_000  # of a run's log, or of one metadata value, whatever the stream has
 
 
 def document(world: World) -> dict[str, Any]:
@@ -23,13 +23,13 @@ def without_version(found: dict[str, Any]) -> dict[str, Any]:
 
 
 def is_bounded(run: Run) -> bool:
-    told = [value for metadata in run.metadata.values() for value in metadata.values()]
-    return all(len(str(value)) < SAID for value in [*told, "".join(run.log)])
+    values = [value for metadata in run.metadata.values() for value in metadata.values()]
+    return all(len(str(value)) < MAX_REPORTED_CHARACTERS for value in [*values, "".join(run.log)])
 
 
 @pytest.mark.timeout(1800)
 @pytest.mark.parametrize("kind", FEW_EVENTS)
-def test_a_flood_is_counted_and_told_in_a_few_lines(world: World, kind: str, request: pytest.FixtureRequest) -> None:
+def test_a_flood_is_reported_in_a_few_lines(world: World, kind: str, request: pytest.FixtureRequest) -> None:
     body = flood(kind, request.config.getoption("--megabytes") * MEGABYTE)
     world.put(body=body)
     run = world.materialize(*LIVE)
@@ -41,13 +41,19 @@ def test_a_flood_is_counted_and_told_in_a_few_lines(world: World, kind: str, req
 def test_whatever_a_field_holds_the_game_is_what_the_contract_says(world: World) -> None:
     jerseys = [*CODE, *UNICODE_BLANKS, *(each for each in CONTROLS if each != "\r"), "x" * MEGABYTE]
     shots = [f"{number} 50:00 {(HOME, AWAY)[number % 2]} {jersey} 1" for number, jersey in enumerate(jerseys)]
-    dirt = ["9" * 30 + " 49:00 101 6 1", "-" + "9" * 30 + " 49:00 101 6 1", "\x00", "7 \x00 101 6 1", '{"$where": "1"}']
+    invalid = [
+        "9" * 30 + " 49:00 101 6 1",
+        "-" + "9" * 30 + " 49:00 101 6 1",
+        "\x00",
+        "7 \x00 101 6 1",
+        '{"$where": "1"}',
+    ]
     players = [
         {"id": number, "name": name, "number": str(number), "shots": 0, "goals": 0, "teamid": (HOME, AWAY)[number % 2]}
         for number, name in enumerate([*CODE, "home.score", "$inc", "a\x1bb", "\u2028", "![x](y)"])
     ]
     world.reset_tables([*TEAMS[:1], {**TEAMS[1], "name": CODE[1]}, *TEAMS[2:]], players)
-    lines = [*shots, *dirt, "100 10:00 101 2 1", "101 09:00 205 1 1", "102 00:00 0 0 0"]
+    lines = [*shots, *invalid, "100 10:00 101 2 1", "101 09:00 205 1 1", "102 00:00 0 0 0"]
     body = stream(*lines)
     world.put(body=body)
 
@@ -61,9 +67,9 @@ def test_whatever_a_field_holds_the_game_is_what_the_contract_says(world: World)
     assert document(world) == expected.document
     assert (world.table("teams2"), world.table("players2")) == (expected.teams2, expected.players2)
     assert is_bounded(run)
-    shown = run.metadata["boxscore_doc"]["players"]
-    assert "<script>" not in shown
-    assert "![x](y)" not in shown
+    reported = run.metadata["boxscore_doc"]["players"]
+    assert "<script>" not in reported
+    assert "![x](y)" not in reported
 
 
 OTHER_PRODUCERS = [
@@ -122,7 +128,7 @@ def test_a_stream_in_utf16_is_reported_line_by_line(world: World) -> None:
 
 
 def test_a_stream_in_another_encoding_without_a_line_end_is_reported_as_well(world: World) -> None:
-    """It is a write in progress as far as the lines tell: the run said "no event yet", and nothing else."""
+    """Its one line is unfinished, not invalid: the run reported "no event yet" and nothing else."""
     body = "0 59:30 101 6 1".encode("utf-16")
     assert [verdict for _, verdict in reference_model.read_stream(body, HOME, AWAY)[0]] == ["unfinished"]
     world.put(body=body)
@@ -133,7 +139,7 @@ def test_a_stream_in_another_encoding_without_a_line_end_is_reported_as_well(wor
 
 
 def test_padded_columns(world: World) -> None:
-    """`players.number` as CHAR(3) made every shot a shot by nobody; and a web page needs no padded names."""
+    """`players.number` as CHAR(3) made every jersey unrostered; and a web page needs no padded names."""
     teams = [{**team, "name": f"{team['name']:30}", "conference": f"{team['conference']:10}"} for team in TEAMS]
     players = [{**player, "name": f"{player['name']:30}", "number": f"{player['number']:3}"} for player in PLAYERS]
     world.reset_tables(teams, players)
@@ -226,7 +232,7 @@ def a_file(embedded: EmbeddedServices, world: World) -> World:
     ("kind", "number"), [("CHAR(10)", "CHAR(3)"), ("REAL", "INT"), ("BIGINT", "REAL")], ids=lambda kind: kind
 )
 def test_keys_of_other_types(a_file: World, kind: str, number: str) -> None:
-    """Two systems' keys were compared as they came: `'101'` of a text column was not team 101."""
+    """The keys of two systems were compared without normalization: `'101'` of a text column was not team 101."""
     players = [player for player in PLAYERS if player["number"] != "00"]
     without_constraints(a_file, TEAMS, players, kind, number)
     a_file.put(*ENDED)
@@ -239,7 +245,7 @@ def test_keys_of_other_types(a_file: World, kind: str, number: str) -> None:
 
 
 @pytest.mark.parametrize("column", ["name", "number", "teamid"])
-def test_a_null_that_nothing_is_counted_with_does_no_harm(a_file: World, column: str) -> None:
+def test_a_null_in_a_column_that_is_not_summed_is_valid(a_file: World, column: str) -> None:
     without_constraints(a_file, TEAMS, first_with(PLAYERS, **{column: None}))
     a_file.put(*ENDED)
     run = a_file.materialize()

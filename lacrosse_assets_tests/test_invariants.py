@@ -1,4 +1,4 @@
-"""What must hold under fire (docs/contract.md, section 6): replays, late runs, crashes, readers at any moment."""
+"""Robustness: replays, late runs, crashes, concurrent readers (docs/contract.md, section 6)."""
 
 import threading
 from collections.abc import Callable, Iterator
@@ -68,7 +68,7 @@ def put(store: DocumentStore, write: Write, stream: Document | None = None) -> W
 
 
 class Killed(BaseException):
-    """The process is no more."""
+    """The process was killed."""
 
 
 class Watched:
@@ -93,7 +93,7 @@ class Watched:
         return put(self._store, write, stream)
 
     def commands_of(self, write: Write) -> int:
-        """How many commands a write takes when nobody is in its way."""
+        """How many commands a write takes when no other writer interferes."""
         numbers: list[int] = []
         self.write(write, numbers.append)
         assert len(numbers) >= 3, "the steps are not seen"
@@ -146,13 +146,13 @@ def test_no_document_of_an_earlier_play_remains_below_the_current_one(world: Wor
     lay(world, *(box(event_id, 1) for event_id in (0, 1, 2, 3, 70)))
     second = events(0, 2, 3, play=2) | events(0)
 
-    # Event 0 is the same in both, there is no 1 in the second, 2 is yet to be filled in, 3 is its latest.
+    # Event 0 is the same in both, the second has no event 1, 2 is not backfilled yet, 3 is the latest.
     assert put(world.document_store(), Write([box(3, 4, play=2)], second)) == WriteResult(True, 0, 2)
 
     assert world.documents() == [box(0, 1), box(3, 4, play=2)]
 
 
-def test_events_without_a_document_are_filled_in(world: World) -> None:
+def test_events_without_a_document_are_backfilled(world: World) -> None:
     lay(world, box(0, 1))
     documents = [box(event_id, 2) for event_id in (1, 2, 3)]
 
@@ -276,7 +276,7 @@ def test_what_is_clearly_newer_asks_the_object_store_nothing(world: World) -> No
     assert world.document_store().write(*current(box(2, 5)), latest=not_asked)
 
 
-# Reads that decide, and writes that count, whatever the address says.
+# Reads are from the primary and writes are acknowledged, whatever options the URI has.
 
 
 @pytest.mark.parametrize(
@@ -312,7 +312,7 @@ def test_a_write_that_is_removed_at_once_is_made_again(world: World, watched: tu
     assert world.document() == box(1, 2, play=2)
 
 
-def test_a_writer_that_is_always_outrun_says_so(world: World, watched: tuple[Watched, Watched]) -> None:
+def test_a_writer_that_is_always_superseded_reports_it(world: World, watched: tuple[Watched, Watched]) -> None:
     def write(number: int) -> None:
         with world.boxscores() as boxscores:
             boxscores.replace_one({"_id": 1}, {**box(1, 1), "fingerprint": f"another {number}"}, upsert=True)
@@ -330,7 +330,7 @@ def test_a_box_score_of_the_same_play_removes_nothing(world: World) -> None:
     assert store.current() == box(9, 3)
 
 
-# Ids of an older and a newer box score: the same event, a game that went on, a game that began anew.
+# Ids of an older and a newer box score: the same event, a game that went on, a game that restarted.
 IDS = [(5, 5), (3, 5), (5, 3)]
 
 
@@ -353,7 +353,7 @@ def test_whichever_is_written_last_the_newer_box_score_is_the_current_one(
 
 
 class Writer(threading.Thread):
-    """A write that stops ahead of its command number `stop`, until it is told to go on."""
+    """A write that stops ahead of its command number `stop`, until `to_the_end` is called."""
 
     def __init__(self, store: Watched, write: Write, stop: int, stream: Document):
         super().__init__()
@@ -393,7 +393,7 @@ def test_two_writers_interleaved_at_every_step_leave_the_newer_box_score(
 
 @pytest.mark.parametrize("older_first", [True, False], ids=["older first", "newer first"])
 @pytest.mark.parametrize("newer_play", [1, 2], ids=["the same play", "another play"])
-def test_two_writers_who_fill_in_leave_no_document_of_another_play(
+def test_two_writers_that_backfill_leave_no_document_of_another_play(
     world: World, watched: tuple[Watched, Watched], newer_play: int, older_first: bool
 ) -> None:
     stale = [box(0, 1), box(9, 1, play=0)]
@@ -449,7 +449,7 @@ def test_a_write_killed_at_any_step_is_true_before_and_repaired_after(
         left = world.documents()
         assert left[-1] in (before[-1], write.documents[-1]), f"killed ahead of command {killed_at}"
 
-        # The next run has fetched the same stream anew.
+        # The next run fetches the same stream again.
         there = world.document_store().fingerprints()
         missing = [event_id for event_id in (1, 2) if there.get(event_id) != second[event_id]]
         again = [box(event_id, 3, play=2) for event_id in sorted({*missing, 2})]
@@ -529,14 +529,14 @@ def test_a_run_that_ends_late_changes_nothing(world: World, late: tuple[str, ...
 
 
 def generation(number: int) -> dict[str, list[dict[str, Any]]]:
-    """Rows of both tables that can be told from those of another generation, each of them."""
+    """Rows of both tables, each different from that of any other generation."""
     return {
         "teams2": [{**row, "wins": number} for row in TEAMS],
         "players2": [{**row, "shots": number} for row in PLAYERS],
     }
 
 
-def nothing_to_object() -> None: ...
+def no_precondition() -> None: ...
 
 
 READERS = {
@@ -548,7 +548,7 @@ READERS = {
 @pytest.mark.parametrize(("isolation", "query"), READERS.values(), ids=READERS)
 def test_a_reader_at_any_moment_sees_the_old_rows_or_the_new(world: World, isolation: str | None, query: str) -> None:
     database = world.reference_db()
-    database.replace(generation(0), nothing_to_object)
+    database.replace(generation(0), no_precondition)
     # Another shape than the original's, so that the first replacement has to drop and create it.
     world.sql("ALTER TABLE players2 ADD nickname VARCHAR(5)")
     seen: list[tuple[int, frozenset[int]]] = []
@@ -574,7 +574,7 @@ def test_a_reader_at_any_moment_sees_the_old_rows_or_the_new(world: World, isola
     number = 0
     while not enough.is_set():
         number += 1
-        database.replace(generation(number), nothing_to_object)
+        database.replace(generation(number), no_precondition)
     reader.join()
 
     whole = len(PLAYERS) + (len(TEAMS) if isolation else 0)
@@ -586,23 +586,23 @@ def test_a_reader_at_any_moment_sees_the_old_rows_or_the_new(world: World, isola
 @pytest.fixture(params=["no table yet", "tables of the last game", "tables of another shape"])
 def tables_before(request: pytest.FixtureRequest, world: World) -> list[Any]:
     if request.param != "no table yet":
-        world.reference_db().replace(generation(1), nothing_to_object)
+        world.reference_db().replace(generation(1), no_precondition)
     if request.param == "tables of another shape":
         world.sql("ALTER TABLE teams2 ADD motto VARCHAR(5)")
     return [world.table(name) for name in FINAL]
 
 
-def test_an_objection_at_the_last_moment_leaves_all_as_it_was(world: World, tables_before: list[Any]) -> None:
-    def objection() -> None:
+def test_a_failed_precondition_leaves_all_as_it_was(world: World, tables_before: list[Any]) -> None:
+    def failed_precondition() -> None:
         raise Failure("a newer box score came")
 
     with pytest.raises(Failure, match="a newer box score came"):
-        world.reference_db().replace(generation(2), objection)
+        world.reference_db().replace(generation(2), failed_precondition)
 
     assert [world.table(name) for name in FINAL] == tables_before
 
 
-def test_a_kill_at_the_last_moment_leaves_all_as_it_was(world: World, tables_before: list[Any]) -> None:
+def test_a_kill_before_the_commit_leaves_all_as_it_was(world: World, tables_before: list[Any]) -> None:
     def kill() -> None:
         raise Killed
 
@@ -610,23 +610,23 @@ def test_a_kill_at_the_last_moment_leaves_all_as_it_was(world: World, tables_bef
         world.reference_db().replace(generation(2), kill)
     assert [world.table(name) for name in FINAL] == tables_before
 
-    world.reference_db().replace(generation(3), nothing_to_object)
+    world.reference_db().replace(generation(3), no_precondition)
     assert [world.table(name) for name in FINAL] == list(generation(3).values()), "the next one repairs it"
 
 
-def test_a_row_that_will_not_do_leaves_both_tables_as_they_were(world: World, tables_before: list[Any]) -> None:
+def test_an_invalid_row_leaves_both_tables_as_they_were(world: World, tables_before: list[Any]) -> None:
     rows = generation(2)
     rows["players2"][-1]["name"] = None
 
     with pytest.raises(StoreError, match="reference database"):
-        world.reference_db().replace(rows, nothing_to_object)
+        world.reference_db().replace(rows, no_precondition)
 
     assert [world.table(name) for name in FINAL] == tables_before
 
 
-def test_the_final_tables_are_shaped_like_their_originals_and_hang_on_nothing(world: World) -> None:
+def test_the_final_tables_have_the_columns_of_their_originals_and_no_foreign_key(world: World) -> None:
     for _ in range(2):
-        world.reference_db().replace(generation(1), nothing_to_object)
+        world.reference_db().replace(generation(1), no_precondition)
 
         for name, original in (("teams2", "teams"), ("players2", "players")):
             assert world.schema(name) == world.schema(original)
@@ -638,12 +638,12 @@ def test_the_final_tables_are_shaped_like_their_originals_and_hang_on_nothing(wo
     assert (name, type_.partition(" COLLATE ")[0].lower(), nullable, is_key) == ("number", "varchar(3)", False, False)
 
 
-def test_a_final_table_that_hangs_on_its_original_is_made_anew(world: World) -> None:
-    """Somebody made it so by hand, and the simulator could not reset the tables any more."""
+def test_a_final_table_with_a_foreign_key_on_its_original_is_recreated(world: World) -> None:
+    """It was created by hand, and the simulator could not reset the tables any more."""
     world.sql(SCHEMA[1].replace("players", "players2"))
     assert world.foreign_keys("players2") == ["teams"]
 
-    world.reference_db().replace(generation(1), nothing_to_object)
+    world.reference_db().replace(generation(1), no_precondition)
 
     assert world.foreign_keys("players2") == []
     assert world.table("players2") == generation(1)["players2"]
@@ -653,17 +653,17 @@ def test_a_final_table_that_hangs_on_its_original_is_made_anew(world: World) -> 
 def guarded_tables(world: World, stores: Stores) -> None:
     """The reference tables refuse every write."""
     for table, act in product(("teams", "players"), ("INSERT", "UPDATE", "DELETE")):
-        told = f"somebody writes to {table}"
+        message = f"somebody writes to {table}"
         world.sql(
-            f"CREATE TRIGGER no_{act}_{table} ON {table} AFTER {act} AS THROW 50000, '{told}', 1"
+            f"CREATE TRIGGER no_{act}_{table} ON {table} AFTER {act} AS THROW 50000, '{message}', 1"
             if stores.sql_is_a_server
-            else f"CREATE TRIGGER no_{act}_{table} BEFORE {act} ON {table} BEGIN SELECT RAISE(ABORT, '{told}'); END"
+            else f"CREATE TRIGGER no_{act}_{table} BEFORE {act} ON {table} BEGIN SELECT RAISE(ABORT, '{message}'); END"
         )
 
 
 @pytest.mark.usefixtures("guarded_tables")
 def test_the_reference_tables_are_never_written(world: World) -> None:
-    """Nor made anew: the triggers would be gone."""
+    """Nor recreated: the triggers would be gone."""
     world.put(*ENDED)
 
     assert world.materialize().success

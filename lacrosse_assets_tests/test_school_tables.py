@@ -1,4 +1,4 @@
-"""A school's own `teams` and `players`: more columns, other types, views (docs/contract.md, sections 2 and 4)."""
+"""A school's own tables: more columns, other names and types, views (docs/contract.md, sections 2 and 4)."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any

@@ -1,4 +1,4 @@
-"""The sensor (docs/contract.md, section 5): first the pure decision, then its thin shell on a Dagster instance."""
+"""The sensor: the pure decision, and then its thin shell on a Dagster instance (docs/contract.md, section 5)."""
 
 import threading
 import time
@@ -30,7 +30,7 @@ NEW = StreamVersion("bbb", NOW, 40)
 LIVE, FINISH = "live_boxscore", "finish_game"
 SUCCESS, FAILURE, CANCELED = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED
 QUEUED, STARTED, NOT_STARTED = DagsterRunStatus.QUEUED, DagsterRunStatus.STARTED, DagsterRunStatus.NOT_STARTED
-# With a process that can get lost.
+# Statuses whose process may be orphaned.
 RUNNING = [DagsterRunStatus.STARTING, STARTED, DagsterRunStatus.CANCELING]
 
 
@@ -102,19 +102,19 @@ def test_while_a_run_is_active_no_second_one_is_launched(status: DagsterRunStatu
 
 
 @pytest.mark.parametrize("status", RUNNING)
-def test_a_run_without_a_heartbeat_has_lost_its_process(status: DagsterRunStatus) -> None:
+def test_a_run_without_a_heartbeat_is_orphaned(status: DagsterRunStatus) -> None:
     timeout = automation.HEARTBEAT_TIMEOUT.total_seconds()
 
     assert "is active" in reason(seen(ran(status, ago=timeout - 1)))
     assert decide(seen(ran(status, ago=timeout)), NOW) == LaunchRun(LIVE, NEW.key, 2)
 
 
-def test_a_queued_run_is_waited_for_however_long_and_one_that_nobody_launched_is_not() -> None:
+def test_a_queued_run_is_active_without_a_timeout_and_one_that_was_never_launched_is_not() -> None:
     assert "is active" in reason(seen(ran(QUEUED, ago=86_400)))
     assert decide(seen(ran(NOT_STARTED)), NOW) == LaunchRun(LIVE, NEW.key, 2)
 
 
-def test_every_status_of_dagster_has_been_thought_of() -> None:
+def test_every_status_of_dagster_is_handled() -> None:
     of_other_kinds_of_runs = {DagsterRunStatus.MANAGED, DagsterRunStatus.SUSPENDED}
 
     assert {*automation.ACTIVE_STATUSES, SUCCESS, FAILURE, CANCELED, NOT_STARTED, *of_other_kinds_of_runs} == set(
@@ -141,7 +141,7 @@ def test_a_version_is_not_done_where_its_run_reports_another_box_score_of_it() -
     assert "waiting for the next event" in reason(of_another_version)
 
 
-def test_a_version_without_an_event_is_done_when_its_run_said_so() -> None:
+def test_a_version_without_an_event_is_done_when_its_run_reported_it() -> None:
     for box in (None, box_of(OLD, final=True)):
         assert reason(seen(ran(SUCCESS), box=box, eventless=NEW.key)).endswith(
             "no event yet: waiting for the first one"
@@ -204,7 +204,7 @@ BACKOFF = [(1, 0), (2, 5), (3, 10), (4, 20), (MAX_ATTEMPTS, 300), (MAX_ATTEMPTS 
 
 @pytest.mark.parametrize("status", [FAILURE, CANCELED])
 @pytest.mark.parametrize(("failures", "wait"), BACKOFF)
-def test_a_failed_version_is_tried_again_with_backoff(status: DagsterRunStatus, failures: int, wait: int) -> None:
+def test_a_failed_version_is_retried_with_backoff(status: DagsterRunStatus, failures: int, wait: int) -> None:
     def after(seconds: float) -> LaunchRun | str:
         return decide(seen(*[ran(status, ago=seconds)] * failures, ran(SUCCESS, OLD)), NOW)
 
@@ -216,9 +216,9 @@ def test_a_failed_version_is_tried_again_with_backoff(status: DagsterRunStatus, 
         assert ("in a row without success" in early) == (failures >= MAX_ATTEMPTS)
 
 
-@pytest.mark.parametrize("etags", [("bbb", "bbb"), ("bbb", "ccc")], ids=["the same", "another at each look"])
+@pytest.mark.parametrize("etags", [("bbb", "bbb"), ("bbb", "ccc")], ids=["the same", "another at each request"])
 @pytest.mark.parametrize(("attempts", "wait"), BACKOFF)
-def test_runs_that_succeed_for_nothing_are_repeated_with_backoff(
+def test_runs_that_succeed_without_effect_are_retried_with_backoff(
     etags: tuple[str, str], attempts: int, wait: int
 ) -> None:
     def after(seconds: float) -> LaunchRun | str:
@@ -243,7 +243,7 @@ def test_a_stream_that_changes_three_times_in_a_second_is_not_held_up() -> None:
     )
 
 
-def test_the_final_tables_are_tried_again_like_the_box_score() -> None:
+def test_the_final_tables_are_retried_like_the_box_score() -> None:
     def after(seconds: float) -> LaunchRun | str:
         failed = (ran(FAILURE, job=FINISH, ago=seconds),) * 2
         return decide(seen(ran(SUCCESS), box=FINAL_BOX, final_runs=failed), NOW)
@@ -263,14 +263,14 @@ def test_the_cooldown_is_longer_than_any_backoff_before_it() -> None:
     assert max(automation._backoff(attempts) for attempts in range(MAX_ATTEMPTS)) < COOLDOWN
 
 
-def test_the_lag_is_told_by_the_clock_of_the_object_store() -> None:
+def test_the_lag_is_measured_by_the_clock_of_the_object_store() -> None:
     version = replace(NEW, seen_at=NOW + timedelta(seconds=40))
 
     assert seen(version=version).lag(NOW + timedelta(hours=5)) == timedelta(seconds=40)
     assert seen(version=version, box=box_of(NEW)).lag(NOW) == timedelta(0)
 
 
-def test_a_lag_that_the_clock_of_the_object_store_hides_is_told_by_the_attempts() -> None:
+def test_a_lag_that_the_clock_of_the_object_store_hides_is_measured_by_the_attempts() -> None:
     ahead = replace(NEW, last_modified=NOW + timedelta(hours=1), seen_at=NOW)
 
     assert seen(ran(FAILURE, ahead, ago=3), ran(FAILURE, ahead, ago=50), version=ahead).lag(NOW) == timedelta(
@@ -278,17 +278,17 @@ def test_a_lag_that_the_clock_of_the_object_store_hides_is_told_by_the_attempts(
     )
 
 
-# When a run was last heard of.
+# Heartbeats of runs.
 
 
 def heard(clock: RunClock, dates: Mapping[str, datetime], now: datetime) -> dict[str, float]:
-    """Seconds of silence, by run."""
+    """Seconds since the last heartbeat, by run."""
     last_heard = clock.last_heard(dates, now)
     return {run_id: (now - last_heard[run_id]).total_seconds() for run_id in dates}
 
 
 @pytest.mark.parametrize("error", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
-def test_no_clock_makes_a_run_look_silent_or_alive(error: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_no_wrong_clock_changes_the_age_of_a_heartbeat(error: timedelta, monkeypatch: pytest.MonkeyPatch) -> None:
     seconds = 1000.0
     monkeypatch.setattr(time, "monotonic", lambda: seconds)
     clock = RunClock()
@@ -303,7 +303,7 @@ def test_no_clock_makes_a_run_look_silent_or_alive(error: timedelta, monkeypatch
     assert heard(clock, {"a": NOW + error + timedelta(seconds=1)}, NOW) == {"a": 0}, "it has reported something"
 
 
-def test_what_a_process_finds_when_it_starts_is_as_old_as_it_says() -> None:
+def test_at_its_start_a_process_uses_the_timestamps_on_record() -> None:
     dates = {"silent": NOW - timedelta(seconds=50), "ahead": NOW + timedelta(hours=1)}
 
     found = heard(RunClock(), dates, NOW)
@@ -312,7 +312,7 @@ def test_what_a_process_finds_when_it_starts_is_as_old_as_it_says() -> None:
     assert found["ahead"] == pytest.approx(0, abs=1)
 
 
-# The shell.
+# The sensor on a Dagster instance.
 
 
 class BrokenStore(S3ObjectStore):
@@ -344,7 +344,7 @@ def test_it_runs_by_default(world: World) -> None:
 def test_no_object_yet_is_a_skip_with_a_reason(world: World) -> None:
     assert "waiting for a game to start" in str(world.tick())
 
-    world.sql("DELETE FROM players")  # of no interest to it
+    world.sql("DELETE FROM players")  # the sensor does not read it here
     assert "waiting for a game to start" in str(world.tick())
 
 
@@ -366,7 +366,7 @@ def test_a_store_that_is_down_is_a_skip_that_names_it(world: World, monkeypatch:
     assert "s3cr3t" not in verdict
 
 
-def test_it_looks_by_a_head_and_never_downloads(world: World) -> None:
+def test_it_polls_by_a_head_and_never_downloads(world: World) -> None:
     asked: list[str] = []
     world.put(*OPENING)
 
@@ -374,7 +374,7 @@ def test_it_looks_by_a_head_and_never_downloads(world: World) -> None:
     assert asked == ["HeadObject"]
 
 
-def test_a_change_is_seen_while_it_looks(world: World) -> None:
+def test_a_change_is_seen_while_it_polls(world: World) -> None:
     world.put(*OPENING)
     world.tick_and_run()
     producer = threading.Timer(1.5, world.put, MIDDLE)
@@ -396,7 +396,7 @@ def test_a_run_is_asked_for_as_soon_as_the_one_under_way_ends(world: World) -> N
     end.join()
 
 
-def test_while_nothing_changes_it_looks_at_the_stream_and_seldom_at_the_records(
+def test_while_nothing_changes_it_polls_the_stream_and_seldom_reads_the_records(
     world: World, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     world.put(*OPENING)
@@ -417,16 +417,14 @@ def test_while_nothing_changes_it_looks_at_the_stream_and_seldom_at_the_records(
     assert len(heads) > 2 * len(reads)
 
 
-def test_a_box_score_that_does_not_come_is_told_stale_once_until_it_comes(
-    world: World, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_missing_box_score_is_reported_as_stale_once(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
     world.put(*OPENING)
     world.tick_and_run()
-    assert [told.passed for told in world.evaluations(IS_FRESH)] == [True]
+    assert [result.passed for result in world.evaluations(IS_FRESH)] == [True]
 
     world.put(*MIDDLE)
     request = requested(world.tick())
-    assert len(world.evaluations(IS_FRESH)) == 1, "half a minute is given to it"
+    assert len(world.evaluations(IS_FRESH)) == 1, "it is not stale yet"
     monkeypatch.setattr(sensors, "STALE_AFTER", timedelta(0))
     for _ in range(2):
         assert not world.launch(request, object_store=world.object_store(BrokenStore)).success
@@ -437,19 +435,19 @@ def test_a_box_score_that_does_not_come_is_told_stale_once_until_it_comes(
     assert str(stale.description).endswith("attempt 2 of live_boxscore is launched")
 
     assert world.launch(request).success
-    assert [told.passed for told in world.evaluations(IS_FRESH)] == [True, False, True]
+    assert [result.passed for result in world.evaluations(IS_FRESH)] == [True, False, True]
 
 
-def test_a_hundred_failures_are_a_line_each_and_no_storm_of_runs(world: World) -> None:
+def test_a_hundred_failures_are_one_line_per_tick_and_no_storm_of_runs(world: World) -> None:
     world.put(*OPENING)
     request = requested(world.tick())
     job = world.definitions().resolve_job_def(LIVE)
     for _ in range(100):
         run = world.instance.create_run_for_job(job, tags=request.tags, status=DagsterRunStatus.STARTED)
         world.instance.report_run_failed(run)
-    told = {str(world.tick()) for _ in range(5)}
-    assert all("20 attempts in a row without success: see the run's log" in line for line in told)
-    assert all("\n" not in line and len(line) < 250 for line in told)
+    reasons = {str(world.tick()) for _ in range(5)}
+    assert all("20 attempts in a row without success: see the run's log" in line for line in reasons)
+    assert all("\n" not in line and len(line) < 250 for line in reasons)
 
 
 def test_an_etag_is_done_when_its_run_succeeded_and_not_when_it_was_launched(world: World) -> None:
@@ -468,7 +466,7 @@ def test_an_etag_is_done_when_its_run_succeeded_and_not_when_it_was_launched(wor
     assert not world.launch(second, object_store=broken).success
     assert "failed: attempt 3" in str(world.tick())
 
-    # A person's own run mends it, whoever asked for it. What follows is the next event.
+    # A run that a person launched counts as well. The attempts for the next event start at 1.
     assert world.launch(second).success
     assert world.tick() == f"the box score is that of ETag {etag}: waiting for the next event"
     assert requested(next_event(world)).tags["lacrosse/attempt"] == "1"
@@ -479,7 +477,7 @@ def next_event(world: World) -> RunRequest | str:
     return world.tick()
 
 
-def test_a_run_that_was_killed_is_tried_again(world: World) -> None:
+def test_a_run_that_was_killed_is_retried(world: World) -> None:
     world.put(*OPENING)
     request = requested(world.tick())
     job = world.definitions().resolve_job_def(LIVE)
@@ -620,7 +618,7 @@ def test_a_store_that_hangs_is_a_skip_that_names_it(
         assert time.monotonic() - began < DEFAULT_SENSOR_GRPC_TIMEOUT - sensors.POLL_SECONDS
 
 
-# What decides is what is stored.
+# Decisions depend on what is stored.
 
 
 class AheadStore(MongoDocumentStore):
@@ -630,7 +628,7 @@ class AheadStore(MongoDocumentStore):
         return None
 
 
-def test_a_green_run_that_wrote_nothing_is_not_taken_for_the_box_score(world: World) -> None:
+def test_a_successful_run_that_wrote_nothing_is_retried(world: World) -> None:
     world.put(*MIDDLE)
     assert world.tick_and_run().success
     world.put(*ENDED)
@@ -643,7 +641,7 @@ def test_a_green_run_that_wrote_nothing_is_not_taken_for_the_box_score(world: Wo
     assert requested(world.tick()).job_name == FINISH
 
 
-def test_documents_of_a_wrong_clock_hold_nothing_up(world: World) -> None:
+def test_documents_of_a_wrong_clock_delay_nothing(world: World) -> None:
     """Those of the game so far were fetched, and the stream was dated, by clocks that were ahead."""
     world.put(*MIDDLE)
     assert world.tick_and_run().success
@@ -737,7 +735,7 @@ def test_tables_follow_a_box_score_that_was_made_by_hand(world: World) -> None:
 
 
 def test_tables_that_are_dropped_or_unreadable_are_no_correction(world: World) -> None:
-    """The simulator drops and recreates them, and a live run says what is wrong with them."""
+    """The simulator drops and recreates them, and a live run reports what is wrong with them."""
     world.put(*MIDDLE)
     assert world.tick_and_run().success
 

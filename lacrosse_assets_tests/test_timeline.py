@@ -1,6 +1,6 @@
-"""Every event has its document, whatever was missed, taken back or corrected (docs/contract.md, sections 3 and 6).
+"""Every event has its document, after outages, removals and corrections (docs/contract.md, sections 3 and 6).
 
-Held against `game/reference_model.py`, the other reading of the contract, on the stores themselves.
+The documents in the stores are compared with those of `game/reference_model.py`.
 """
 
 from collections.abc import Sequence
@@ -23,7 +23,7 @@ from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject
 from lacrosse_assets_tests.game import reference_model
 from lacrosse_assets_tests.world import ENDED, LIVE, MIDDLE, OPENING, PLAYERS, TEAMS, Rows, Run, World
 
-# Minutes in which nobody looked: shots of all jerseys in turn, one of nobody's, and clock rows.
+# The events of an outage: shots of all jerseys in turn, an unrostered one among them, and clock rows.
 JERSEYS = ("101 6", "205 8", "101 00", "205 77", "0 0", "101 0", "205 6")
 OUTAGE = [
     f"{event} {59 - event // 2:02}:30 {JERSEYS[event % 7]} {int(event % 7 != 4 and event % 3 == 0)}"
@@ -38,8 +38,8 @@ def timeline_of(lines: Sequence[str], players: Rows = PLAYERS) -> list[Document]
     )
 
 
-def told(world: World) -> list[Document]:
-    """What the documents say, without what they were made from."""
+def contents(world: World) -> list[Document]:
+    """The documents, without stream and fingerprint."""
     return [without_versions(document) for document in world.documents()]
 
 
@@ -64,16 +64,16 @@ def test_events_between_two_runs_have_their_documents(world: World) -> None:
     assert counts(live_run(world, *MIDDLE)) == ("written", 1, 0)
     assert counts(live_run(world, *ENDED)) == ("written", 1, 0)
 
-    assert told(world) == timeline_of(ENDED)
+    assert contents(world) == timeline_of(ENDED)
     assert [document["final"] for document in world.documents()] == [False] * 4 + [True]
 
 
-def test_after_an_outage_the_timeline_has_no_hole(world: World) -> None:
+def test_after_an_outage_no_event_is_missing(world: World) -> None:
     live_run(world, *OUTAGE[:3])
 
     assert counts(live_run(world, *OUTAGE)) == ("written", len(OUTAGE) - 4, 0)
 
-    assert told(world) == timeline_of(OUTAGE)
+    assert contents(world) == timeline_of(OUTAGE)
 
 
 def test_a_replay_with_fewer_events_keeps_none_of_the_others(world: World) -> None:
@@ -84,7 +84,7 @@ def test_a_replay_with_fewer_events_keeps_none_of_the_others(world: World) -> No
     assert counts(live_run(world, *replayed)) == ("written", 1, 2)
 
     assert [document["_id"] for document in world.documents()] == [0, 2, 3]
-    assert told(world) == timeline_of(replayed)
+    assert contents(world) == timeline_of(replayed)
 
 
 def test_a_corrected_line_changes_its_event_and_those_after_it(world: World) -> None:
@@ -94,8 +94,8 @@ def test_a_corrected_line_changes_its_event_and_those_after_it(world: World) -> 
 
     assert counts(live_run(world, *corrected)) == ("written", 3, 0)
 
-    assert told(world) == timeline_of(corrected)
-    assert world.documents()[0] == first, "what is true is not written again"
+    assert contents(world) == timeline_of(corrected)
+    assert world.documents()[0] == first, "an unchanged document is not written again"
 
 
 def test_the_terminator_is_no_part_of_an_event_that_another_follows(world: World) -> None:
@@ -104,7 +104,7 @@ def test_the_terminator_is_no_part_of_an_event_that_another_follows(world: World
 
     assert counts(live_run(world, *MIDDLE, "3 02:15 101 0 1")) == ("written", 1, 0)
 
-    assert told(world) == timeline_of([*MIDDLE, "3 02:15 101 0 1"])
+    assert contents(world) == timeline_of([*MIDDLE, "3 02:15 101 0 1"])
 
 
 def test_events_that_come_out_of_order_are_put_in_between(world: World) -> None:
@@ -114,7 +114,7 @@ def test_events_that_come_out_of_order_are_put_in_between(world: World) -> None:
     # Events 0 and 4 are new, and 3 and 5 have more behind them than before.
     assert counts(live_run(world, *shuffled)) == ("written", 3, 0)
 
-    assert told(world) == timeline_of(shuffled)
+    assert contents(world) == timeline_of(shuffled)
 
 
 def test_a_roster_changed_in_mid_game_is_that_of_all_documents(world: World) -> None:
@@ -124,18 +124,18 @@ def test_a_roster_changed_in_mid_game_is_that_of_all_documents(world: World) -> 
 
     assert counts(live_run(world, *MIDDLE)) == ("written", 2, 0)
 
-    assert told(world) == timeline_of(MIDDLE, players)
+    assert contents(world) == timeline_of(MIDDLE, players)
 
 
-def test_a_document_that_somebody_removed_is_filled_in(world: World) -> None:
+def test_a_document_that_was_removed_is_backfilled(world: World) -> None:
     live_run(world, *ENDED)
-    before = told(world)
+    before = contents(world)
     with world.boxscores() as boxscores:
         boxscores.delete_many({"_id": {"$in": [1, 3]}})
 
     assert counts(world.materialize(*LIVE)) == ("unchanged", 2, 0)
 
-    assert told(world) == before
+    assert contents(world) == before
 
 
 class Recorder(CommandListener):
@@ -215,7 +215,7 @@ def test_where_only_the_latest_event_is_new_the_lines_are_sent_to_spark_once(
 
     # To player_game_stats, which counts them; boxscore_doc has only that.
     assert sent == [LINES.fieldNames(), ROSTER.fieldNames(), PLAYER_GAME_STATS.fieldNames()]
-    assert told(world) == timeline_of([*MIDDLE, "3 02:15 101 0 1"])
+    assert contents(world) == timeline_of([*MIDDLE, "3 02:15 101 0 1"])
 
 
 @pytest.mark.parametrize("stale", ["player_game_stats", "raw_gamestream"])
@@ -232,15 +232,15 @@ def test_a_frame_of_another_version_makes_no_wrong_document(world: World, stale:
 
     assert world.materialize("boxscore_doc", checks=False).success
 
-    assert told(world) == timeline_of(expected)
+    assert contents(world) == timeline_of(expected)
 
 
-def test_a_late_run_of_an_earlier_play_fills_nothing_in(world: World) -> None:
+def test_a_late_run_of_an_earlier_play_backfills_nothing(world: World) -> None:
     world.put(*ENDED)
     fetched = world.object_store().get()
 
     class SlowStore(S3ObjectStore):
-        """Its GET was answered before the stream began anew."""
+        """Its GET was answered before the stream was restarted."""
 
         def get(self) -> StreamObject | None:
             return fetched
@@ -260,7 +260,7 @@ def test_a_late_run_of_an_earlier_play_fills_nothing_in(world: World) -> None:
 
 
 class Killed(BaseException):
-    """The process is no more."""
+    """The process was killed."""
 
 
 def dying(world: World, dies_at: int) -> MongoDocumentStore:
@@ -300,6 +300,6 @@ def test_a_run_killed_at_any_command_is_completed_by_the_next(world: World, befo
         else:
             assert last == there[-1]
         assert world.materialize("boxscore_doc", checks=False).success
-        assert told(world) == expected
+        assert contents(world) == expected
     assert dies_at >= 7
-    assert told(world) == expected
+    assert contents(world) == expected

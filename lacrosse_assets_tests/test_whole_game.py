@@ -1,4 +1,4 @@
-"""The simulator's whole game to the final tables, on any stores (docs/contract.md, sections 3, 4 and 7)."""
+"""The simulator's game, from its start to the final tables (docs/contract.md, sections 3, 4 and 7)."""
 
 from collections.abc import Iterator
 

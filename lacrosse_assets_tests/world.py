@@ -1,14 +1,14 @@
 """A game of its own for one test: its own bucket, databases and Dagster instance, on the stores that are tested.
 
-Which these are, `Stores` says: the embedded ones, or those that `LACROSSE_DEPLOYMENT=services` names.
+`Stores` has their addresses: the embedded ones, or those of the environment with `LACROSSE_DEPLOYMENT=services`.
 
     def test_a_goal_counts(world: World) -> None:
         world.put("0 59:30 101 6 1")
         world.materialize("raw_gamestream", "roster", "player_game_stats", "boxscore_doc")
         assert world.document()["home"]["score"] == 1
 
-Everything goes over the real protocols and through real Dagster runs; what a run left behind is read back with clients
-of this file's own, not with the code under test.
+Everything uses the real protocols and real Dagster runs. Results are read with clients of this file's own, not with the
+code under test.
 """
 
 import logging
@@ -47,8 +47,7 @@ from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 LIVE = ("raw_gamestream", "roster", "player_game_stats", "boxscore_doc")
 FINAL = ("teams2", "players2")
 
-# The original exercise's tables, with names that are any text, a jersey `0` beside a `00`, equal names, and a team
-# that does not play.
+# The original exercise's tables, with unusual names, jerseys `0` and `00`, equal names, and a team that does not play.
 SCHEMA = (
     """
     CREATE TABLE teams (
@@ -76,7 +75,7 @@ PLAYERS = [
     {"id": 99, "name": "lee", "number": "6", "shots": 7, "goals": 7, "teamid": 300},
 ]
 
-# A game in three looks: one goal; one more for the guests; over, 2 : 1.
+# A game at three events: one goal; one more for the away team; over, 2 : 1.
 OPENING = ("0 59:30 101 6 1",)
 MIDDLE = (*OPENING, "1 40:00 205 8 1", "2 31:10 205 6 0")
 ENDED = (*MIDDLE, "3 02:15 101 0 1", "4 00:00 0 0 0", "-1 00:00 0 0 0")
@@ -99,16 +98,16 @@ class Stores:
 
 @dataclass(frozen=True)
 class Run:
-    """What a person finds about a run in Dagit."""
+    """What the Dagster UI shows of a run."""
 
     run_id: str
     success: bool
-    # By asset: what the materialization told, and its data version.
+    # By asset: the metadata of the materialization, and its data version.
     metadata: Mapping[str, Mapping[str, Any]]
     data_versions: Mapping[str, str]
     # By `asset.check`.
     checks: Mapping[str, AssetCheckEvaluation]
-    # By step: the words of its failure, and how often it was tried again before.
+    # By step: its error message, and the number of retries.
     failures: Mapping[str, str]
     retries: Mapping[str, int]
     # The lines of the log that are not Dagster's own events, from INFO upwards.
@@ -116,7 +115,7 @@ class Run:
 
     @property
     def failure(self) -> str:
-        """The words of the one failed step."""
+        """The error message of the one failed step."""
         assert len(self.failures) == 1, self.failures
         return next(iter(self.failures.values()))
 
@@ -167,7 +166,7 @@ class World:
         self._s3.delete_object(**self._object)
 
     def reset_tables(self, teams: Rows = TEAMS, players: Rows = PLAYERS) -> None:
-        """The reference tables dropped and made anew, and nothing else, as the simulator does at its start."""
+        """Drop and recreate the reference tables, and nothing else, as the simulator does at its start."""
         with self._engine.begin() as connection:
             if connection.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
@@ -205,7 +204,7 @@ class World:
 
     def schema(self, table: str) -> list[tuple[Any, ...]]:
         """Its columns in their order: name, declared type, whether it may be NULL, whether it is the primary key."""
-        if self._engine.dialect.name == "sqlite":  # as declared, which SQLAlchemy does not tell
+        if self._engine.dialect.name == "sqlite":  # as declared, which SQLAlchemy does not report
             return self.sql(f"SELECT name, type, NOT \"notnull\", pk FROM pragma_table_info('{table}')")
         return [
             (column.name, str(column.type), bool(column.nullable), column.primary_key)
@@ -213,7 +212,7 @@ class World:
         ]
 
     def foreign_keys(self, table: str) -> list[str]:
-        """The tables that it hangs on."""
+        """The tables that it references."""
         return [key["referred_table"] for key in inspect(self._engine).get_foreign_keys(table)]
 
     @contextmanager
@@ -248,7 +247,7 @@ class World:
     def definitions(self, poll_seconds: float = 0, **overrides: Any) -> Definitions:
         """The definitions for these stores, with resources of the test's own in the place of some.
 
-        `poll_seconds`: how long the sensor goes on looking; here it looks once.
+        `poll_seconds`: how long an evaluation of the sensor polls; by default it polls once.
         """
         from lacrosse_assets.definitions import build_definitions
         from lacrosse_assets.settings import load_settings
@@ -258,7 +257,7 @@ class World:
         return build_definitions(settings, poll_seconds=poll_seconds, **{"documents": documents, **overrides})
 
     def materialize(self, *assets: str, checks: bool = True, **overrides: Any) -> Run:
-        """'Materialize selected' in Dagit, 'materialize all' without a name.
+        """'Materialize selected' in the Dagster UI; 'materialize all' without a name.
 
         `checks=False`: without every check that Dagster lets one leave out, `game_over` before all. (Those that come
         out of one step with their asset stay.)
@@ -270,8 +269,8 @@ class World:
             made_by = [definitions.resolve_assets_def(key) for key in keys]
             inseparable = {check for made in made_by if not made.can_subset for check in made.check_keys}
             unchecked = everything.get_subset(asset_selection=set(keys), asset_check_selection=inseparable)
-            return self._told(unchecked.execute_in_process(instance=self.instance, raise_on_error=False))
-        return self._told(
+            return self._run(unchecked.execute_in_process(instance=self.instance, raise_on_error=False))
+        return self._run(
             everything.execute_in_process(instance=self.instance, asset_selection=keys, raise_on_error=False)
         )
 
@@ -279,10 +278,10 @@ class World:
         """The run that the sensor asked for, as the daemon launches it."""
         assert request.job_name
         job = self.definitions(**overrides).resolve_job_def(request.job_name)
-        return self._told(job.execute_in_process(instance=self.instance, tags=request.tags, raise_on_error=False))
+        return self._run(job.execute_in_process(instance=self.instance, tags=request.tags, raise_on_error=False))
 
     def tick(self, poll_seconds: float = 0, **overrides: Any) -> RunRequest | str:
-        """One evaluation of the sensor, made anew: the one run it asks for, or the reason why it asks for none."""
+        """One evaluation of a new sensor: the run that it requests, or the skip reason."""
         definitions = self.definitions(poll_seconds, **overrides)
         sensor = definitions.resolve_sensor_def("gamestream_sensor")
         with build_sensor_context(self.instance, definitions=definitions, resources=definitions.resources) as context:
@@ -290,7 +289,7 @@ class World:
         for event in verdict.asset_events:
             self.instance.report_runless_asset_event(event)
         if not verdict.run_requests:
-            assert verdict.skip_message, "a tick that asks for nothing has to say why"
+            assert verdict.skip_message, "a skipped tick must have a reason"
             return verdict.skip_message
         (request,) = verdict.run_requests
         return request
@@ -312,12 +311,14 @@ class World:
         assert isinstance(request, RunRequest), request
         return self.launch(request, **overrides)
 
-    def _told(self, result: ExecuteInProcessResult) -> Run:
+    def _run(self, result: ExecuteInProcessResult) -> Run:
         failures, retries = {}, Counter[str]()
         for event in result.all_events:
             if event.is_step_failure:
-                told, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
-                failures[str(event.step_key)] = (told and told.description) or (error.to_string() if error else "")
+                failure, error = event.step_failure_data.user_failure_data, event.step_failure_data.error
+                failures[str(event.step_key)] = (failure and failure.description) or (
+                    error.to_string() if error else ""
+                )
             elif event.is_step_up_for_retry:
                 retries[str(event.step_key)] += 1
         made = {
@@ -400,7 +401,7 @@ def new_embedded_world(embedded: EmbeddedServices, tmp_path: Path, monkeypatch: 
 
 
 def closed_port() -> int:
-    """A port of loopback where nobody listens."""
+    """A loopback port without a listener."""
     with closing(socket.socket()) as taken:
         taken.bind(("127.0.0.1", 0))
         return int(taken.getsockname()[1])

@@ -1,13 +1,13 @@
-"""docs/contract.md, sections 1 to 4, read once more: plain Python, a loop where the product has a join.
+"""The reference model: docs/contract.md, sections 1 to 4, in plain Python, with loops in the place of joins.
 
-The property tests hold the product against this reading. It is worth something only as long as it shares no code with
-the product, so nothing of `lacrosse_assets` is imported here. Where the contract leaves room, this is how it is taken:
+The property tests compare the product with this model. It is useful only if it shares no code with the product, so it
+imports nothing of `lacrosse_assets`. Where the contract leaves room, it is interpreted as follows:
 
 - blanks are the ASCII space and tab;
 - an integer is an optional sign and ASCII digits, and an id has to fit into 64 bits;
 - a clock is one or two digits, a colon and two digits less than 60, with at most three decimals after a point; what is
   shown has two digits for the minutes, so that more than 99:59 is no clock;
-- a line's content is what is shown of it: two clocks that are shown alike are the same;
+- a line's content has the normalized clock: two clocks that are normalized to the same text are the same;
 - what is invisible at the ends of a jersey does not count, unless there is nothing else; in the tables there is then no
   jersey, and a name loses the spaces at its end;
 - a terminator is a well-formed row like any other;
@@ -25,9 +25,9 @@ INVISIBLE = {"Zs", "Zl", "Zp", "Cc", "Cf"}
 
 
 class Game(NamedTuple):
-    """All that the contract says of a stream and two reference tables."""
+    """All results for a stream and two reference tables."""
 
-    lines: list[tuple[int, str]]  # line number, what became of it
+    lines: list[tuple[int, str]]  # line number and verdict
     document: Row | None
     unrostered: dict[tuple[int, str], tuple[int, int]]  # team and jersey that no one player wears: shots, goals
     teams2: list[Row]
@@ -120,7 +120,7 @@ def timeline(body: bytes, home: int, away: int, teams: list[Row], players: list[
 
 
 def read_stream(body: bytes, home: int, away: int) -> tuple[list[tuple[int, str]], dict[int, Fields], Fields | None]:
-    """What became of each line that is not blank, the events by id, and the terminator."""
+    """The verdict of each line that is not blank, the events by id, and the terminator."""
     lines: list[tuple[int, str]] = []
     first: dict[int, Fields] = {}
     if body[:3] == "\ufeff".encode():
@@ -133,13 +133,13 @@ def read_stream(body: bytes, home: int, away: int) -> tuple[list[tuple[int, str]
         fields = read_fields(text, {home, away, 0})
         if fields is None:
             # What follows the last line end is still being written.
-            became = "unfinished" if i == len(pieces) - 1 else "invalid"
+            verdict = "unfinished" if i == len(pieces) - 1 else "invalid"
         elif fields[0] in first:
-            became = "repeated" if first[fields[0]] == fields else "invalid"
+            verdict = "repeated" if first[fields[0]] == fields else "invalid"
         else:
             first[fields[0]] = fields
-            became = "terminator" if fields[0] == -1 else "clock" if fields[2] == 0 else "shot"
-        lines.append((i + 1, became))
+            verdict = "terminator" if fields[0] == -1 else "clock" if fields[2] == 0 else "shot"
+        lines.append((i + 1, verdict))
     terminator = first.pop(-1, None)
     return lines, first, terminator
 

@@ -1,4 +1,4 @@
-"""docs/contract.md, section 3: the document, and what can be said of one."""
+"""The box score document (docs/contract.md, section 3)."""
 
 from datetime import UTC, datetime
 from typing import Any
@@ -30,7 +30,7 @@ def box(spark: SparkSession, *lines: str, players: list[Row] | None = None) -> R
     return document
 
 
-def test_the_document_of_the_seeds_first_lines(spark: SparkSession) -> None:
+def test_the_document_of_the_exercises_first_lines(spark: SparkSession) -> None:
     assert box(spark, "0 59:51 101 6 0", "1 57:06 101 6 1", "2 56:13 205 8 1", "3 55:25 101 6 1") == {
         "_id": 3,
         "timestamp": "55:25",
@@ -79,7 +79,7 @@ def test_every_value_is_of_the_plain_type_that_bson_wants(spark: SparkSession) -
     }
 
 
-# Where the game stands.
+# Latest event, clock and end of the game.
 
 
 @pytest.mark.parametrize(
@@ -257,7 +257,7 @@ def test_a_jersey_on_two_players_is_in_the_score_and_with_neither(spark: SparkSe
 
 
 def test_a_padded_jersey_is_the_players_and_shown_without_padding(spark: SparkSession) -> None:
-    """`players.number` as CHAR(3) made every shot a shot by nobody."""
+    """`players.number` as CHAR(3) made every jersey unrostered."""
     players = [player(1, "0  ", name="sam       "), player(2, "00 "), player(3, "8\u00a0", AWAY)]
     body = stream("0 59:00 101 0 1", "1 58:00 101 00 0", "2 57:00 205 8 1", "3 56:00 205 \u200b8 0")
     document = box_score(spark, body, players)
@@ -291,13 +291,13 @@ def test_names_are_any_text(spark: SparkSession) -> None:
     assert [member["name"] for member in document["home"]["players"]] == expected
 
 
-# What can be said of a document.
+# Reading a document.
 
 ETAG = '"today"'
 
 
-def told(final: bool = True, etag: str = ETAG) -> Row:
-    """As much of a document as is needed to speak of it."""
+def document_of(final: bool = True, etag: str = ETAG) -> Row:
+    """The fields of a document that a score line needs."""
     return {
         "_id": 46,
         "timestamp": "25:17",
@@ -312,11 +312,11 @@ SCORE_LINE = "syracuse 9 : 8 johns hopkins, 25:17, event 46"
 
 
 def test_the_score_line() -> None:
-    assert score_line(told()) == SCORE_LINE
+    assert score_line(document_of()) == SCORE_LINE
 
 
 def test_a_final_document_of_todays_stream_may_be_written_from() -> None:
-    assert why_not_over(told(), ETAG) is None
+    assert why_not_over(document_of(), ETAG) is None
 
 
 @pytest.mark.parametrize(
@@ -324,24 +324,24 @@ def test_a_final_document_of_todays_stream_may_be_written_from() -> None:
     [
         (None, ETAG, "there is no box score yet: materialize boxscore_doc first"),
         (None, None, "there is no box score yet: materialize boxscore_doc first"),
-        (told(), None, f"the stream object is missing, so the box score cannot be verified ({SCORE_LINE})"),
+        (document_of(), None, f"the stream object is missing, so the box score cannot be verified ({SCORE_LINE})"),
         (
-            told(etag='"yesterday"'),
+            document_of(etag='"yesterday"'),
             ETAG,
             f"the box score is not of the current stream ({SCORE_LINE}): materialize boxscore_doc first",
         ),
         (
-            told(final=False, etag='"yesterday"'),
+            document_of(final=False, etag='"yesterday"'),
             ETAG,
             f"the box score is not of the current stream ({SCORE_LINE}): materialize boxscore_doc first",
         ),
         (
-            # One that another program wrote, without saying what from.
-            {key: value for key, value in told().items() if key != "stream"},
+            # One that another program wrote, without a stream.
+            {key: value for key, value in document_of().items() if key != "stream"},
             ETAG,
             f"the box score is not of the current stream ({SCORE_LINE}): materialize boxscore_doc first",
         ),
-        (told(final=False), ETAG, f"the game is not over yet ({SCORE_LINE})"),
+        (document_of(final=False), ETAG, f"the game is not over yet ({SCORE_LINE})"),
     ],
     ids=["no document", "nothing at all", "no stream", "older", "older and not over", "unknown stream", "not over"],
 )

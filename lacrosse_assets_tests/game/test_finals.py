@@ -1,4 +1,4 @@
-"""docs/contract.md, section 4: teams2 and players2."""
+"""teams2 and players2 (docs/contract.md, section 4)."""
 
 import pytest
 from pyspark.sql import SparkSession

@@ -28,7 +28,7 @@ def exactly(value: Any) -> str:
 
 @PURE
 @given(streams() | SOUP | st.binary())
-def test_each_line_becomes_what_the_contract_says(body: bytes) -> None:
+def test_each_line_has_the_verdict_of_the_contract(body: bytes) -> None:
     expected, _, _ = reference_model.read_stream(body, HOME, AWAY)
     assert [(line.line, line.verdict) for line in read(body)] == expected
 
@@ -72,7 +72,7 @@ def test_line_ends_are_all_the_same(body: bytes) -> None:
 def test_a_byte_order_mark_at_the_start_changes_nothing(body: bytes) -> None:
     body = body.removeprefix(BOM)
     assume(not body.startswith(BOM))
-    # Bytes that begin like another encoding do so no more behind a mark: that is told in the reason.
+    # Behind a byte order mark, no other encoding is detected: the reason differs.
     assert [line._replace(reason=None) for line in read(BOM + body)] == [
         line._replace(reason=None) for line in read(body)
     ]

@@ -1,4 +1,4 @@
-"""docs/contract.md, sections 1 and 2: the roster of a game, made of tables of any school."""
+"""The roster of a game, from the tables of any school (docs/contract.md, sections 1 and 2)."""
 
 from decimal import Decimal
 from typing import Any
@@ -61,7 +61,7 @@ def test_a_team_without_players_has_one_row() -> None:
 
 @pytest.mark.parametrize("padding", PADDING, ids=ascii)
 def test_padding_around_a_jersey_does_not_count(padding: str) -> None:
-    """`CHAR(3)` made every shot a shot by nobody."""
+    """`CHAR(3)` made every jersey unrostered."""
     assert jerseys(f"8{padding}", f"{padding}0", f"{padding}00{padding}") == ["8", "0", "00"]
     assert keys.jersey(f"{padding}8{padding}") == "8"
 
@@ -124,7 +124,7 @@ def test_the_rows_of_the_tables_are_left_as_they_are() -> None:
     assert repr((teams, players)) == before
 
 
-# What no roster can be made of.
+# Invalid rows.
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,4 @@
-"""docs/contract.md, sections 1 and 3: shots, goals and percentage of every player, in this game only."""
+"""Shots, goals and percentage of every player, in this game only (docs/contract.md, sections 1 and 3)."""
 
 import pytest
 from pyspark.sql import SparkSession
@@ -80,7 +80,7 @@ def test_a_jersey_that_nobody_wears_has_a_row_without_a_player(spark: SparkSessi
     }
 
 
-def test_the_score_is_the_teams_whoever_shot_and_stands_on_each_of_its_rows(spark: SparkSession) -> None:
+def test_the_score_is_the_teams_and_is_on_each_of_its_rows(spark: SparkSession) -> None:
     players = [player(1, "6"), player(2, "7"), player(3, "8", AWAY)]
     body = stream("0 59:00 101 6 1", "1 58:00 101 99 1", "2 57:00 205 8 0")
     scores = {(row["team_id"], row["number"]): row["score"] for row in stats(spark, body, players)}
