@@ -221,7 +221,7 @@ def test_tests_that_the_track_record_names_exist() -> None:
 
 
 def banned(*paths: Path) -> subprocess.CompletedProcess[str]:
-    command: list[str | Path] = [sys.executable, PROJECT_ROOT / ".ci" / "banned_words.py", *paths]
+    command = [sys.executable, str(PROJECT_ROOT / ".ci" / "banned_words.py"), *map(str, paths)]
     return subprocess.run(command, capture_output=True, text=True, check=False)
 
 
