@@ -63,7 +63,7 @@ def game_over(
 )
 def is_fresh(documents: DocumentStore, object_store: ObjectStore) -> AssetCheckResult:
     box, version = documents.current(), object_store.head()
-    if version is None or (box and StreamVersion.of_document(box) == version):
+    if version is None or (box and StreamVersion.from_document(box) == version):
         return AssetCheckResult(passed=True, description="the box score is of the current stream")
     age = version.age(datetime.now(UTC))
     return AssetCheckResult(

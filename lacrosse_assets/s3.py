@@ -21,29 +21,29 @@ from lacrosse_assets import addresses
 # Not every S3 server knows the checksums that boto3 sends and verifies by default.
 NO_EXTRA_CHECKSUMS = Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
 
-CREDENTIALS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile or role that boto3 finds"
-KEYS = (
-    f"check the credentials ({CREDENTIALS}; an AWS_SESSION_TOKEN must belong to them): they need s3:GetObject on the "
+CREDENTIAL_SETTINGS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile or role that boto3 finds"
+CREDENTIALS_HINT = (
+    f"check the credentials ({CREDENTIAL_SETTINGS}; an AWS_SESSION_TOKEN must belong to them): they need s3:GetObject on the "
     "object and s3:ListBucket on the bucket; without s3:ListBucket, S3 answers 403 for an object that is not there yet"
 )
-EXPIRED = "the session token has expired: get new credentials (AWS_SESSION_TOKEN, or log in to the profile again)"
-REGION = "AWS_REGION must be the region of the bucket"
+EXPIRED_HINT = "the session token has expired: get new credentials (AWS_SESSION_TOKEN, or log in to the profile again)"
+REGION_HINT = "AWS_REGION must be the region of the bucket"
 # What to do, by a part of the error's text; the first that is in it counts.
 HINTS = {
     "CERTIFICATE_VERIFY_FAILED": "AWS_CA_BUNDLE names the file of whoever vouches for the server's certificate",
     "No such file or directory": "AWS_CA_BUNDLE names a file that does not exist",
     "Invalid CA bundle": "AWS_CA_BUNDLE must name a file with certificates",
-    "Unable to locate credentials": f"set {CREDENTIALS}",
+    "Unable to locate credentials": f"set {CREDENTIAL_SETTINGS}",
     "config profile": "AWS_PROFILE must name a profile of boto3's configuration files: correct it, or unset it",
-    "Partial credentials": f"the credentials are incomplete: set both {CREDENTIALS}",
-    **dict.fromkeys(("ExpiredToken", "TokenRefreshRequired", "RequestExpired", "has expired"), EXPIRED),
+    "Partial credentials": f"the credentials are incomplete: set both {CREDENTIAL_SETTINGS}",
+    **dict.fromkeys(("ExpiredToken", "TokenRefreshRequired", "RequestExpired", "has expired"), EXPIRED_HINT),
     "InvalidToken": "AWS_SESSION_TOKEN does not belong to the keys, or has expired: correct it, or unset it",
     "RequestTimeTooSkewed": "the clock of this machine and that of the server differ too much: correct the clock",
-    **dict.fromkeys(("Forbidden", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"), KEYS),
-    "(301)": f"AWS_ENDPOINT_URL_S3 must be the address that it redirects to, https:// perhaps; {REGION}",
-    **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "region_name"), REGION),
+    **dict.fromkeys(("Forbidden", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"), CREDENTIALS_HINT),
+    "(301)": f"AWS_ENDPOINT_URL_S3 must be the address that it redirects to, https:// perhaps; {REGION_HINT}",
+    **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "region_name"), REGION_HINT),
     # S3 answers a HEAD without a body, and so without a reason.
-    "(400)": f"the server gives no reason; the usual ones: {REGION}; {EXPIRED}",
+    "(400)": f"the server gives no reason; the usual ones: {REGION_HINT}; {EXPIRED_HINT}",
 }
 
 
@@ -76,7 +76,7 @@ def forget_credentials() -> None:
 
 
 @contextmanager
-def redirects_end() -> Iterator[None]:
+def stop_redirect_loops() -> Iterator[None]:
     """Raise a `ValueError` where a server answers 301 to everything: boto3 then asks for the region without an end."""
     try:
         yield

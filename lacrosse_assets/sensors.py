@@ -144,7 +144,7 @@ class StateReader(NamedTuple):
             return None, error.description
         if document is None:
             return None, None
-        version, final = StreamVersion.of_document(document), bool(document.get("final"))
+        version, final = StreamVersion.from_document(document), bool(document.get("final"))
         return BoxScore(version, str(document.get("fingerprint", "")), final), None
 
     def _materialization(self, asset: str) -> "_Materialization | None":

@@ -63,7 +63,7 @@ def current(document: Document) -> Write:
 
 def put(store: DocumentStore, write: Write, stream: Document | None = None) -> WriteResult | None:
     """Write, while the stream is of the version of the document `stream`: of this write, if none is given."""
-    version = StreamVersion.of_document(stream or write.documents[-1])
+    version = StreamVersion.from_document(stream or write.documents[-1])
     return store.write(*write, latest=lambda: version)
 
 

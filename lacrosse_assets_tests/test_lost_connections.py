@@ -15,7 +15,7 @@ from sqlalchemy import make_url
 
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.resources.documents import MongoDocumentStore
-from lacrosse_assets.resources.errors import StoreError, is_it_up
+from lacrosse_assets.resources.errors import StoreError, unreachable_hint
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.spark import ConnectSessions
@@ -142,7 +142,7 @@ def test_the_line_to_spark_breaks_in_mid_computation(embedded: EmbeddedServices)
         assert three() is before
         with pytest.raises(StoreError, match=rf"^Spark Connect server at sc://127.0.0.1:{line.port}: ") as lost:
             three(meanwhile=line.cut)
-        assert str(lost.value.description).endswith(f"({is_it_up('SPARK_REMOTE')})")
+        assert str(lost.value.description).endswith(f"({unreachable_hint('SPARK_REMOTE')})")
         assert "\n" not in str(lost.value.description)
 
         line.restore()

@@ -85,7 +85,7 @@ def test_the_documents_in_memory_are_kept_as_those_of_a_server() -> None:
     events = {event_id: str(event_id) for event_id in range(4)}
 
     def write(documents: list[Document], timeline: dict[int, str], stream: int) -> WriteResult | None:
-        return store.write(documents, timeline, latest=lambda: StreamVersion.of_document(box(0, stream)))
+        return store.write(documents, timeline, latest=lambda: StreamVersion.from_document(box(0, stream)))
 
     assert write([box(1, 1)], {1: "1"}, stream=1) == WriteResult(True, 0, 0)
     assert write([box(0, 2), box(2, 2), box(3, 2)], events, stream=2) == WriteResult(True, 2, 0)

@@ -21,7 +21,7 @@ from urllib3 import HTTPResponse
 
 from lacrosse_assets import s3
 from lacrosse_assets.gamestream import simulator
-from lacrosse_assets.resources.errors import StoreError, is_it_up
+from lacrosse_assets.resources.errors import StoreError, unreachable_hint
 from lacrosse_assets.resources.object_store import S3ObjectStore
 from lacrosse_assets.settings import load_settings
 from lacrosse_assets_tests.world import closed_port
@@ -218,12 +218,12 @@ def error_of(call: Callable[[], object]) -> str:
 @pytest.mark.parametrize(
     ("status", "code", "way_out"),
     [
-        (403, "AccessDenied", s3.KEYS),
-        (403, "InvalidAccessKeyId", s3.KEYS),
-        (403, "SignatureDoesNotMatch", s3.KEYS),
-        (400, "ExpiredToken", s3.EXPIRED),
+        (403, "AccessDenied", s3.CREDENTIALS_HINT),
+        (403, "InvalidAccessKeyId", s3.CREDENTIALS_HINT),
+        (403, "SignatureDoesNotMatch", s3.CREDENTIALS_HINT),
+        (400, "ExpiredToken", s3.EXPIRED_HINT),
         (403, "InvalidTokenId", s3.HINTS["InvalidToken"]),
-        (400, "AuthorizationHeaderMalformed", s3.REGION),
+        (400, "AuthorizationHeaderMalformed", s3.REGION_HINT),
         (403, "RequestTimeTooSkewed", s3.HINTS["RequestTimeTooSkewed"]),
         (409, "SomethingElse", "this is the server's own answer; gamestream_sensor tries again until it succeeds"),
     ],
@@ -255,7 +255,7 @@ def test_a_refusal_without_a_reason(setting: Setting, status: int, parts: tuple[
 @pytest.mark.parametrize(
     ("environ", "said", "way_out"),
     [
-        ({}, "Unable to locate credentials", f"set {s3.CREDENTIALS}"),
+        ({}, "Unable to locate credentials", f"set {s3.CREDENTIAL_SETTINGS}"),
         ({"AWS_PROFILE": "nobody's"}, "(nobody's)", "AWS_PROFILE must name a profile"),
         ({**KEYS, "AWS_REGION": "eu west"}, "region_name", "AWS_REGION"),
     ],
@@ -269,7 +269,7 @@ def test_a_setting_that_boto3_cannot_work_with(
         assert told.startswith("object store at ")
         assert said in told.partition(" (s3://gamestreams/gamestream.txt): ")[2]
         assert way_out in told
-        assert is_it_up("AWS_ENDPOINT_URL_S3") not in told
+        assert unreachable_hint("AWS_ENDPOINT_URL_S3") not in told
 
 
 def test_a_file_of_certificates_that_does_not_exist(setting: Setting) -> None:
@@ -304,7 +304,7 @@ def test_the_simulator_goes_on_without_the_bucket_that_nothing_uses(
 
 def test_no_answer_is_a_matter_of_the_address(setting: Setting) -> None:
     setting(KEYS, AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{closed_port()}")
-    assert error_of(store().head).endswith(f"({is_it_up('AWS_ENDPOINT_URL_S3')})")
+    assert error_of(store().head).endswith(f"({unreachable_hint('AWS_ENDPOINT_URL_S3')})")
 
 
 def test_credentials_that_were_replaced_are_found_without_a_restart(setting: Setting, tmp_path: Path) -> None:
@@ -320,6 +320,6 @@ def test_credentials_that_were_replaced_are_found_without_a_restart(setting: Set
     with server(answer) as url:
         setting(AWS_ENDPOINT_URL_S3=url, AWS_SHARED_CREDENTIALS_FILE=str(file))
         log_in("old")
-        assert s3.EXPIRED in error_of(store().head)
+        assert s3.EXPIRED_HINT in error_of(store().head)
         log_in("new")
         assert store().head() is None

@@ -22,8 +22,16 @@ from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
 from lacrosse_assets_tests.commands import INHERITED, Ended, materialize
 from lacrosse_assets_tests.game.builders import stream
-from lacrosse_assets_tests.guarded import ACCESS_KEY, DATABASE, DOCUMENTS, SECRETS, TOKEN, GuardedStores, guarded_stores
-from lacrosse_assets_tests.leaks import Secret, command_lines, in_answer, in_folder, leaks
+from lacrosse_assets_tests.secret_scanner import Secret, command_lines, find_secrets, in_answer, in_folder
+from lacrosse_assets_tests.secured_stores import (
+    ACCESS_KEY,
+    DATABASE,
+    DOCUMENTS,
+    SECRETS,
+    TOKEN,
+    SecuredStores,
+    secured_stores,
+)
 from lacrosse_assets_tests.world import ENDED, MIDDLE
 
 # One that no store takes.
@@ -49,13 +57,13 @@ EVERYTHING = """
 
 
 @pytest.fixture
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[GuardedStores]:
-    with guarded_stores(tmp_path_factory.mktemp("stores")) as stores:
+def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredStores]:
+    with secured_stores(tmp_path_factory.mktemp("stores")) as stores:
         yield stores
 
 
 class Watched:
-    """The platform on the guarded stores: Dagit, the daemon and its sensor, runs as processes."""
+    """The platform on the secured stores: Dagit, the daemon and its sensor, runs as processes."""
 
     def __init__(self, state: Path, environ: dict[str, str]):
         self._dagit = Dagit(state, print, environ)
@@ -108,29 +116,29 @@ def play(environ: dict[str, str], folder: Path) -> Ended:
 
 
 @pytest.mark.timeout(600)
-def test_a_game_on_which_every_store_fails_in_its_turn(guarded: GuardedStores, tmp_path: Path) -> None:
+def test_a_game_on_which_every_store_fails_in_its_turn(secured: SecuredStores, tmp_path: Path) -> None:
     state = tmp_path / "state"
     with command_lines(psutil.Process()) as commands:
-        simulator = play(guarded.environ, tmp_path)
+        simulator = play(secured.environ, tmp_path)
         assert simulator.exit_code == 0, simulator.output
-        with Watched(state, guarded.environ) as watched:
+        with Watched(state, secured.environ) as watched:
             watched.until("final tables", watched.is_finished)
             assert watched.failures() == 0
-            assert all(login.encrypted and login.password == DATABASE.value for login in guarded.sql.logins)
+            assert all(login.encrypted and login.password == DATABASE.value for login in secured.sql.logins)
             # What a run comes to last fails first, so that each has runs that fail at it.
             faults: list[Callable[[], None]] = [
-                partial(guarded.close, "SPARK_REMOTE"),
-                guarded.change_the_databases_password,
+                partial(secured.close, "SPARK_REMOTE"),
+                secured.change_the_databases_password,
             ]
             for number, fails in enumerate(faults, start=1):
                 before = watched.failures()
                 fails()
-                guarded.put(stream(*MIDDLE[:number]))
+                secured.put(stream(*MIDDLE[:number]))
                 watched.until_more_runs_failed_than(before)
             # At these, the sensor launches no run: its tick names them.
-            guarded.change_the_documents_password()
+            secured.change_the_documents_password()
             watched.until("the document store is missed", lambda: "document store at" in str(watched.everything()))
-            guarded.close("AWS_ENDPOINT_URL_S3")
+            secured.close("AWS_ENDPOINT_URL_S3")
             watched.until("the object store is missed", lambda: "object store at" in str(watched.everything()))
             answer = watched.everything()
     for said in ("document store at", "Spark Connect server at", "Login failed", "MONGODB_URI"):
@@ -140,19 +148,19 @@ def test_a_game_on_which_every_store_fails_in_its_turn(guarded: GuardedStores, t
         *in_folder(state),
         *in_answer("Dagit", answer),
         *in_answer("the simulator", simulator.output),
-        *in_answer("the documents", guarded.documents()),
-        *in_answer("SQL that was asked", guarded.sql.asked),
+        *in_answer("the documents", secured.documents()),
+        *in_answer("SQL that was asked", secured.sql.asked),
         *commands,
     ]
-    assert leaks(SECRETS, left_behind) == []
+    assert find_secrets(SECRETS, left_behind) == []
 
 
 @pytest.mark.timeout(600)
-def test_stores_that_refuse(guarded: GuardedStores, tmp_path: Path) -> None:
+def test_stores_that_refuse(secured: SecuredStores, tmp_path: Path) -> None:
     """The ones that do not fail so in the game above."""
-    guarded.put(stream(*ENDED))
+    secured.put(stream(*ENDED))
     token = quote(TOKEN.value, safe="")
-    wrong = guarded.environ["SPARK_REMOTE"].replace(token, quote(WRONG.value, safe=""))
+    wrong = secured.environ["SPARK_REMOTE"].replace(token, quote(WRONG.value, safe=""))
     wrong_token = ": Invalid authentication token (token= in SPARK_REMOTE has to be the server's)\n"
     for select, settings, told in (
         ("raw_gamestream", {"AWS_SECRET_ACCESS_KEY": WRONG.value}, "SignatureDoesNotMatch"),
@@ -160,11 +168,11 @@ def test_stores_that_refuse(guarded: GuardedStores, tmp_path: Path) -> None:
     ):
         home = tmp_path / next(iter(settings))
         with command_lines(psutil.Process()) as commands:
-            ended = materialize(home, guarded.environ | settings, select)
+            ended = materialize(home, secured.environ | settings, select)
         assert ended.exit_code == 1
         assert told in ended.output
         left_behind = [*in_folder(home), *in_answer("the output", ended.output), *commands]
-        assert leaks([*SECRETS, WRONG], left_behind) == []
+        assert find_secrets([*SECRETS, WRONG], left_behind) == []
 
 
 @pytest.mark.parametrize(
@@ -190,4 +198,4 @@ def test_an_address_that_holds_its_secret_as_it_is(tmp_path: Path, name: str, ad
     assert f"Error: {name} does not read as an address (" in ended.output
     assert "Traceback" not in ended.output
     left_behind = [*in_folder(tmp_path), *in_answer("the output", ended.output)]
-    assert leaks([*SECRETS, WRONG], left_behind) == []
+    assert find_secrets([*SECRETS, WRONG], left_behind) == []

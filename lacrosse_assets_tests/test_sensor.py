@@ -264,14 +264,14 @@ def test_the_cooldown_is_longer_than_any_backoff_before_it() -> None:
 
 
 def test_the_lag_is_measured_by_the_clock_of_the_object_store() -> None:
-    version = replace(NEW, seen_at=NOW + timedelta(seconds=40))
+    version = replace(NEW, response_date=NOW + timedelta(seconds=40))
 
     assert seen(version=version).lag(NOW + timedelta(hours=5)) == timedelta(seconds=40)
     assert seen(version=version, box=box_of(NEW)).lag(NOW) == timedelta(0)
 
 
 def test_a_lag_that_the_clock_of_the_object_store_hides_is_measured_by_the_attempts() -> None:
-    ahead = replace(NEW, last_modified=NOW + timedelta(hours=1), seen_at=NOW)
+    ahead = replace(NEW, last_modified=NOW + timedelta(hours=1), response_date=NOW)
 
     assert seen(ran(FAILURE, ahead, ago=3), ran(FAILURE, ahead, ago=50), version=ahead).lag(NOW) == timedelta(
         seconds=50

@@ -87,8 +87,8 @@ def nothing_to_object() -> None: ...
 
 @pytest.fixture(autouse=True)
 def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sql_module, "LOGIN_TIMEOUT", 1)
-    monkeypatch.setattr(sql_module, "STATEMENT_TIMEOUT", 1)
+    monkeypatch.setattr(sql_module, "LOGIN_TIMEOUT_SECONDS", 1)
+    monkeypatch.setattr(sql_module, "STATEMENT_TIMEOUT_SECONDS", 1)
 
 
 def refusal(address: str) -> str:
@@ -423,7 +423,7 @@ def test_the_final_tables_are_replaced_in_one_transaction(there: list[Table], ex
         "COMMIT",
     ]
     assert seen == [transaction[: 1 + len(expected)]], (
-        "still_true is called when the tables are locked, and before they are filled"
+        "precondition is called when the tables are locked, and before they are filled"
     )
 
 

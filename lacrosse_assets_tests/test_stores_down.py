@@ -16,7 +16,7 @@ from pymongo.errors import OperationFailure
 from lacrosse_assets import s3
 from lacrosse_assets.assets.common import RETRIES
 from lacrosse_assets.resources import documents
-from lacrosse_assets.resources.errors import is_it_up
+from lacrosse_assets.resources.errors import unreachable_hint
 from lacrosse_assets.resources.sql import Fault
 from lacrosse_assets_tests.world import LIVE, MIDDLE, SCHEMA, Run, Stores, World, closed_port
 
@@ -24,12 +24,12 @@ from lacrosse_assets_tests.world import LIVE, MIDDLE, SCHEMA, Run, Stores, World
 PASSWORD, DECODED = "pa55%40w0rd-0f-no-one", "pa55@w0rd-0f-no-one"
 
 
-def assert_failed_well(world: World, run: Run, step: str, told: str, *ways_out: str) -> None:
+def assert_failed_well(world: World, run: Run, step: str, told: str, *hints: str) -> None:
     """After a few tries, in one line that begins with `told` and ends with one of the ways out, and no secret in any
     stored event."""
     assert not run.success
     assert run.failures[step].startswith(told), run.failures[step]
-    assert run.failures[step].endswith(tuple(f"({way_out})" for way_out in ways_out))
+    assert run.failures[step].endswith(tuple(f"({way_out})" for way_out in hints))
     assert "\n" not in run.failures[step]
     assert run.retries[step] == RETRIES.max_retries
     stored = "\n".join(str(entry) for entry in world.instance.all_logs(run.run_id))
@@ -46,7 +46,7 @@ def test_the_object_store_is_down(world: World, monkeypatch: pytest.MonkeyPatch)
     run = world.materialize("raw_gamestream")
 
     told = f"object store at {address} (s3://"
-    assert_failed_well(world, run, "raw_gamestream", told, is_it_up("AWS_ENDPOINT_URL_S3"))
+    assert_failed_well(world, run, "raw_gamestream", told, unreachable_hint("AWS_ENDPOINT_URL_S3"))
 
 
 def test_the_document_store_is_down(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -56,7 +56,9 @@ def test_the_document_store_is_down(world: World, monkeypatch: pytest.MonkeyPatc
 
     run = world.materialize(*LIVE)
 
-    assert_failed_well(world, run, "boxscore_doc", f"document store at 127.0.0.1:{port}: ", is_it_up("MONGODB_URI"))
+    assert_failed_well(
+        world, run, "boxscore_doc", f"document store at 127.0.0.1:{port}: ", unreachable_hint("MONGODB_URI")
+    )
     assert sorted(run.metadata) == ["player_game_stats", "raw_gamestream", "roster"], "the rest is stored"
 
     monkeypatch.setenv("MONGODB_URI", world.environ["MONGODB_URI"])
@@ -82,7 +84,7 @@ def test_an_object_store_that_refuses_the_key(world: World, monkeypatch: pytest.
 
     if is_refused(client.list_buckets):
         address = world.environ["AWS_ENDPOINT_URL_S3"]
-        assert_failed_well(world, run, "raw_gamestream", f"object store at {address} (s3://", s3.KEYS)
+        assert_failed_well(world, run, "raw_gamestream", f"object store at {address} (s3://", s3.CREDENTIALS_HINT)
     else:
         assert run.success
 
@@ -98,7 +100,7 @@ def test_a_document_store_that_refuses_the_password(world: World, monkeypatch: p
     with MongoClient[dict[str, object]](uri) as client:
         if is_refused(client.list_database_names):
             told = f"document store at {world.document_store().address}: "
-            assert_failed_well(world, run, "boxscore_doc", told, documents.USER)
+            assert_failed_well(world, run, "boxscore_doc", told, documents.USER_HINT)
         else:
             assert run.success
 
@@ -160,4 +162,4 @@ def test_the_spark_connect_server_is_down(world: World, monkeypatch: pytest.Monk
     run = world.materialize("player_game_stats")
 
     told = f"Spark Connect server at sc://127.0.0.1:{port}: "
-    assert_failed_well(world, run, "player_game_stats", told, is_it_up("SPARK_REMOTE"))
+    assert_failed_well(world, run, "player_game_stats", told, unreachable_hint("SPARK_REMOTE"))

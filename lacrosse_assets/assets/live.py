@@ -346,7 +346,7 @@ def box_metadata(box: Document) -> dict[str, Any]:
     Assets and checks that depend on a box score report it. The version is not enough: after the roster was corrected,
     the box score of the same stream is another one.
     """
-    version = StreamVersion.of_document(box)
+    version = StreamVersion.from_document(box)
     return {**(version.to_metadata() if version else {}), "fingerprint": box.get("fingerprint", "")}
 
 

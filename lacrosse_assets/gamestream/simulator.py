@@ -147,7 +147,7 @@ def call_store(store: "BaseClient", call: Callable[[], object]) -> None:
 
     def attempt() -> None:
         try:
-            with s3.redirects_end():
+            with s3.stop_redirect_loops():
                 call()
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
@@ -174,8 +174,8 @@ def _reset_reference_data(settings: Settings) -> None:
                 reset_tables_at(url)
             except errors as error:
                 # Whatever it is: a server that is still starting refuses in many ways, wrong passwords among them.
-                fault = sql.fault(error)
-                reason = sql.words(error) + (f": {fault.hint}" if fault else "")
+                fault = sql.classify(error)
+                reason = sql.message(error) + (f": {fault.hint}" if fault else "")
                 # `_patiently` logs the first reason alone; a lock may come after a start.
                 if reasons and fault not in reasons:
                     logging.info("Waiting for %s (%s)", what, reason)

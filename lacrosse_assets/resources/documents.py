@@ -26,7 +26,7 @@ from pydantic import Field
 
 from lacrosse_assets import addresses
 from lacrosse_assets.game.document import Document
-from lacrosse_assets.resources.errors import StoreError, is_it_up, told_as_store_error
+from lacrosse_assets.resources.errors import StoreError, translate_errors, unreachable_hint
 from lacrosse_assets.resources.object_store import StreamVersion
 
 STORE = "document store"
@@ -38,13 +38,13 @@ READ_TIMEOUT_SECONDS = 8
 # How often a write starts over when another writer keeps changing the same documents.
 WRITE_ATTEMPTS = 5
 
-USER = f"the user and the password in MONGODB_URI have to be those of one who may read and write {DATABASE}"
+USER_HINT = f"the user and the password in MONGODB_URI have to be those of one who may read and write {DATABASE}"
 OTHER_HOST = "the server's certificate is for another host name: use that name in MONGODB_URI"
-WAYS_OUT = {
+HINTS = {
     **dict.fromkeys(("Hostname mismatch", "IP address mismatch"), OTHER_HOST),
     "CERTIFICATE_VERIFY_FAILED": "tlsCAFile= in MONGODB_URI names the file of whoever vouches for the "
     "server's certificate",
-    **dict.fromkeys(("uthentication failed", "requires authentication", "not authorized"), USER),
+    **dict.fromkeys(("uthentication failed", "requires authentication", "not authorized"), USER_HINT),
 }
 
 # The box scores that this platform writes, among whatever else is in the collection.
@@ -70,7 +70,7 @@ class _Stored(NamedTuple):
 
     @property
     def version(self) -> StreamVersion | None:
-        return StreamVersion.of_document({"stream": self.stream})
+        return StreamVersion.from_document({"stream": self.stream})
 
     def unchanged(self, event_id: int) -> dict[str, Any]:
         """A filter that finds it as long as nobody has replaced it. (A null finds a field that is missing as well.)"""
@@ -138,7 +138,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         below the new current one; the next run repairs both.
         """
         *earlier, current = documents
-        event_id, mine = current["_id"], StreamVersion.of_document(current)
+        event_id, mine = current["_id"], StreamVersion.from_document(current)
 
         def is_superseded(stored: Mapping[int, _Stored]) -> bool:
             return mine is None or _is_superseded(mine, (each.version for each in stored.values()), latest)
@@ -239,9 +239,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         from pymongo.errors import PyMongoError
 
         # An `OSError`: a file of the address that is not there any more, such as a certificate.
-        return told_as_store_error(
-            STORE, self.address, PyMongoError, OSError, ways_out=WAYS_OUT, hint=_hint, words=_words
-        )
+        return translate_errors(STORE, self.address, PyMongoError, OSError, hints=HINTS, hint=_hint, message=_message)
 
 
 def _hint(error: Exception) -> str | None:
@@ -250,7 +248,7 @@ def _hint(error: Exception) -> str | None:
 
     if isinstance(error, NotPrimaryError | WaitQueueTimeoutError) or "SSL handshake failed" in str(error):
         return None
-    return is_it_up("MONGODB_URI") if isinstance(error, ConnectionFailure) else None
+    return unreachable_hint("MONGODB_URI") if isinstance(error, ConnectionFailure) else None
 
 
 def _is_superseded(
@@ -279,7 +277,7 @@ def _identity(document: Mapping[str, Any]) -> _Stored:
     return _Stored(document["fingerprint"], document["stream"])
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """What went wrong, without the driver's view of all servers, or the whole answer, which say it again at length."""
     return re.split(", (?:Topology Description|full error): ", str(error), maxsplit=1)[0]
 

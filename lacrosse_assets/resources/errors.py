@@ -13,27 +13,27 @@ class StoreError(Failure):
         super().__init__(f"{store} at {address}: {problem}")
 
 
-def is_it_up(variable: str) -> str:
+def unreachable_hint(variable: str) -> str:
     """The hint for a store that cannot be reached, and for no other failure; `variable` has the store's address."""
     return f"check that it is running and that {variable} points to it; gamestream_sensor keeps retrying"
 
 
 @contextmanager
-def told_as_store_error(
+def translate_errors(
     store: str,
     address: str,
     *errors: type[Exception],
-    ways_out: Mapping[str, str] | None = None,
+    hints: Mapping[str, str] | None = None,
     hint: Callable[[Exception], str | None] = lambda _: None,
-    words: Callable[[Exception], str] = str,
+    message: Callable[[Exception], str] = str,
     secret: str | None = None,
     unless: type[Exception] | tuple[()] = (),
 ) -> Iterator[None]:
     """Turn `errors` of a client library, `unless` they are of that kind, into a `StoreError` of one line; without
     `secret`, should they quote it.
 
-    `words` says what went wrong where the library's own words would not do. What to do follows in parentheses:
-    `ways_out` has it by a part of the words, the first that fits; otherwise `hint` may know it by the error's type or
+    `message` says what went wrong where the library's own words would not do. What to do follows in parentheses:
+    `hints` has it by a part of the words, the first that fits; otherwise `hint` may know it by the error's type or
     code. Neither guesses. An error that is not known has no hint: a wrong one sends people the wrong way.
     """
     try:
@@ -41,8 +41,8 @@ def told_as_store_error(
     except unless:
         raise
     except errors as error:
-        problem = " ".join(words(error).split()) or type(error).__name__
-        known = (way_out for said, way_out in (ways_out or {}).items() if said in problem)
+        problem = " ".join(message(error).split()) or type(error).__name__
+        known = (way_out for said, way_out in (hints or {}).items() if said in problem)
         what_to_do = next(known, None) or hint(error)
         if secret:
             problem = problem.replace(secret, "***")

@@ -18,11 +18,11 @@ from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
 from lacrosse_assets import s3 as s3_factory
-from lacrosse_assets.resources.errors import StoreError, is_it_up, told_as_store_error
+from lacrosse_assets.resources.errors import StoreError, translate_errors, unreachable_hint
 
 STORE = "object store"
 OTHER_HOST = "the server's certificate is for another host name: use that name in AWS_ENDPOINT_URL_S3"
-WAYS_OUT = {
+HINTS = {
     **dict.fromkeys(("Hostname mismatch", "IP address mismatch"), OTHER_HOST),
     **s3_factory.HINTS,
     "An error occurred (": "this is the server's own answer; gamestream_sensor tries again until it succeeds",
@@ -48,7 +48,7 @@ class StreamVersion:
     etag: str  # without quotes and without the mark of a weak one
     last_modified: datetime  # UTC
     size: int | None = field(compare=False)  # bytes; None where the store does not say
-    seen_at: datetime | None = field(default=None, compare=False)  # the store's own time of its answer
+    response_date: datetime | None = field(default=None, compare=False)  # the store's own time of its answer
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "last_modified", self.last_modified.replace(microsecond=0))
@@ -62,10 +62,10 @@ class StreamVersion:
 
         Negative where the clock that dated it was ahead.
         """
-        return (self.seen_at or now) - self.last_modified
+        return (self.response_date or now) - self.last_modified
 
     @classmethod
-    def of_document(cls, document: Mapping[str, Any]) -> "StreamVersion | None":
+    def from_document(cls, document: Mapping[str, Any]) -> "StreamVersion | None":
         """The version that a box score document was made from; None if it does not say."""
         stream = document.get("stream")
         if not isinstance(stream, Mapping) or not isinstance(stream.get("last_modified"), datetime):
@@ -257,9 +257,9 @@ class S3ObjectStore(ObjectStore):
 
         # A `ValueError`: a host name that it does not take for one.
         errors = exceptions.BotoCoreError, exceptions.ClientError, ValueError
-        with told_as_store_error(STORE, f"{address} ({self.uri})", *errors, ways_out=WAYS_OUT, hint=_hint):
+        with translate_errors(STORE, f"{address} ({self.uri})", *errors, hints=HINTS, hint=_hint):
             try:
-                with s3_factory.redirects_end():
+                with s3_factory.stop_redirect_loops():
                     yield
             except (
                 exceptions.ConnectionError,
@@ -284,4 +284,4 @@ def _hint(error: Exception) -> str | None:
     from botocore.exceptions import HTTPClientError, SSLError
 
     is_unreachable = isinstance(error, NoConnection | HTTPClientError) and not isinstance(error, SSLError)
-    return is_it_up("AWS_ENDPOINT_URL_S3") if is_unreachable else None
+    return unreachable_hint("AWS_ENDPOINT_URL_S3") if is_unreachable else None

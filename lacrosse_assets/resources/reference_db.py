@@ -24,7 +24,7 @@ from pydantic import Field
 from lacrosse_assets import addresses
 from lacrosse_assets.game.tables import FINAL_TABLES, REFERENCE_TABLES
 from lacrosse_assets.resources import sql
-from lacrosse_assets.resources.errors import told_as_store_error
+from lacrosse_assets.resources.errors import translate_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
@@ -66,7 +66,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         from sqlalchemy import event
 
         # A driver that cannot be loaded raises anything.
-        with told_as_store_error(STORE, self.address, Exception, words=sql.words, hint=_hint):
+        with translate_errors(STORE, self.address, Exception, message=sql.message, hint=_hint):
             engine = self.create_engine()
         # Once: the engine in memory is that of all runs of the process.
         if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin_in_sqlite):
@@ -133,7 +133,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
     def replace(
         self,
         changes: Mapping[str, Sequence[Row]],
-        still_true: Callable[[], None],
+        precondition: Callable[[], None],
         made_from: Reference | None = None,
     ) -> dict[str, Original]:
         """Replace final tables whole, all of them in one transaction: a reader sees the old rows or the new.
@@ -143,7 +143,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         (the values are copied). A rowversion column becomes BINARY(8), which can be written.
 
         `changes` maps a final table's name (of `FINAL_TABLES`) to what the copy has that the original has not: for each
-        row its `id` and the new values, by the exercise's names of the columns. `still_true` is called when no other
+        row its `id` and the new values, by the exercise's names of the columns. `precondition` is called when no other
         writer can come in between any more; what it raises leaves everything as it was. `made_from` is what `changes`
         were computed from: if the tables say something else by now, nothing is changed either.
 
@@ -166,7 +166,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
                         if copy.existing is not None:
                             copy.existing.drop(connection)
                         copy.target.create(connection)
-                still_true()
+                precondition()
                 in_order = sorted(copies, key=lambda name: LOCK_ORDER.index(FINAL_TABLES[name]))
                 rows = {name: copies[name].original_rows(connection) for name in in_order}
                 for name, copy in copies.items():
@@ -248,7 +248,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         secret = str(password) if password else None
         # The driver's own errors: SQLAlchemy wraps most of them, and not those of its events and options.
         errors = SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error
-        return told_as_store_error(STORE, self.address, *errors, words=_words, hint=_hint, secret=secret)
+        return translate_errors(STORE, self.address, *errors, message=_message, hint=_hint, secret=secret)
 
 
 class _Copy(NamedTuple):
@@ -294,13 +294,13 @@ def _begin_in_sqlite(connection: "Connection") -> None:
     connection.exec_driver_sql("BEGIN")
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     from sqlalchemy.exc import NoSuchTableError
 
     if isinstance(error, NoSuchTableError):
         return f"the catalogue shows no table {error}"
-    said = sql.words(error)
-    if sql.fault(error) is sql.Fault.NO_TABLE:
+    said = sql.message(error)
+    if sql.classify(error) is sql.Fault.NO_TABLE:
         return said.replace("no such table: ", "there is no table ")
     return said
 
@@ -308,7 +308,7 @@ def _words(error: Exception) -> str:
 def _hint(error: Exception) -> str | None:
     from sqlalchemy.exc import NoSuchTableError
 
-    fault = sql.Fault.NO_OBJECT if isinstance(error, NoSuchTableError) else sql.fault(error)
+    fault = sql.Fault.NO_OBJECT if isinstance(error, NoSuchTableError) else sql.classify(error)
     return fault and fault.hint
 
 

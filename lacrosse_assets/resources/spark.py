@@ -12,7 +12,7 @@ from pydantic import Field
 
 from lacrosse_assets import addresses
 from lacrosse_assets.java import JavaError, check_java
-from lacrosse_assets.resources.errors import is_it_up, told_as_store_error
+from lacrosse_assets.resources.errors import translate_errors, unreachable_hint
 from lacrosse_assets.settings import SettingsError
 
 if TYPE_CHECKING:
@@ -23,7 +23,7 @@ ANSWER_TIMEOUT = 5  # seconds
 # How often the client asks a server again that has gone, within a second or so. By itself it does for ten minutes, and
 # then finds its session gone with the server; a new run finds another as soon as the server is back.
 RETRIES = 3
-WAYS_OUT = {
+HINTS = {
     "Hostname Verification Check failed": "the server's certificate is for another host name: use that name in "
     "SPARK_REMOTE",
     "CERTIFICATE_VERIFY_FAILED": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the file of whoever vouches for the server's "
@@ -100,8 +100,8 @@ class ConnectSessions(SparkSessions):
 
         # The assertion: the session is of another server. An `AnalysisException` is no fault of the server's.
         errors = grpc.RpcError, SparkConnectException, PySparkAssertionError
-        return told_as_store_error(
-            STORE, self.address, *errors, ways_out=WAYS_OUT, hint=_hint, words=_words, unless=AnalysisException
+        return translate_errors(
+            STORE, self.address, *errors, hints=HINTS, hint=_hint, message=_message, unless=AnalysisException
         )
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
@@ -137,10 +137,10 @@ def _hint(error: Exception) -> str | None:
     code = error.code() if isinstance(error, grpc.Call) else None
     # The client wraps some of gRPC's errors, and leaves the status in the text.
     is_unreachable = code in lost or (code is None and any(f"StatusCode.{each.name}" in str(error) for each in lost))
-    return is_it_up("SPARK_REMOTE") if is_unreachable else None
+    return unreachable_hint("SPARK_REMOTE") if is_unreachable else None
 
 
-def _words(error: Exception) -> str:
+def _message(error: Exception) -> str:
     """What went wrong, which is one among the many lines of gRPC's own words."""
     details = re.search(r'details = "(.*?)"\s+debug_error_string', str(error), re.DOTALL)
     return details[1] if details else str(error)

@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from sqlalchemy import Engine
 
 # How long to wait, in seconds: for a server to answer a login, for another transaction's lock, and for a statement.
-LOGIN_TIMEOUT, LOCK_TIMEOUT, STATEMENT_TIMEOUT = 5, 15, 30
+LOGIN_TIMEOUT_SECONDS, LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS = 5, 15, 30
 
 URL = "SIDEARMDB_URL"
 SIMULATOR = (
@@ -121,11 +121,11 @@ _SQLSTATE = {
 
 
 def create_engine_for(url: Any, lock_timeout: int | None = None, **options: Any) -> "Engine":
-    """An engine that waits for nothing endlessly, `lock_timeout` seconds (by default `LOCK_TIMEOUT`) for a lock."""
+    """An engine that waits for nothing endlessly, `lock_timeout` seconds (by default `LOCK_TIMEOUT_SECONDS`) for a lock."""
     from sqlalchemy import create_engine, event, make_url
 
     url = make_url(url)
-    lock_timeout = LOCK_TIMEOUT if lock_timeout is None else lock_timeout
+    lock_timeout = LOCK_TIMEOUT_SECONDS if lock_timeout is None else lock_timeout
     if url.get_backend_name() == "sqlite":
         return create_engine(url, connect_args={"timeout": lock_timeout}, **options)
     if url.drivername != "mssql+pyodbc":
@@ -133,12 +133,12 @@ def create_engine_for(url: Any, lock_timeout: int | None = None, **options: Any)
 
     # Left to itself, pyodbc sends texts as NVARCHAR, which holds any. As VARCHAR, SQLAlchemy's choice, the driver
     # puts them into the code page of the database, and cuts them to two bytes a character.
-    engine = create_engine(url, use_setinputsizes=False, connect_args={"timeout": LOGIN_TIMEOUT}, **options)
+    engine = create_engine(url, use_setinputsizes=False, connect_args={"timeout": LOGIN_TIMEOUT_SECONDS}, **options)
 
     # All three are endless by default. Before SQLAlchemy's own listener, which asks the server this and that.
     @event.listens_for(engine, "connect", insert=True)
     def limit(connection: Any, _: object) -> None:
-        connection.timeout = STATEMENT_TIMEOUT
+        connection.timeout = STATEMENT_TIMEOUT_SECONDS
         connection.execute(f"SET LOCK_TIMEOUT {1000 * lock_timeout}").close()
 
     return engine
@@ -162,22 +162,22 @@ def driver_error(error: BaseException) -> BaseException:
     return original if isinstance(original, BaseException) else error
 
 
-def words(error: BaseException) -> str:
+def message(error: BaseException) -> str:
     """What went wrong, in the driver's words: SQLAlchemy's own add the statement and a link."""
     error = driver_error(error)
     # pyodbc's first argument is the SQLSTATE, which its second begins with as well.
     return " ".join(str(error.args[-1] if error.args else error).split()) or type(error).__name__
 
 
-def numbers(error: BaseException) -> list[int]:
+def error_numbers(error: BaseException) -> list[int]:
     """SQL Server's numbers of the error, as ODBC tells them: each at the end of its message, in parentheses."""
-    said = words(error)
+    said = message(error)
     return [int(number) for number in re.findall(r" \((\d+)\)(?= \(SQL\w+\)|; \[|$)", said)] if _is_odbc(said) else []
 
 
-def fault(error: BaseException) -> Fault | None:
+def classify(error: BaseException) -> Fault | None:
     """What is wrong, where the driver's codes leave no doubt; None where only its words can be given."""
-    error, said = driver_error(error), words(error)
+    error, said = driver_error(error), message(error)
     if isinstance(error, ImportError):
         return Fault.NO_ODBC if "libodbc" in said else None
     if (code := getattr(error, "sqlite_errorcode", None)) is not None:
@@ -192,9 +192,9 @@ def fault(error: BaseException) -> Fault | None:
     if state == "HYT00":
         # One code for both: what had no answer is either the login or a statement.
         return Fault.UNREACHABLE if "login" in said.lower() else Fault.SLOW
-    if known := [number for number in _SQL_SERVER if number in numbers(error)]:
+    if known := [number for number in _SQL_SERVER if number in error_numbers(error)]:
         return _SQL_SERVER[known[0]]
-    if numbers(error) and not state.startswith("08"):
+    if error_numbers(error) and not state.startswith("08"):
         # SQL Server's SQLSTATEs are wide: 42000 is a syntax error, a permission, a full disk.
         return None
     return next((fault for beginning, fault in _SQLSTATE.items() if state.startswith(beginning)), None)
@@ -202,8 +202,8 @@ def fault(error: BaseException) -> Fault | None:
 
 def is_unknown_collation(error: BaseException, collation: str) -> bool:
     """Whether the server refuses because it has no such collation: others than Microsoft's have no number for it."""
-    said = words(error).lower()
-    return UNKNOWN_COLLATION in numbers(error) or ("collation" in said and collation.lower() in said)
+    said = message(error).lower()
+    return UNKNOWN_COLLATION in error_numbers(error) or ("collation" in said and collation.lower() in said)
 
 
 def _fault_of_tls(said: str) -> Fault | None:

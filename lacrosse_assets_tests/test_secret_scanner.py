@@ -16,8 +16,8 @@ import pyarrow.parquet as pq
 import pytest
 from dagster import DagsterInstance, Failure, OpExecutionContext, job, op
 
-from lacrosse_assets_tests.guarded import SECRETS, TOKEN
-from lacrosse_assets_tests.leaks import Secret, command_lines, in_folder, leaks
+from lacrosse_assets_tests.secret_scanner import Secret, command_lines, find_secrets, in_folder
+from lacrosse_assets_tests.secured_stores import SECRETS, TOKEN
 
 FORMS: dict[str, Callable[[str], bytes]] = {
     "plain": str.encode,
@@ -42,21 +42,21 @@ def test_a_secret_in_a_file_is_found(tmp_path: Path, secret: Secret, form: str) 
     (tmp_path / "a file").write_bytes(b"\x00 somewhere in it: " + FORMS[form](secret.value) + b" and so on")
     if form == "compressed":
         (tmp_path / "a file").write_bytes(FORMS[form](secret.value))
-    assert any(leak.startswith(secret.name) for leak in leaks(SECRETS, in_folder(tmp_path)))
+    assert any(leak.startswith(secret.name) for leak in find_secrets(SECRETS, in_folder(tmp_path)))
     (tmp_path / "a file").write_bytes(b"nothing in it")
-    assert leaks(SECRETS, in_folder(tmp_path)) == []
+    assert find_secrets(SECRETS, in_folder(tmp_path)) == []
 
 
 def test_a_secret_in_a_frame_is_found(tmp_path: Path) -> None:
     pq.write_table(pa.table({"name": [TOKEN.value * 2, None]}), tmp_path / "frame.parquet", compression="zstd")
-    (leak, *_) = leaks(SECRETS, in_folder(tmp_path))
+    (leak, *_) = find_secrets(SECRETS, in_folder(tmp_path))
     assert leak.startswith(TOKEN.name)
 
 
 def test_a_secret_in_a_command_line_is_found() -> None:
     with command_lines(psutil.Process()) as commands:
         subprocess.run([sys.executable, "-c", "import time; time.sleep(0.5)", TOKEN.value], check=True)
-    assert leaks(SECRETS, commands)
+    assert find_secrets(SECRETS, commands)
 
 
 def test_a_secret_that_a_run_gives_away_is_found(tmp_path: Path) -> None:
@@ -85,6 +85,6 @@ def test_a_secret_that_a_run_gives_away_is_found(tmp_path: Path) -> None:
             raise_on_error=False,
             run_config={"ops": {"talkative": {"config": {"password": secrets["configuration"].value}}}},
         )
-    found = leaks(secrets.values(), in_folder(tmp_path))
+    found = find_secrets(secrets.values(), in_folder(tmp_path))
     assert {way for way in ways if any(leak.startswith(f"{way}, ") for leak in found)} == set(ways)
     assert any("unpacked" in leak for leak in found), "Dagster's snapshots are compressed"

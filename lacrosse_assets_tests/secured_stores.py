@@ -12,7 +12,7 @@ from pymongo import MongoClient
 
 from lacrosse_assets.embedded.processes import LOOPBACK, Server, free_ports
 from lacrosse_assets.embedded.services import document_store, object_store, spark_connect
-from lacrosse_assets_tests.leaks import Secret
+from lacrosse_assets_tests.secret_scanner import Secret
 from lacrosse_assets_tests.sql_server import SEED, Script, url
 from lacrosse_assets_tests.tds import Rows, TdsServer
 from lacrosse_assets_tests.tls import Authority, tls_in_front_of
@@ -27,7 +27,7 @@ SECRETS = (ACCESS_KEY, DOCUMENTS, DATABASE, TOKEN)
 
 
 @dataclass
-class GuardedStores:
+class SecuredStores:
     """The stores while they are up; `environ` is all that the platform has to be told."""
 
     environ: dict[str, str]
@@ -70,7 +70,7 @@ class GuardedStores:
 
 
 @contextmanager
-def guarded_stores(folder: Path) -> Iterator[GuardedStores]:
+def secured_stores(folder: Path) -> Iterator[SecuredStores]:
     """The stores, up; what they keep themselves lies in `folder`."""
     authority = Authority(folder)
     s3_port, mongodb_port, spark_port = free_ports(0, 0, 0)
@@ -106,7 +106,7 @@ def guarded_stores(folder: Path) -> Iterator[GuardedStores]:
             **trusting(authority),
         }
         administrator = f"mongodb://{ADMINISTRATOR}:{ADMINISTRATOR}@{LOOPBACK}:{mongodb_port}/?directConnection=true"
-        yield GuardedStores(environ, sql, closing, administrator)
+        yield SecuredStores(environ, sql, closing, administrator)
 
 
 def trusting(authority: Authority) -> dict[str, str]:

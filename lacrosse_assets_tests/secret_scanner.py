@@ -1,7 +1,7 @@
 """Searches whatever a run leaves behind for secrets, in whichever form it may have taken.
 
     password = Secret("the password", "…")
-    assert leaks([password], in_folder(dagster_home)) == []
+    assert find_secrets([password], in_folder(dagster_home)) == []
 
 A secret has two long words of letters and digits in it, with special characters in between. Those are written in
 another way wherever it goes (`%40`, `&amp;`, `\\"`), the words are not: so it is the words that are looked for, and
@@ -56,7 +56,7 @@ class Piece(NamedTuple):
     content: bytes
 
 
-def leaks(secrets: Iterable[Secret], pieces: Iterable[Piece]) -> list[str]:
+def find_secrets(secrets: Iterable[Secret], pieces: Iterable[Piece]) -> list[str]:
     """Where a secret was found, and in which form; an error if there was nothing to be searched."""
     forms = [(secret.name, form, needle.lower()) for secret in secrets for form, needle in secret.forms()]
     found, searched = set(), 0
