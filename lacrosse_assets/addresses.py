@@ -1,8 +1,8 @@
-"""The addresses of the stores, one function each: where a store is, as people may be shown it.
+"""Store addresses without their secrets: one function per store, which parses an address and returns what may be shown.
 
-An address may hold a secret, and with a slip in it any part may be a piece of that: the rest of a password after an
-`@`, a token behind a forgotten `/`. So what is shown has been parsed out of it, and an address that does not parse
-raises: whatever its library says then, a `ValueError` or its own kind of error, is not to be shown.
+An address may hold a secret. In an invalid address any part may belong to it: the rest of a password after an `@`, a
+token after a missing `/`. So only parsed parts are shown, and an invalid address raises. The caller must not show the
+error, whether a `ValueError` or the library's own, as it may quote the address.
 """
 
 import re
@@ -12,21 +12,21 @@ SPARK_PORT = 15002
 
 
 def object_store(url: str) -> str:
-    """`https://minio.example.edu:9000`, with no user and no query."""
+    """`https://minio.example.edu:9000`; an address with a user or a query is invalid."""
     parts = urlsplit(url)
-    _ = parts.port  # raises where it is no number
+    _ = parts.port  # raises if it is not a number
     if "@" in parts.netloc or parts.query or parts.fragment or not _is_host(parts.hostname):
         raise ValueError
     return url
 
 
 def document_store(uri: str) -> str:
-    """`host:27017` of each server; of an SRV address, the name that is looked up when it is connected to."""
+    """`host:27017` of each server, with commas; for an SRV address, its host name."""
     from pymongo.uri_parser import parse_uri, split_options
 
     scheme, _, rest = uri.partition("://")
     servers, _, options = rest.partition("?")
-    # Not the address as it is: an SRV name would be looked up.
+    # Always by `mongodb://`: for `mongodb+srv://`, parse_uri looks the name up.
     nodes = parse_uri(f"mongodb://{servers}")["nodelist"]
     if options:
         split_options(options)
@@ -40,7 +40,7 @@ def reference_database(url: str) -> str:
     from sqlalchemy import make_url
 
     parsed = make_url(url)
-    parsed.get_dialect()  # raises where SQLAlchemy has none of that name
+    parsed.get_dialect()  # raises if SQLAlchemy has no such dialect
     backend, host, database = parsed.get_backend_name(), parsed.host or "", parsed.database or ""
     if "odbc_connect" in parsed.query:
         server = re.search(r"(?i)\bserver=\{?([^;}]+)", str(parsed.query["odbc_connect"]))
@@ -52,7 +52,7 @@ def reference_database(url: str) -> str:
 
 
 def spark_server(remote: str) -> str:
-    """`sc://host:15002`, without the parameters, which may hold a token."""
+    """`sc://host:15002`, without parameters, which may hold a token."""
     parts = urlsplit(remote)
     path, *parameters = parts.path.split(";")
     if (

@@ -1,6 +1,6 @@
-"""Is there a Java that Spark can run on? Said in one line, before anything is started or installed.
+"""Checks that Spark can run on the installed Java, before anything is installed or started.
 
-The standard library only: the Makefile runs this file before there is a virtual environment.
+Standard library only: the Makefile runs this file before it creates the virtual environment.
 """
 
 import os
@@ -11,34 +11,38 @@ import sys
 from collections.abc import Mapping
 from pathlib import Path
 
-OLDEST_JAVA = 17  # PySpark 4's classes are compiled for it
-HOW_TO_GET_IT = (
-    f"Spark needs Java {OLDEST_JAVA} or newer: `apt-get install openjdk-17-jre-headless` on Debian and Ubuntu, "
-    "`brew install openjdk@17` on macOS; or let JAVA_HOME name the folder of one"
+MIN_JAVA_VERSION = 17  # PySpark 4 is compiled for it
+INSTALL_HINT = (
+    f"Spark needs Java {MIN_JAVA_VERSION} or newer: `apt-get install openjdk-17-jre-headless` on Debian and Ubuntu, "
+    "`brew install openjdk@17` on macOS; or set JAVA_HOME to the folder of an installed one"
 )
 
 
 class JavaError(Exception):
-    """No Java that will do. The message is one line with the way out."""
+    """Java is missing or too old. The message is one line that says how to install it."""
 
 
 def check_java(environ: Mapping[str, str] = os.environ) -> None:
-    """Raise `JavaError` unless the Java that Spark would take (JAVA_HOME's, else the PATH's) is new enough."""
+    """Check the Java that Spark uses: that of JAVA_HOME if set, otherwise the first on the PATH.
+
+    Raises:
+        JavaError: it is missing, does not run, or is too old.
+    """
     home = environ.get("JAVA_HOME")
     java = str(Path(home, "bin", "java")) if home else shutil.which("java", path=environ.get("PATH"))
     if not java:
-        raise JavaError(f"there is no `java` on the PATH. {HOW_TO_GET_IT}")
+        raise JavaError(f"no `java` on the PATH. {INSTALL_HINT}")
     where = f"{java} (from JAVA_HOME)" if home else java
     try:
         answer = subprocess.run([java, "-version"], capture_output=True, text=True, timeout=60)
     except (OSError, subprocess.TimeoutExpired):
-        raise JavaError(f"{where} does not run. {HOW_TO_GET_IT}") from None
+        raise JavaError(f"{where} does not run. {INSTALL_HINT}") from None
     version = re.search(r'version "(?:1\.)?(\d+)', answer.stderr + answer.stdout)
     if answer.returncode or not version:
-        # macOS has a `java` that only says where to get one.
-        raise JavaError(f"{where} is no working Java. {HOW_TO_GET_IT}")
-    if int(version[1]) < OLDEST_JAVA:
-        raise JavaError(f"{where} is Java {version[1]}. {HOW_TO_GET_IT}")
+        # macOS has a stub `java` that prints where to download one.
+        raise JavaError(f"{where} is not a working Java. {INSTALL_HINT}")
+    if int(version[1]) < MIN_JAVA_VERSION:
+        raise JavaError(f"{where} is Java {version[1]}. {INSTALL_HINT}")
 
 
 if __name__ == "__main__":

@@ -1,9 +1,8 @@
-"""The S3 client of the platform and of the simulator, and what to do about the errors of an S3 server.
+"""The S3 client of the platform and of the simulator, and hints for the errors of an S3 server.
 
-boto3 decides everything that is not given here, by its own chain: environment variables (AWS_PROFILE,
-AWS_SESSION_TOKEN, AWS_ENDPOINT_URL, AWS_CA_BUNDLE, ...), its configuration files, the role of the container or the
-machine. Without an endpoint it is AWS. Buckets are addressed by path at an endpoint of one's own, and by host name at
-AWS: that is boto3's default as well.
+boto3 decides whatever is not given here, by its own chain: environment variables (AWS_PROFILE, AWS_SESSION_TOKEN,
+AWS_ENDPOINT_URL, AWS_CA_BUNDLE, ...), its configuration files, the role of the container or the machine. Without an
+endpoint it is AWS. As by boto3's default, buckets are addressed by path at a custom endpoint, and by host name at AWS.
 
 Imports neither Dagster nor settings.
 """
@@ -11,38 +10,42 @@ Imports neither Dagster nor settings.
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import boto3
 from botocore.config import Config
 
 from lacrosse_assets import addresses
 
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
 # Not every S3 server knows the checksums that boto3 sends and verifies by default.
 NO_EXTRA_CHECKSUMS = Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
 
 CREDENTIAL_SETTINGS = "AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY, or the profile or role that boto3 finds"
 CREDENTIALS_HINT = (
-    f"check the credentials ({CREDENTIAL_SETTINGS}; an AWS_SESSION_TOKEN must belong to them): they need s3:GetObject on the "
-    "object and s3:ListBucket on the bucket; without s3:ListBucket, S3 answers 403 for an object that is not there yet"
+    f"check the credentials ({CREDENTIAL_SETTINGS}; an AWS_SESSION_TOKEN must belong to them): they need s3:GetObject "
+    "on the object and s3:ListBucket on the bucket; without s3:ListBucket, S3 answers 403 for an object that does not "
+    "exist yet"
 )
 EXPIRED_HINT = "the session token has expired: get new credentials (AWS_SESSION_TOKEN, or log in to the profile again)"
 REGION_HINT = "AWS_REGION must be the region of the bucket"
-# What to do, by a part of the error's text; the first that is in it counts.
+# The first key that is a part of the error's text decides.
 HINTS = {
-    "CERTIFICATE_VERIFY_FAILED": "AWS_CA_BUNDLE names the file of whoever vouches for the server's certificate",
+    "CERTIFICATE_VERIFY_FAILED": "AWS_CA_BUNDLE must name the CA certificate that signed the server's certificate",
     "No such file or directory": "AWS_CA_BUNDLE names a file that does not exist",
     "Invalid CA bundle": "AWS_CA_BUNDLE must name a file with certificates",
     "Unable to locate credentials": f"set {CREDENTIAL_SETTINGS}",
-    "config profile": "AWS_PROFILE must name a profile of boto3's configuration files: correct it, or unset it",
+    "config profile": "AWS_PROFILE must name a profile of boto3's configuration files: correct or unset it",
     "Partial credentials": f"the credentials are incomplete: set both {CREDENTIAL_SETTINGS}",
     **dict.fromkeys(("ExpiredToken", "TokenRefreshRequired", "RequestExpired", "has expired"), EXPIRED_HINT),
-    "InvalidToken": "AWS_SESSION_TOKEN does not belong to the keys, or has expired: correct it, or unset it",
-    "RequestTimeTooSkewed": "the clock of this machine and that of the server differ too much: correct the clock",
+    "InvalidToken": "AWS_SESSION_TOKEN does not belong to the keys, or has expired: correct or unset it",
+    "RequestTimeTooSkewed": "the clocks of this machine and of the server differ too much: correct the clock",
     **dict.fromkeys(("Forbidden", "AccessDenied", "InvalidAccessKeyId", "SignatureDoesNotMatch"), CREDENTIALS_HINT),
-    "(301)": f"AWS_ENDPOINT_URL_S3 must be the address that it redirects to, https:// perhaps; {REGION_HINT}",
+    "(301)": f"AWS_ENDPOINT_URL_S3 must be the address it redirects to, perhaps with https://; {REGION_HINT}",
     **dict.fromkeys(("PermanentRedirect", "AuthorizationHeaderMalformed", "region_name"), REGION_HINT),
-    # S3 answers a HEAD without a body, and so without a reason.
+    # The response to a HEAD has no body, and so no reason.
     "(400)": f"the server gives no reason; the usual ones: {REGION_HINT}; {EXPIRED_HINT}",
 }
 
@@ -54,38 +57,41 @@ def s3_client(
     region_name: str | None = None,
     profile_name: str | None = None,
     **options: Any,
-) -> Any:
-    """A client with `config` (timeouts, retries). What is empty or None is left to boto3, as are all other settings.
+) -> "BaseClient":
+    """A client with `config` (timeouts, retries). An empty or missing argument is left to boto3's own chain.
 
-    Clients share the credentials of boto3's default session, which renews those of a role by itself: a client may be
-    made for each question. Raises `BotoCoreError` or `ValueError` for settings that boto3 cannot work with.
+    Clients share the credentials of boto3's default session, which renews those of a role: clients are cheap to make.
+
+    Raises:
+        BotoCoreError, ValueError: invalid settings.
     """
     session: Any = boto3.Session(profile_name=profile_name) if profile_name else boto3
-    return session.client(
+    client: BaseClient = session.client(
         "s3",
         endpoint_url=endpoint_url or None,
         region_name=region_name or None,
         config=NO_EXTRA_CHECKSUMS.merge(config),
         **{name: value for name, value in options.items() if value not in (None, "")},
     )
+    return client
 
 
 def forget_credentials() -> None:
-    """Let the next client read credentials and profiles again: they may have been replaced, as those in a file are."""
-    boto3.DEFAULT_SESSION = None  # the next client makes a new one
+    """Let the next client read credentials and profiles again: the file that holds them may have been rewritten."""
+    boto3.DEFAULT_SESSION = None  # the next client creates a new one
 
 
 @contextmanager
 def stop_redirect_loops() -> Iterator[None]:
-    """Raise a `ValueError` where a server answers 301 to everything: boto3 then asks for the region without an end."""
+    """Raise a `ValueError` where a server answers every request with 301: boto3 follows that without an end."""
     try:
         yield
     except RecursionError:
         raise ValueError("the server redirects every request (301)") from None
 
 
-def address(client: Any) -> str:
-    """Where the client's store is, as errors show it: the endpoint, or `AWS S3 (region eu-west-1)`."""
+def address(client: "BaseClient") -> str:
+    """The client's address as errors show it: the endpoint, or `AWS S3 (region eu-west-1)`."""
     url = str(client.meta.endpoint_url)
     if re.fullmatch(r"https?://s3[\w.-]*\.amazonaws\.com(\.cn)?/?", url):
         return f"AWS S3 (region {client.meta.region_name})"
@@ -96,5 +102,5 @@ def address(client: Any) -> str:
 
 
 def hint(error: object) -> str | None:
-    """What to do about the error of an S3 client; None where nothing is known."""
-    return next((way_out for part, way_out in HINTS.items() if part in str(error)), None)
+    """What to do about an S3 client's error; None if it is unknown."""
+    return next((hint for part, hint in HINTS.items() if part in str(error)), None)

@@ -1,6 +1,6 @@
-"""The environment, read and validated once. Nothing else in this project reads an environment variable.
+"""The settings: environment variables, read and validated once. Nothing else in the package reads one.
 
-`.env.example` lists the same variables with what they mean; the names come from docs/contract.md, section 8.
+docs/contract.md, section 8, names the variables; `.env.example` describes them.
 """
 
 import os
@@ -17,22 +17,22 @@ from lacrosse_assets import addresses
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
-# What `LACROSSE_DEPLOYMENT=services` cannot do without, with an example of each for the error message. The object store
-# is not among them: without an endpoint it is AWS, without keys boto3's own chain finds some.
+# Required by `LACROSSE_DEPLOYMENT=services`, each with an example for the error message. The object store is not among
+# them: without an endpoint it is AWS, and without keys boto3's own chain finds credentials.
 SERVICE_ADDRESSES = {
     "MONGODB_URI": "mongodb://localhost:27017",
     "SIDEARMDB_URL": "mssql+pyodbc://user:password@localhost/sidearmdb?driver=ODBC+Driver+18+for+SQL+Server",
 }
-S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # the second is boto3's, for all services of AWS
+S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # the second is boto3's, for all AWS services
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
 class Address(NamedTuple):
-    """What an address has to be. It may hold a secret, and so no message quotes one."""
+    """The format of an address. An address may hold a secret, so no message quotes one."""
 
-    schemes: tuple[str, ...]  # by which it is recognized, so that a slip shows here and not as a time-out later
+    schemes: tuple[str, ...]  # a wrong one is reported here, and not as a timeout later
     example: str
-    parse: Callable[[str], str]  # raises where it is none
+    parse: Callable[[str], str]  # raises if the address is invalid
 
 
 ADDRESSES = {
@@ -55,19 +55,25 @@ ADDRESSES = {
 
 
 class SettingsError(ClickException):
-    """A setting that cannot be worked with. Its message is one line that names the variable and the way out.
+    """An invalid or missing setting. The message is one line that names the variable and says what to do.
 
-    A `ClickException`, because Dagster's command line (and ours) prints those as `Error: …`, without a traceback.
+    A `ClickException`, because Dagster's command line and ours print those as `Error: …`, without a traceback.
     """
 
 
+def _default_state_dir() -> Path:
+    """`.lacrosse` in the checkout that the package runs from; for an installed package, in the current folder."""
+    is_checkout = (PROJECT_ROOT / "pyproject.toml").is_file()
+    return (PROJECT_ROOT if is_checkout else Path.cwd()) / ".lacrosse"
+
+
 class Settings(BaseModel):
-    """All settings. Built by `load_settings`, which turns what pydantic finds wrong into one line."""
+    """All settings. `load_settings` creates it, and turns pydantic's errors into one line."""
 
     model_config = ConfigDict(frozen=True)
 
     deployment: Literal["embedded", "services", "mock"] = Field("embedded", validation_alias="LACROSSE_DEPLOYMENT")
-    state_dir: Path = Field(PROJECT_ROOT / ".lacrosse", validation_alias="LACROSSE_STATE_DIR")
+    state_dir: Path = Field(default_factory=_default_state_dir, validation_alias="LACROSSE_STATE_DIR")
     warm_runs: bool = Field(True, validation_alias="LACROSSE_WARM_RUNS")
 
     s3_endpoint_url: str = Field("", validation_alias="AWS_ENDPOINT_URL_S3")
@@ -106,53 +112,62 @@ class Settings(BaseModel):
 
 
 def _expand_home(path: Path) -> Path:
-    """`~` is the home folder; a shell expands it, and a `.env` or a service manager does not."""
+    """Expand `~`, which a shell does, and a `.env` or a service manager does not."""
     try:
         return path.expanduser()
     except RuntimeError:
-        raise ValueError(f"there is no home folder for {path.parts[0]}") from None
+        raise ValueError(f"no home folder for {path.parts[0]}") from None
 
 
-# Every variable that is read, by name.
 VARIABLES = tuple(str(field.validation_alias) for field in Settings.model_fields.values())
 
+# How an error describes a variable's valid values.
+VALID_VALUES = {
+    "LACROSSE_DEPLOYMENT": "embedded, services or mock",
+    "LACROSSE_WARM_RUNS": "true or false",
+    **dict.fromkeys(("HOME_TEAM_ID", "AWAY_TEAM_ID"), "a positive integer"),
+    "DELAY": "a number of seconds, 0 or more",
+}
 
-# Variables that libraries read by themselves: boto3; PySpark and the JVM that it starts; gRPC; requests; OpenSSL, in
-# Python and in SQL Server's driver; the ODBC driver manager.
-PREFIXES_OF_LIBRARIES = ("AWS_", "SPARK_", "PYSPARK_", "HADOOP_", "GRPC_", "ODBC")
-READ_BY_LIBRARIES = {
+# Variables that libraries read by themselves: boto3; PySpark and its JVM; gRPC; requests; OpenSSL, in Python and in SQL
+# Server's driver; the ODBC driver manager.
+LIBRARY_PREFIXES = ("AWS_", "SPARK_", "PYSPARK_", "HADOOP_", "GRPC_", "ODBC")
+LIBRARY_VARIABLES = {
     *("JAVA_HOME", "JDK_JAVA_OPTIONS", "JAVA_TOOL_OPTIONS"),
     *("SSL_CERT_FILE", "SSL_CERT_DIR", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"),
 }
 
 
 def embedded_addresses_file(state_dir: Path) -> Path:
-    """Where the embedded services write their addresses while they are up."""
+    """The file in which the embedded services keep their addresses while they run."""
     return state_dir / "embedded.env"
 
 
 def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """Read and check the environment; one `SettingsError` of one line for whatever is wrong with it.
+    """Read and validate the settings (docs/contract.md, section 8).
 
-    Without `environ`, this process's environment is read, and changed so that boto3, PySpark and Dagster's `EnvVar` see
-    the same settings as our code does:
+    Without `environ`, this reads the process's environment, and changes it so that boto3, PySpark and Dagster's
+    `EnvVar` see the same settings as our code:
 
-    1. An empty variable is removed: libraries would take it for a value (`without_empty`). A `~` in the path of a
+    1. Empty variables are removed: libraries would take them for values (`without_empty`). A `~` in the path of a
        SQLite file is expanded.
-    2. `embedded`: the addresses of the embedded services replace all settings of boto3 and those of the other stores.
-    3. `mock`: no Spark Connect server.
+    2. `embedded`: the addresses of the embedded services replace all of boto3's settings and those of the other stores.
+    3. `mock`: the Spark Connect server's address is removed.
+
+    Raises:
+        SettingsError: a setting is invalid or missing.
     """
     if environ is None:
         for name in set(os.environ) - set(without_empty(os.environ)):
             del os.environ[name]
         deployment = os.environ.get("LACROSSE_DEPLOYMENT") or "embedded"
         if deployment == "mock":
-            # The second one is PySpark's own, left in the environment by a process that was attached to a server.
+            # The second is PySpark's own: a process that was connected to a server leaves it in the environment.
             for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"):
                 os.environ.pop(name, None)
         elif deployment == "embedded":
             embedded = _embedded_addresses(_parse(os.environ).state_dir)
-            # A session token or a profile of the user's belongs to another object store.
+            # The user's session token or profile belongs to another object store.
             for name in [name for name in os.environ if name.startswith("AWS_")]:
                 del os.environ[name]
             os.environ.update(embedded)
@@ -168,29 +183,32 @@ def load_settings(environ: Mapping[str, str] | None = None) -> Settings:
 def without_empty(environ: Mapping[str, str]) -> dict[str, str]:
     """The environment without the empty variables that our code or a library would read.
 
-    Empty has to mean not set, as in a Compose file's `${NAME:-}` and in a `.env`. The libraries differ: with an empty
-    SPARK_REMOTE PySpark starts no session, with an empty AWS_PROFILE or AWS_CA_BUNDLE boto3 makes no client. Others'
-    variables are left alone: an empty `no_proxy` has a meaning.
+    Empty must mean unset, as in a Compose file's `${NAME:-}` and in a `.env`. Libraries fail otherwise: PySpark with an
+    empty SPARK_REMOTE, boto3 with an empty AWS_PROFILE or AWS_CA_BUNDLE. Other variables stay: an empty `no_proxy` has
+    a meaning.
     """
     return {
         name: value
         for name, value in environ.items()
-        if value or not (name in READ_BY_LIBRARIES or name in VARIABLES or name.startswith(PREFIXES_OF_LIBRARIES))
+        if value or not (name in LIBRARY_VARIABLES or name in VARIABLES or name.startswith(LIBRARY_PREFIXES))
     }
 
 
 def embedded_settings(environ: Mapping[str, str] | None = None) -> Settings:
-    """The settings for starting the embedded services: read before there is an address of any of them."""
+    """The settings for starting the embedded services, whose addresses are not known yet.
+
+    Raises:
+        SettingsError: a setting is invalid, or LACROSSE_DEPLOYMENT is not `embedded`.
+    """
     settings = _parse(os.environ if environ is None else environ)
     if settings.deployment != "embedded":
         raise SettingsError(
-            f"LACROSSE_DEPLOYMENT={settings.deployment} is set, and this command starts the embedded services: unset it"
+            f"LACROSSE_DEPLOYMENT={settings.deployment} is set, but this command starts the embedded services: unset it"
         )
     return settings.model_copy(update={"state_dir": settings.state_dir.resolve()})
 
 
 def _parse(environ: Mapping[str, str]) -> Settings:
-    # An empty variable counts as one that is not there, as in a Compose file's `${NAME:-}`.
     try:
         return Settings.model_validate({name: environ[name] for name in VARIABLES if environ.get(name)})
     except ValidationError as error:
@@ -201,16 +219,16 @@ def _describe(problem: Mapping[str, Any]) -> str:
     if not problem["loc"]:
         return str(problem["msg"]).removeprefix("Value error, ")
     name, value = problem["loc"][0], problem["input"]
-    if problem["type"] == "literal_error":
-        return f"{name}={value!r} is none of embedded, services, mock"
-    return f"{name}={value!r} will not do: {problem['msg'][0].lower()}{problem['msg'][1:]}"
+    if name in VALID_VALUES:
+        return f"{name} must be {VALID_VALUES[name]} (got {value!r})"
+    return f"{name} is invalid (got {value!r}): {str(problem['msg']).removeprefix('Value error, ')}"
 
 
 def _embedded_addresses(state_dir: Path) -> dict[str, str]:
     file = embedded_addresses_file(state_dir)
     if not file.exists():
         raise SettingsError(
-            f"the embedded services are not up (no {file}): start them with `make dev`, "
+            f"the embedded services are not running (no {file}): start them with `make dev`, "
             "or set LACROSSE_DEPLOYMENT to services or mock"
         )
     return {name: value for name, value in dotenv_values(file).items() if value is not None}
@@ -219,19 +237,19 @@ def _embedded_addresses(state_dir: Path) -> dict[str, str]:
 def _check_addresses(environ: Mapping[str, str]) -> None:
     missing = [name for name in SERVICE_ADDRESSES if not environ.get(name)]
     if missing:
-        wanted = ", ".join(f"{name} (such as {SERVICE_ADDRESSES[name]})" for name in missing)
-        raise SettingsError(f"LACROSSE_DEPLOYMENT=services needs {wanted}; .env.example lists all settings")
+        examples = ", ".join(f"{name} (such as {SERVICE_ADDRESSES[name]})" for name in missing)
+        raise SettingsError(f"LACROSSE_DEPLOYMENT=services needs {examples}; .env.example lists all settings")
     keys = [name for name in S3_KEYS if environ.get(name)]
     if len(keys) == 1:
         (other,) = set(S3_KEYS) - set(keys)
         raise SettingsError(
-            f"{keys[0]} is set and {other} is not: set both, or neither and boto3 finds its own credentials "
+            f"{keys[0]} is set, but {other} is not: set both, or neither to use boto3's own credentials "
             "(AWS_PROFILE, a role)"
         )
     for name in S3_ENDPOINTS:
         if "@" in environ.get(name, ""):
             raise SettingsError(
-                f"{name} holds a user or a password: those are AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
+                f"{name} must not contain a user or a password: set AWS_ACCESS_KEY_ID and AWS_SECRET_ACCESS_KEY"
             )
     for name, address in ADDRESSES.items():
         if value := environ.get(name):
@@ -240,13 +258,13 @@ def _check_addresses(environ: Mapping[str, str]) -> None:
 
 def _check_address(name: str, value: str, address: Address) -> None:
     if address.schemes and not value.startswith(address.schemes):
-        raise SettingsError(f"{name} is no address that begins with {' or '.join(address.schemes)}")
+        raise SettingsError(f"{name} must begin with {' or '.join(address.schemes)}")
     try:
         address.parse(value)
     except OSError as error:
-        raise SettingsError(f"{name} names a file that cannot be read: {error.filename!r} ({error.strerror})") from None
-    except Exception as error:  # each library has errors of its own
+        raise SettingsError(f"{name} names an unreadable file: {error.filename!r} ({error.strerror})") from None
+    except Exception as error:  # each library raises its own
         raise SettingsError(
-            f"{name} does not read as an address ({type(error).__name__}), such as {address.example}: "
-            "special characters in it are percent-encoded, `@` as %40"
+            f"{name} is not a valid address ({type(error).__name__}), such as {address.example}: "
+            "percent-encode special characters, `@` as %40"
         ) from None

@@ -131,4 +131,4 @@ def test_embedded_services_that_are_not_up_are_one_line(tmp_path: Path) -> None:
     ended = materialize(tmp_path / "home", {"LACROSSE_STATE_DIR": str(tmp_path / uuid.uuid4().hex)})
 
     assert ended.exit_code != 0
-    assert_one_line(ended.output, "the embedded services are not up", "make dev", "LACROSSE_DEPLOYMENT")
+    assert_one_line(ended.output, "the embedded services are not running", "make dev", "LACROSSE_DEPLOYMENT")

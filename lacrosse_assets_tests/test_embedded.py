@@ -306,12 +306,12 @@ def test_a_java_that_will_do(tmp_path: Path, version: str) -> None:
 
 
 def test_no_java(tmp_path: Path) -> None:
-    with pytest.raises(JavaError, match=r"^there is no `java` on the PATH"):
+    with pytest.raises(JavaError, match=r"^no `java` on the PATH"):
         check_java({"PATH": str(tmp_path)})
     with pytest.raises(JavaError, match=r"java \(from JAVA_HOME\) does not run"):
         check_java({"JAVA_HOME": str(tmp_path)})
     java(tmp_path, "echo 'Unable to locate a Java Runtime.' >&2; exit 1")
-    with pytest.raises(JavaError, match="is no working Java"):
+    with pytest.raises(JavaError, match="is not a working Java"):
         check_java({"PATH": str(tmp_path / "bin")})
 
 

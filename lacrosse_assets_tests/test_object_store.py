@@ -235,7 +235,7 @@ def test_a_version_without_a_date_is_an_error_that_says_so(world: World) -> None
     store = world.object_store(s3=changing_headers(without("Last-Modified", "HeadObject", "GetObject")))
     world.put(*OPENING)
 
-    assert "its answers have no Last-Modified header" in str(world.tick(object_store=store))
+    assert "responses have no Last-Modified header" in str(world.tick(object_store=store))
 
 
 # Streams that are not stored as plain text.

@@ -225,7 +225,7 @@ def error_of(call: Callable[[], object]) -> str:
         (403, "InvalidTokenId", s3.HINTS["InvalidToken"]),
         (400, "AuthorizationHeaderMalformed", s3.REGION_HINT),
         (403, "RequestTimeTooSkewed", s3.HINTS["RequestTimeTooSkewed"]),
-        (409, "SomethingElse", "this is the server's own answer; gamestream_sensor tries again until it succeeds"),
+        (409, "SomethingElse", "this is the server's response; gamestream_sensor keeps retrying"),
     ],
 )
 def test_a_refusal_and_what_to_do(setting: Setting, status: int, code: str, way_out: str) -> None:

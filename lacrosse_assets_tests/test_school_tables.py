@@ -225,7 +225,7 @@ def test_a_final_table_that_is_a_view_is_not_emptied(world: World) -> None:
 
     run = world.materialize(*FINAL)
 
-    assert "teams2 is a view, and has to be a table: rename or drop the view" in run.failure
+    assert "teams2 must be a table, but is a view: rename or drop the view" in run.failure
     assert world.table("teams") == TEAMS
 
 

@@ -195,7 +195,7 @@ def test_an_address_that_holds_its_secret_as_it_is(tmp_path: Path, name: str, ad
     }
     ended = materialize(tmp_path / "home", {**whole, name: address})
     assert ended.exit_code == 1
-    assert f"Error: {name} does not read as an address (" in ended.output
+    assert f"Error: {name} is not a valid address (" in ended.output
     assert "Traceback" not in ended.output
     left_behind = [*in_folder(tmp_path), *in_answer("the output", ended.output)]
     assert find_secrets([*SECRETS, WRONG], left_behind) == []

@@ -57,7 +57,7 @@ def test_mock_needs_nothing() -> None:
 
 def test_a_misspelt_deployment() -> None:
     assert error_of({"LACROSSE_DEPLOYMENT": "sevices"}) == (
-        "LACROSSE_DEPLOYMENT='sevices' is none of embedded, services, mock"
+        "LACROSSE_DEPLOYMENT must be embedded, services or mock (got 'sevices')"
     )
 
 
@@ -82,27 +82,31 @@ def test_the_object_store_may_be_left_to_boto3(keys: dict[str, str]) -> None:
 @pytest.mark.parametrize("missing", S3_KEYS)
 def test_one_key_without_the_other(missing: str) -> None:
     (there,) = set(S3_KEYS) - {missing}
-    assert error_of({**SERVICES, missing: ""}).startswith(f"{there} is set and {missing} is not: set both, or neither")
+    assert error_of({**SERVICES, missing: ""}).startswith(f"{there} is set, but {missing} is not: set both, or neither")
 
 
 @pytest.mark.parametrize(
     ("name", "value", "says"),
     [
-        ("AWS_ENDPOINT_URL_S3", "store:9000", "AWS_ENDPOINT_URL_S3 is no address that begins with http:// or https://"),
-        ("AWS_ENDPOINT_URL_S3", f"http://somebody:{SECRET}@store", "AWS_ENDPOINT_URL_S3 holds a user or a password"),
-        ("MONGODB_URI", f"somebody:{SECRET}@documents", "MONGODB_URI is no address that begins with mongodb://"),
-        ("SPARK_REMOTE", "spark://host:15002", "SPARK_REMOTE is no address that begins with sc://"),
-        ("SIDEARMDB_URL", "mssql+pyodcb://database/sidearmdb", "does not read as an address (NoSuchModuleError)"),
-        ("MONGODB_URI", "mongodb://documents/?tls=ture", "MONGODB_URI does not read as an address (ValueError)"),
-        ("MONGODB_URI", "mongodb://documents/?tlsCAFile=/no/such", "names a file that cannot be read: '/no/such'"),
-        ("HOME_TEAM_ID", "orange", "HOME_TEAM_ID='orange' will not do: input should be a valid integer"),
-        ("AWAY_TEAM_ID", "0", "AWAY_TEAM_ID='0' will not do: input should be greater than 0"),
+        ("AWS_ENDPOINT_URL_S3", "store:9000", "AWS_ENDPOINT_URL_S3 must begin with http:// or https://"),
+        (
+            "AWS_ENDPOINT_URL_S3",
+            f"http://somebody:{SECRET}@store",
+            "must not contain a user or a password",
+        ),
+        ("MONGODB_URI", f"somebody:{SECRET}@documents", "MONGODB_URI must begin with mongodb:// or mongodb+srv://"),
+        ("SPARK_REMOTE", "spark://host:15002", "SPARK_REMOTE must begin with sc://"),
+        ("SIDEARMDB_URL", "mssql+pyodcb://database/sidearmdb", "is not a valid address (NoSuchModuleError)"),
+        ("MONGODB_URI", "mongodb://documents/?tls=ture", "MONGODB_URI is not a valid address (ValueError)"),
+        ("MONGODB_URI", "mongodb://documents/?tlsCAFile=/no/such", "names an unreadable file: '/no/such'"),
+        ("HOME_TEAM_ID", "orange", "HOME_TEAM_ID must be a positive integer (got 'orange')"),
+        ("AWAY_TEAM_ID", "0", "AWAY_TEAM_ID must be a positive integer (got '0')"),
         ("HOME_TEAM_ID", "205", "HOME_TEAM_ID and AWAY_TEAM_ID are both 205: a game has two teams"),
-        ("DELAY", "-1", "DELAY='-1' will not do: input should be greater than or equal to 0"),
-        ("DELAY", "inf", "DELAY='inf' will not do: input should be a finite number"),
+        ("DELAY", "-1", "DELAY must be a number of seconds, 0 or more (got '-1')"),
+        ("DELAY", "inf", "DELAY must be a number of seconds, 0 or more (got 'inf')"),
     ],
 )
-def test_a_value_that_will_not_do(name: str, value: str, says: str) -> None:
+def test_an_invalid_value(name: str, value: str, says: str) -> None:
     assert says in error_of({**SERVICES, name: value})
 
 
@@ -147,7 +151,7 @@ def test_a_value_that_will_not_do(name: str, value: str, says: str) -> None:
 def test_an_address_with_a_slip_in_it_is_not_quoted(name: str, value: str) -> None:
     """Any part of it may be a piece of the secret: the rest of a password after an `@`, a token behind a `/`."""
     told = error_of({**SERVICES, name: value.format(SECRET)})
-    assert told.startswith(f"{name} does not read as an address (")
+    assert told.startswith(f"{name} is not a valid address (")
     assert "percent-encoded" in told
 
 
@@ -181,7 +185,7 @@ def test_an_address_is_shown_without_what_may_be_a_secret(
 def test_embedded_without_the_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     monkeypatch.delenv("LACROSSE_DEPLOYMENT", raising=False)
     monkeypatch.setenv("LACROSSE_STATE_DIR", str(tmp_path))
-    with pytest.raises(SettingsError, match=r"the embedded services are not up .*`make dev`"):
+    with pytest.raises(SettingsError, match=r"the embedded services are not running .*`make dev`"):
         load_settings()
 
 
@@ -227,7 +231,10 @@ def test_a_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_a_home_folder_of_nobody() -> None:
-    with pytest.raises(SettingsError, match=r"LACROSSE_STATE_DIR='~nobodys/lax' .*no home folder for ~nobodys"):
+    with pytest.raises(
+        SettingsError,
+        match=r"LACROSSE_STATE_DIR is invalid \(got '~nobodys-name/lax'\): no home folder for ~nobodys-name",
+    ):
         embedded_settings({"LACROSSE_STATE_DIR": "~nobodys/lax"})
 
 

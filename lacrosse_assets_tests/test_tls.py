@@ -1,7 +1,6 @@
-"""TLS to each store, switched on by its address; a certificate that nobody trusts is refused, and told in one line.
+"""TLS to each store, enabled by its address: an untrusted certificate is refused with an error of one line.
 
-That a whole game goes through it, with processes that trust by their environment, is in test_secrets.py; SQL Server's
-TLS is a part of its protocol, and in test_sql_server.py.
+test_secrets.py plays a whole game over TLS. TLS of SQL Server is part of its protocol: see test_sql_server.py.
 """
 
 from collections.abc import Iterator
@@ -10,7 +9,9 @@ from urllib.parse import quote, urlsplit
 
 import pytest
 
+from lacrosse_assets import s3
 from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.resources.spark import HINTS as SPARK_HINTS
 from lacrosse_assets_tests.tls import Authority, tls_in_front_of
 from lacrosse_assets_tests.world import MIDDLE, World
 
@@ -22,7 +23,7 @@ def authority(tmp_path_factory: pytest.TempPathFactory) -> Authority:
 
 @pytest.fixture(scope="module")
 def ports(embedded: EmbeddedServices, authority: Authority) -> Iterator[dict[str, int]]:
-    """The ports where the embedded services are to be had with TLS."""
+    """For each store's variable, the port of a TLS proxy in front of the embedded service."""
     with ExitStack() as stack:
         yield {
             name: stack.enter_context(
@@ -39,12 +40,12 @@ def test_the_object_store(
     address = f"https://localhost:{ports['AWS_ENDPOINT_URL_S3']}"
     monkeypatch.setenv("AWS_ENDPOINT_URL_S3", address)
 
-    told = world.materialize("raw_gamestream").failure
+    message = world.materialize("raw_gamestream").failure
 
-    assert told.startswith(f"object store at {address} (s3://")
-    assert "certificate verify failed: unable to get local issuer certificate" in told
-    assert told.endswith("(AWS_CA_BUNDLE names the file of whoever vouches for the server's certificate)")
-    assert "\n" not in told
+    assert message.startswith(f"object store at {address} (s3://")
+    assert "certificate verify failed: unable to get local issuer certificate" in message
+    assert message.endswith(f"({s3.HINTS['CERTIFICATE_VERIFY_FAILED']})")
+    assert "\n" not in message
 
     monkeypatch.setenv("AWS_CA_BUNDLE", str(authority.file))
     assert world.materialize("raw_gamestream").success
@@ -59,29 +60,31 @@ def test_the_document_store(
     uri = f"mongodb://{address}/?directConnection=true&tls=true"
     monkeypatch.setenv("MONGODB_URI", uri)
 
-    told = world.materialize("boxscore_doc", checks=False).failure
+    message = world.materialize("boxscore_doc", checks=False).failure
 
-    assert told.startswith(f"document store at {address}: ")
-    assert "certificate verify failed: unable to get local issuer certificate" in told
-    assert told.endswith("(tlsCAFile= in MONGODB_URI names the file of whoever vouches for the server's certificate)")
-    assert "\n" not in told
-    assert len(told) < 500
+    assert message.startswith(f"document store at {address}: ")
+    assert "certificate verify failed: unable to get local issuer certificate" in message
+    assert message.endswith(
+        "(tlsCAFile= in MONGODB_URI must name the CA certificate that signed the server's certificate)"
+    )
+    assert "\n" not in message
+    assert len(message) < 500
 
     monkeypatch.setenv("MONGODB_URI", f"{uri}&tlsCAFile={quote(str(authority.file))}")
     assert world.materialize("boxscore_doc", checks=False).success
 
 
 @pytest.mark.parametrize(
-    ("parameters", "problem", "way_out"),
+    ("parameters", "problem", "hint"),
     [
         (
             "/;use_ssl=true",
             "CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate",
-            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the file of whoever vouches for the server's certificate",
+            SPARK_HINTS["CERTIFICATE_VERIFY_FAILED"],
         ),
-        ("", "Socket closed", "if it wants TLS: /;use_ssl=true behind its address in SPARK_REMOTE"),
+        ("", "Socket closed", SPARK_HINTS["Socket closed"]),
     ],
-    ids=["nobody vouches for it", "in the clear"],
+    ids=["untrusted certificate", "no TLS"],
 )
 def test_the_spark_connect_server(
     world: World,
@@ -89,16 +92,16 @@ def test_the_spark_connect_server(
     monkeypatch: pytest.MonkeyPatch,
     parameters: str,
     problem: str,
-    way_out: str,
+    hint: str,
 ) -> None:
     world.put(*MIDDLE)
     assert world.materialize("raw_gamestream", "roster").success
     address = f"sc://localhost:{ports['SPARK_REMOTE']}"
     monkeypatch.setenv("SPARK_REMOTE", f"{address}{parameters}")
 
-    told = world.materialize("player_game_stats").failure
+    message = world.materialize("player_game_stats").failure
 
-    assert told.startswith(f"Spark Connect server at {address}: ")
-    assert problem in told
-    assert told.endswith(f"({way_out})")
-    assert "\n" not in told
+    assert message.startswith(f"Spark Connect server at {address}: ")
+    assert problem in message
+    assert message.endswith(f"({hint})")
+    assert "\n" not in message

@@ -1,11 +1,11 @@
-"""The stores and the engine, one file each: what the assets ask of them, and the real kind that answers.
+"""The stores and the Spark session as Dagster resources: one file per store, with its interface and the real kind.
 
-    object_store.py   the stream (S3)
-    documents.py      the box scores (MongoDB)
-    reference_db.py   sidearmdb (SQL Server, SQLite, whatever SQLAlchemy speaks)
-    spark.py          the Spark session
-    frames.py         where the frames between the assets are kept
-    mock.py           the in-memory kinds, with a canned finished game
-
-A store that cannot be worked with raises `StoreError`, which names the store and its address, and no secret.
+object_store.py   the stream (S3)
+documents.py      the box scores (MongoDB)
+reference_db.py   sidearmdb (SQL Server, SQLite, any other database of SQLAlchemy's)
+spark.py          the Spark session
+frames.py         the storage of the frames between the assets
+mock.py           the in-memory kinds, with a canned finished game
+sql.py            SQL engines and the meaning of their errors; the simulator uses it as well
+errors.py         `StoreError`, which names the store and its address and contains no secret
 """

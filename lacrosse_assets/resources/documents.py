@@ -2,24 +2,25 @@
 
 docs/contract.md, sections 3 and 6.
 
-Three invariants hold, whoever writes and however late:
+Three invariants hold with any number of writers, late ones included:
 
 1. The box score with the highest `_id` is the current one.
-2. What was made from a newer version of the stream is neither overwritten nor removed by an older one.
-3. Below the current box score there is none of another play. An event's document is there or still to come, and
-   `fingerprint` says whether it is the right one.
+2. A box score from a newer version of the stream is neither overwritten nor removed by a writer of an older version.
+3. Below the current box score there is none of an earlier play. An event's document may be missing until it is
+   backfilled; its `fingerprint` tells whether it is up to date.
 
-Which of two versions is newer is never decided by a clock of ours: see `_is_superseded`.
+The order of two versions never depends on this machine's clock: see `_is_superseded`.
 
-A box score is a document with an integer `_id` and the `stream` that it was made from, or the two teams of one that
-another program made from the same exercise. Whatever else is in the collection belongs to others and is left alone.
+A box score is a document with an integer `_id` and a `stream`, or with a `home` and an `away` team, as another program
+that implements the original exercise writes it. All other documents in the collection are left alone.
 """
 
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
@@ -29,41 +30,43 @@ from lacrosse_assets.game.document import Document
 from lacrosse_assets.resources.errors import StoreError, translate_errors, unreachable_hint
 from lacrosse_assets.resources.object_store import StreamVersion
 
+if TYPE_CHECKING:
+    from pymongo import MongoClient
+    from pymongo.collection import Collection
+
 STORE = "document store"
 DATABASE = "sidearm"
 COLLECTION = "boxscores"
 
-# A read of the current box score ends after this many seconds, so that a sensor's tick ends in time (sensors.py).
-READ_TIMEOUT_SECONDS = 8
-# How often a write starts over when another writer keeps changing the same documents.
-WRITE_ATTEMPTS = 5
+READ_TIMEOUT_SECONDS = 8  # of the current box score, so that a sensor tick ends in time (sensors.py)
+MAX_WRITE_ATTEMPTS = 5  # if another writer keeps changing the same documents
 
-USER_HINT = f"the user and the password in MONGODB_URI have to be those of one who may read and write {DATABASE}"
-OTHER_HOST = "the server's certificate is for another host name: use that name in MONGODB_URI"
+USER_HINT = f'MONGODB_URI user needs read/write access to database "{DATABASE}"'
+OTHER_HOST_HINT = "the server's certificate is for another host name: use that name in MONGODB_URI"
 HINTS = {
-    **dict.fromkeys(("Hostname mismatch", "IP address mismatch"), OTHER_HOST),
-    "CERTIFICATE_VERIFY_FAILED": "tlsCAFile= in MONGODB_URI names the file of whoever vouches for the "
-    "server's certificate",
+    **dict.fromkeys(("Hostname mismatch", "IP address mismatch"), OTHER_HOST_HINT),
+    "CERTIFICATE_VERIFY_FAILED": "tlsCAFile= in MONGODB_URI must name the CA certificate that signed the server's "
+    "certificate",
     **dict.fromkeys(("uthentication failed", "requires authentication", "not authorized"), USER_HINT),
 }
 
-# The box scores that this platform writes, among whatever else is in the collection.
+# A filter for the box scores that this platform writes, among the other documents of the collection.
 BOX_SCORES = {"_id": {"$gte": 0}, "stream.etag": {"$exists": True}}
 
 DUPLICATE_KEY = 11000  # MongoDB's code
 
 
 class WriteResult(NamedTuple):
-    """What a write did."""
+    """The result of a write."""
 
-    current: bool  # False: it was there already
-    backfilled: int  # documents of earlier events
-    removed: int  # documents of events that are not in the stream
-    blocked: tuple[int, ...] = ()  # events whose `_id` is taken by a document that is no box score
+    current: bool  # whether the current document was written; False: it was stored already
+    backfilled: int  # number of documents of earlier events that were written
+    removed: int  # number of documents removed because their events are not in the stream
+    blocked: tuple[int, ...] = ()  # events whose `_id` belongs to a document that is not a box score
 
 
 class _Stored(NamedTuple):
-    """As much of a stored document as identifies it."""
+    """The fields that identify a stored document's content."""
 
     fingerprint: Any
     stream: Any
@@ -73,7 +76,7 @@ class _Stored(NamedTuple):
         return StreamVersion.from_document({"stream": self.stream})
 
     def unchanged(self, event_id: int) -> dict[str, Any]:
-        """A filter that finds it as long as nobody has replaced it. (A null finds a field that is missing as well.)"""
+        """A filter that matches the document until it is replaced. (A null also matches a missing field.)"""
         return {"_id": event_id, "fingerprint": self.fingerprint, "stream": self.stream}
 
 
@@ -81,21 +84,21 @@ MISSING = _Stored(None, None)
 
 
 class DocumentStore(ConfigurableResource[Any], ABC):
-    """The box scores, in any server of MongoDB's protocol."""
+    """The collection of box scores, on any server with MongoDB's protocol."""
 
     database: str = Field(default=DATABASE, description="Database of the collection `boxscores`.")
 
     @property
     @abstractmethod
     def address(self) -> str:
-        """Where it is, without user and password."""
+        """Host and port, without user and password."""
 
     @abstractmethod
-    def connect(self) -> Any:
-        """A `pymongo.MongoClient`, or what behaves like one, that yields aware datetimes."""
+    def connect(self) -> "MongoClient[Document]":
+        """A client that returns aware datetimes."""
 
     @cached_property
-    def _client(self) -> Any:
+    def _client(self) -> "MongoClient[Document]":
         return self.connect()
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
@@ -103,7 +106,11 @@ class DocumentStore(ConfigurableResource[Any], ABC):
             self._client.close()
 
     def current(self) -> Document | None:
-        """The current box score: the document with the highest `_id`; None if there is no box score."""
+        """The current box score: the document with the highest `_id`; None if there is none.
+
+        Raises:
+            StoreError: the store is unreachable or refuses the request.
+        """
         import pymongo
 
         with self._errors(), pymongo.timeout(READ_TIMEOUT_SECONDS):
@@ -111,7 +118,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
             return next((document for document in found if isinstance(document["_id"], int)), None)
 
     def fingerprints(self) -> dict[int, str | None]:
-        """The fingerprint of each box score, by `_id`; None for one that has none."""
+        """The fingerprint of each box score, by `_id`; None for a box score without one."""
         with self._errors():
             return {event_id: stored.fingerprint for event_id, stored in self._stored()[0].items()}
 
@@ -121,21 +128,25 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         timeline: Mapping[int, str],
         latest: Callable[[], StreamVersion | None],
     ) -> WriteResult | None:
-        """Make the last of `documents` the current box score, and the others those of their events.
+        """Write `documents`: the last becomes the current box score, the others are backfilled.
 
-        All of them are of one version of the stream and have their `fingerprint`; the last is that of its latest event.
-        `timeline` has the fingerprint of every event of the stream. `latest` asks the object store for the version that
-        the stream has now. Returns None, with nothing changed, if a newer box score is there already.
+        All are of one version of the stream and have a `fingerprint`; the last is of the stream's latest event.
+        `timeline` maps every event of the stream to its document's fingerprint. `latest` reads the stream's present
+        version from the object store. Returns None if a box score of a newer version is stored: this write then leaves
+        nothing behind.
 
-        1. Remove what is not of this timeline, except for the current document so far.
+        1. Remove the documents that differ from `timeline`, except the one that is current so far.
         2. Write the new current document.
-        3. Remove what is left of step 1.
-        4. Write the documents of the other events.
+        3. Remove the document spared in step 1 if it differs from `timeline`.
+        4. Write the other documents.
 
-        Before step 1 and after each write all stored versions are compared. If a newer one has come, this writer
-        removes its own documents again. A document is replaced or removed only if it still is what was read; if it is
-        not, the step is repeated. A crash in between leaves events without a document, and at most one wrong document,
-        below the new current one; the next run repairs both.
+        Before step 1 and after each write, all stored versions are compared. If a newer one has arrived, this writer
+        removes its own documents again. A document is replaced or removed only if it is unchanged since it was read;
+        otherwise the step is repeated. A crash leaves events without a document, and at most one outdated document
+        below the current one; the next run repairs both.
+
+        Raises:
+            StoreError: the store is unreachable or refuses the request, or another writer keeps changing a document.
         """
         *earlier, current = documents
         event_id, mine = current["_id"], StreamVersion.from_document(current)
@@ -153,11 +164,11 @@ class DocumentStore(ConfigurableResource[Any], ABC):
             if is_superseded(stored):
                 return None
             removed = remove(stored.keys() - {max(stored, default=event_id)}, stored)
-            is_there = event_id in stored and _same(self._boxscores.find_one({"_id": event_id}), current)
+            is_stored = event_id in stored and _same(self._boxscores.find_one({"_id": event_id}), current)
             written: list[Document] = []
-            for batch in ([] if is_there else [current], earlier):
+            for batch in ([] if is_stored else [current], earlier):
                 missing = [each for each in batch if each["_id"] not in foreign]
-                for _ in range(WRITE_ATTEMPTS):
+                for _ in range(MAX_WRITE_ATTEMPTS):
                     self._replace((stored.get(each["_id"], MISSING).unchanged(each["_id"]), each) for each in missing)
                     written += missing
                     stored, foreign = self._stored()
@@ -178,14 +189,14 @@ class DocumentStore(ConfigurableResource[Any], ABC):
                 if not earlier:
                     break
         return WriteResult(
-            current=not is_there and event_id not in foreign,
+            current=not is_stored and event_id not in foreign,
             backfilled=sum(each["_id"] not in foreign for each in earlier),
             removed=removed,
             blocked=tuple(each["_id"] for each in documents if each["_id"] in foreign),
         )
 
     def _stored(self) -> tuple[dict[int, _Stored], set[float]]:
-        """The box scores by event, and the numbers that are the `_id` of something else."""
+        """The box scores by event, and the `_id`s of other documents among the numbers."""
         fields = dict.fromkeys(("fingerprint", "stream", "home.teamid", "away.teamid"), 1)
         stored: dict[int, _Stored] = {}
         foreign: set[float] = set()
@@ -199,7 +210,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         return stored, foreign
 
     def _replace(self, replacements: Iterable[tuple[Mapping[str, Any], Document]]) -> None:
-        """Write each document whose filter still finds the one to be replaced, or where there is none of its `_id`."""
+        """Upsert each document by its filter: it replaces the document that the filter matches, or a missing one."""
         from pymongo import ReplaceOne
         from pymongo.errors import BulkWriteError
 
@@ -207,24 +218,26 @@ class DocumentStore(ConfigurableResource[Any], ABC):
             try:
                 self._boxscores.bulk_write(writes, ordered=False)
             except BulkWriteError as error:
-                # Somebody else's document is not found by the filter, and a second one of its `_id` is refused.
+                # Duplicate key: the filter no longer matches the document of this `_id`. The caller retries.
                 if any(each["code"] != DUPLICATE_KEY for each in error.details["writeErrors"]):
                     raise
 
     def _delete(self, filters: Iterable[Mapping[str, Any]]) -> None:
-        """Remove the document that each filter finds. One by one, in one command: each is found by its `_id`, where a
-        server might look for a list of thousands in every document."""
+        """Remove the document that each filter matches.
+
+        In one command, with one filter per document: each uses the index of `_id`, where some servers scan the
+        collection for a list of thousands.
+        """
         from pymongo import DeleteOne
 
         if deletes := [DeleteOne(each) for each in filters]:
             self._boxscores.bulk_write(deletes, ordered=False)
 
     @property
-    def _boxscores(self) -> Any:
-        """The collection, read where it is written to.
+    def _boxscores(self) -> "Collection[Document]":
+        """The collection, read from the primary, with acknowledged writes, whatever the URI's options are.
 
-        Whatever `readPreference`, `readConcernLevel` and `w` the URI has: what is read here decides what is written and
-        removed, and a write that nobody acknowledges cannot be relied on.
+        What is read here decides what is written and removed, so it must not be stale (docs/contract.md, section 6).
         """
         from pymongo import ReadPreference, WriteConcern
         from pymongo.read_concern import ReadConcern
@@ -235,15 +248,15 @@ class DocumentStore(ConfigurableResource[Any], ABC):
             read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("local"), write_concern=acknowledged
         )
 
-    def _errors(self) -> Any:
+    def _errors(self) -> AbstractContextManager[None]:
         from pymongo.errors import PyMongoError
 
-        # An `OSError`: a file of the address that is not there any more, such as a certificate.
+        # An `OSError`: a file that the address names, such as a certificate, was removed.
         return translate_errors(STORE, self.address, PyMongoError, OSError, hints=HINTS, hint=_hint, message=_message)
 
 
 def _hint(error: Exception) -> str | None:
-    """What to do where no server answers. One that answers with an error is up, and says itself what is wrong."""
+    """The hint if the store is unreachable. The error of a store that responds names the problem itself."""
     from pymongo.errors import ConnectionFailure, NotPrimaryError, WaitQueueTimeoutError
 
     if isinstance(error, NotPrimaryError | WaitQueueTimeoutError) or "SSL handshake failed" in str(error):
@@ -258,13 +271,13 @@ def _is_superseded(
 ) -> bool:
     """Whether a stored box score is of a newer version of the stream than `mine`.
 
-    The object store dates its versions, so an older date is an older version. What is not dated earlier than `mine` is
-    held against the version that the stream has now, which no stored one can be newer than:
+    The object store dates its versions, so an earlier date is an older version. A stored version that is not dated
+    earlier than `mine` is compared with the stream's present version, which is the newest of all:
 
-    - if that is `mine`, nothing is newer, whatever the dates say: the store's clock may have been set back;
-    - a date after that of the stream now is from before the clock was set back, and so is not newer;
-    - what is dated between the two, or in the same second as `mine`, counts as newer. If it was not, the run that the
-      stream's newest version brings puts it right.
+    - If `mine` is the present version, none is newer. The store's clock may have been set back.
+    - A date later than that of the present version is from before the clock was set back, so it is not newer.
+    - A date in between, or in the same second as `mine`, counts as newer. If it was not, the run of the present version
+      corrects that.
     """
     not_older = {each for each in stored if each and each != mine and each.last_modified >= mine.last_modified}
     if not not_older:
@@ -278,12 +291,12 @@ def _identity(document: Mapping[str, Any]) -> _Stored:
 
 
 def _message(error: Exception) -> str:
-    """What went wrong, without the driver's view of all servers, or the whole answer, which say it again at length."""
+    """The driver's message without the state of all servers and the full response, which only repeat the problem."""
     return re.split(", (?:Topology Description|full error): ", str(error), maxsplit=1)[0]
 
 
 def _same(stored: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool:
-    """Whether the stored document is that of the same version of the stream: a run repeated changes nothing."""
+    """Whether the stored document equals `document` but for `fetched_at`: a repeated run changes nothing."""
     if stored is None or not isinstance(stored.get("stream"), Mapping):
         return False
     fetched_at = {"fetched_at": document["stream"]["fetched_at"]}
@@ -291,17 +304,15 @@ def _same(stored: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool
 
 
 class MongoDocumentStore(DocumentStore):
-    """MongoDB, or another server of its protocol."""
+    """MongoDB, or another server with its protocol."""
 
-    uri: str = Field(
-        description="Connection string; it may hold a password, so it is given by the name of its variable."
-    )
+    uri: str = Field(description="Connection string, given by the name of its variable, as it may hold a password.")
 
     @cached_property
     def address(self) -> str:
         return addresses.document_store(self.uri)
 
-    def connect(self) -> Any:
+    def connect(self) -> "MongoClient[Document]":
         from pymongo import MongoClient
 
         with self._errors():

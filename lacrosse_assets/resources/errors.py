@@ -1,4 +1,4 @@
-"""What a store says when it cannot be worked with, and what to do about it."""
+"""`StoreError`, and the translation of a client library's errors into it. See docs/contract.md, section 6."""
 
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -7,14 +7,14 @@ from dagster import Failure
 
 
 class StoreError(Failure):
-    """A store that is down, refuses or lacks something. A run that meets one is tried again (`assets/common.py`)."""
+    """A store is unreachable, refuses a request or lacks something. Assets retry it (`assets/common.py`)."""
 
     def __init__(self, store: str, address: str, problem: object):
         super().__init__(f"{store} at {address}: {problem}")
 
 
 def unreachable_hint(variable: str) -> str:
-    """The hint for a store that cannot be reached, and for no other failure; `variable` has the store's address."""
+    """The hint for a store that cannot be reached, and for no other failure; `variable` holds the store's address."""
     return f"check that it is running and that {variable} points to it; gamestream_sensor keeps retrying"
 
 
@@ -29,12 +29,16 @@ def translate_errors(
     secret: str | None = None,
     unless: type[Exception] | tuple[()] = (),
 ) -> Iterator[None]:
-    """Turn `errors` of a client library, `unless` they are of that kind, into a `StoreError` of one line; without
-    `secret`, should they quote it.
+    """Translate a client library's `errors` into a `StoreError` of one line.
 
-    `message` says what went wrong where the library's own words would not do. What to do follows in parentheses:
-    `hints` has it by a part of the words, the first that fits; otherwise `hint` may know it by the error's type or
-    code. Neither guesses. An error that is not known has no hint: a wrong one sends people the wrong way.
+    Errors of the type `unless` are not translated. `message` extracts the problem from an error. Occurrences of
+    `secret` in it are masked.
+
+    The hint follows in parentheses: the first of `hints` whose key is a part of the message, otherwise the result of
+    `hint`, which goes by the error's type or code. An unknown error gets no hint: a wrong one would mislead.
+
+    Raises:
+        StoreError: one of `errors` was raised in the `with` block.
     """
     try:
         yield
@@ -42,9 +46,9 @@ def translate_errors(
         raise
     except errors as error:
         problem = " ".join(message(error).split()) or type(error).__name__
-        known = (way_out for said, way_out in (hints or {}).items() if said in problem)
-        what_to_do = next(known, None) or hint(error)
+        matching = (hint_ for part, hint_ in (hints or {}).items() if part in problem)
+        what_to_do = next(matching, None) or hint(error)
         if secret:
             problem = problem.replace(secret, "***")
-        # Not `from error`: Dagster stores the whole chain, and with it whatever the library put into its message.
+        # Not `from error`: Dagster stores the whole chain, and the library's message may hold a secret.
         raise StoreError(store, address, f"{problem} ({what_to_do})" if what_to_do else problem) from None

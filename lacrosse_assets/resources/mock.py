@@ -1,7 +1,6 @@
-"""The in-memory kinds of the stores, for the `mock` deployment: no port, no process, and a canned finished game.
+"""In-memory stores for the `mock` deployment: no port, no process, and the simulator's game, finished.
 
-They hold what they hold for the life of the process, so a run sees what its earlier steps wrote. The game is the
-simulator's own.
+Their content lives as long as the process, so a run sees what earlier steps and runs wrote.
 """
 
 import hashlib
@@ -11,12 +10,15 @@ from functools import cache
 from importlib.resources import files
 from typing import TYPE_CHECKING, Any
 
+from dagster import InitResourceContext
+
 from lacrosse_assets.game.document import Document
 from lacrosse_assets.resources.documents import DocumentStore
 from lacrosse_assets.resources.object_store import ObjectStore, StreamObject, StreamVersion, now_in_milliseconds
 from lacrosse_assets.resources.reference_db import ReferenceDatabase
 
 if TYPE_CHECKING:
+    from pymongo import MongoClient
     from sqlalchemy import Engine
 
 _CANNED = files("lacrosse_assets.gamestream")
@@ -24,7 +26,7 @@ _ADDRESS = "memory"
 
 
 class CannedObjectStore(ObjectStore):
-    """The stream of a finished game, whatever bucket and key are asked for."""
+    """The stream of a finished game, for any bucket and key."""
 
     def head(self) -> StreamVersion:
         return self.get().version
@@ -38,41 +40,42 @@ class CannedObjectStore(ObjectStore):
 
 
 class InMemoryDocumentStore(DocumentStore):
-    """mongomock's collection."""
+    """A collection of mongomock's."""
 
     @property
     def address(self) -> str:
         return _ADDRESS
 
-    def connect(self) -> Any:
+    def connect(self) -> "MongoClient[Document]":
         return _mongomock()
 
     def _replace(self, replacements: Iterable[tuple[Mapping[str, Any], Document]]) -> None:
-        # One by one: mongomock's bulk_write takes no replacement of pymongo 4.11 or newer.
+        # One by one: mongomock's bulk_write rejects the replacements of pymongo 4.11 and newer.
         for unchanged, document in replacements:
             self._boxscores.replace_one(unchanged, document, upsert=True)
 
-    def teardown_after_execution(self, context: Any) -> None:
-        """Nothing: the process's next run finds the documents."""
+    def teardown_after_execution(self, context: InitResourceContext) -> None:
+        """Keep the documents for the process's next run."""
 
 
 class InMemoryReferenceDatabase(ReferenceDatabase):
-    """SQLite's in-memory database, with the simulator's teams and players."""
+    """An in-memory SQLite database with the simulator's teams and players."""
 
     url: str = "sqlite://"
 
     def create_engine(self) -> "Engine":
         return _sqlite()
 
-    def teardown_after_execution(self, context: Any) -> None:
-        """Nothing: the process's next run finds the tables."""
+    def teardown_after_execution(self, context: InitResourceContext) -> None:
+        """Keep the tables for the process's next run."""
 
 
 @cache
-def _mongomock() -> Any:
+def _mongomock() -> "MongoClient[Document]":
     import mongomock
 
-    return mongomock.MongoClient(tz_aware=True)
+    client: MongoClient[Document] = mongomock.MongoClient(tz_aware=True)
+    return client
 
 
 @cache

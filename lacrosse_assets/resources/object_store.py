@@ -1,4 +1,4 @@
-"""The object store: the stream object, its body and its version."""
+"""The object store: the stream object, its body and its version (docs/contract.md, sections 1 and 5)."""
 
 import gzip
 import hashlib
@@ -11,7 +11,7 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster import ConfigurableResource, Failure, MetadataValue
 from dagster_aws.s3 import S3Resource
@@ -20,35 +20,38 @@ from pydantic import Field
 from lacrosse_assets import s3 as s3_factory
 from lacrosse_assets.resources.errors import StoreError, translate_errors, unreachable_hint
 
+if TYPE_CHECKING:
+    from botocore.client import BaseClient
+
 STORE = "object store"
 OTHER_HOST = "the server's certificate is for another host name: use that name in AWS_ENDPOINT_URL_S3"
 HINTS = {
     **dict.fromkeys(("Hostname mismatch", "IP address mismatch"), OTHER_HOST),
     **s3_factory.HINTS,
-    "An error occurred (": "this is the server's own answer; gamestream_sensor tries again until it succeeds",
+    "An error occurred (": "this is the server's response; gamestream_sensor keeps retrying",
 }
 
-CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, CALL_ATTEMPTS = 3, 6, 2
-CALL_TIMEOUT_SECONDS = CALL_ATTEMPTS * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)
+CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, MAX_CALL_ATTEMPTS = 3, 6, 2
+CALL_TIMEOUT_SECONDS = MAX_CALL_ATTEMPTS * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)
 
 GZIP_MAGIC = b"\x1f\x8b"
 UNREADABLE_ENCODINGS = ("br", "compress", "deflate", "zstd")
-# How often a stream is fetched that changes while it is fetched, before the last one is taken as it is.
-FETCH_ATTEMPTS = 3
+# How often a stream that changes during the fetch is fetched, before the last result is used as it is.
+MAX_FETCH_ATTEMPTS = 3
 
 
 @dataclass(frozen=True)
 class StreamVersion:
-    """Which version of the object it is: ETag and `LastModified`, as a HEAD reports them.
+    """A version of the stream object: its ETag and `LastModified`, as a HEAD reports them.
 
-    An ETag is opaque, and does not identify a version by itself: a game that is played again has the same ones. Two
-    versions are equal if both agree, to the second, which is what HTTP dates have.
+    An ETag is opaque, and does not identify a version alone: a replayed game has the same ETags. Two versions are equal
+    if both ETag and `LastModified` are. `LastModified` is compared in whole seconds, the resolution of HTTP dates.
     """
 
-    etag: str  # without quotes and without the mark of a weak one
+    etag: str  # without quotes and without the `W/` of a weak one
     last_modified: datetime  # UTC
-    size: int | None = field(compare=False)  # bytes; None where the store does not say
-    response_date: datetime | None = field(default=None, compare=False)  # the store's own time of its answer
+    size: int | None = field(compare=False)  # bytes; None if the store does not report it
+    response_date: datetime | None = field(default=None, compare=False)  # the `Date` header, by the store's clock
 
     def __post_init__(self) -> None:
         object.__setattr__(self, "last_modified", self.last_modified.replace(microsecond=0))
@@ -58,27 +61,27 @@ class StreamVersion:
         return f"{self.etag} {self.last_modified:%Y-%m-%dT%H:%M:%SZ}"
 
     def age(self, now: datetime) -> timedelta:
-        """How long ago it was written, by the store's own clock where that is known and by `now` otherwise.
+        """The time since it was written, by the store's clock if known, otherwise until `now`.
 
-        Negative where the clock that dated it was ahead.
+        Negative if the clock behind `last_modified` was ahead.
         """
         return (self.response_date or now) - self.last_modified
 
     @classmethod
     def from_document(cls, document: Mapping[str, Any]) -> "StreamVersion | None":
-        """The version that a box score document was made from; None if it does not say."""
+        """The version that a box score document was made from; None if the document has none."""
         stream = document.get("stream")
         if not isinstance(stream, Mapping) or not isinstance(stream.get("last_modified"), datetime):
             return None
         return cls(str(stream.get("etag")), stream["last_modified"], None)
 
     def to_metadata(self) -> dict[str, Any]:
-        """As every asset and check that depends on a version reports it."""
+        """The metadata with which assets and checks report a version; `from_metadata` reads it."""
         return {"etag": self.etag, "last_modified": MetadataValue.timestamp(self.last_modified)}
 
     @classmethod
     def from_metadata(cls, metadata: Mapping[str, MetadataValue[Any]]) -> "StreamVersion | None":
-        """What `to_metadata` wrote; None if it is not there."""
+        """The version that `to_metadata` wrote; None if there is none."""
         etag, last_modified = metadata.get("etag"), metadata.get("last_modified")
         if etag is None or last_modified is None:
             return None
@@ -86,7 +89,7 @@ class StreamVersion:
 
 
 class StreamObject(NamedTuple):
-    """Body and version of the object; `fetched_at` is when it was requested (UTC, milliseconds)."""
+    """The object's body and version; `fetched_at` is the time of the request (UTC, in milliseconds)."""
 
     body: bytes
     version: StreamVersion
@@ -94,7 +97,7 @@ class StreamObject(NamedTuple):
 
 
 def now_in_milliseconds() -> datetime:
-    """Now, in UTC, in whole milliseconds, which is what BSON can hold."""
+    """The current time in UTC, in whole milliseconds, the resolution of BSON dates."""
     now = datetime.now(UTC)
     return now.replace(microsecond=now.microsecond // 1000 * 1000)
 
@@ -111,30 +114,39 @@ class ObjectStore(ConfigurableResource[Any], ABC):
 
     @abstractmethod
     def head(self) -> StreamVersion | None:
-        """The object's version, by a HEAD; None while there is no such object. `size` is that of the stored bytes."""
+        """The object's version, by a HEAD; None while the object does not exist. `size` is that of the stored bytes.
+
+        Raises:
+            StoreError: the store is unreachable or refuses the request.
+        """
 
     @abstractmethod
     def get(self) -> StreamObject | None:
-        """The object, with the version that `head` reports for it; None while there is no such object."""
+        """The object, with the version that `head` reports for it; None while the object does not exist.
+
+        Raises:
+            StoreError: the store is unreachable or refuses the request.
+            Failure: the body is compressed in a way that cannot be decompressed.
+        """
 
 
 class LiveS3(S3Resource):
-    """dagster-aws's S3, with timeouts that fit a live score: its own ones are a minute for each of five attempts.
+    """dagster-aws's S3 resource, with short timeouts: its own are a minute for each of five attempts.
 
-    A call ends within `CALL_TIMEOUT_SECONDS`, so that a tick of the sensor ends, and names the store, before Dagster
-    gives up on the code server after a minute.
+    A call ends within `CALL_TIMEOUT_SECONDS`. So a sensor tick fails with an error that names the store, before
+    Dagster's own timeout of one minute.
 
-    What is not given, boto3 finds by its own chain (`lacrosse_assets/s3.py`).
+    boto3's own chain finds what is not configured (`lacrosse_assets/s3.py`).
     """
 
-    def get_client(self) -> Any:
+    def get_client(self) -> "BaseClient":
         from botocore.config import Config
 
         return s3_factory.s3_client(
             Config(
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 read_timeout=READ_TIMEOUT_SECONDS,
-                retries={"total_max_attempts": CALL_ATTEMPTS, "mode": "standard"},
+                retries={"total_max_attempts": MAX_CALL_ATTEMPTS, "mode": "standard"},
             ),
             endpoint_url=self.endpoint_url,
             region_name=self.region_name,
@@ -148,12 +160,12 @@ class LiveS3(S3Resource):
 
 
 class S3ObjectStore(ObjectStore):
-    """Any S3: MinIO, SeaweedFS, AWS."""
+    """Any S3 server: MinIO, SeaweedFS, AWS."""
 
     s3: LiveS3
 
     @cached_property
-    def _client(self) -> Any:
+    def _client(self) -> "BaseClient":
         return self.s3.get_client()
 
     def head(self) -> StreamVersion | None:
@@ -161,16 +173,16 @@ class S3ObjectStore(ObjectStore):
         if response is None:
             return None
         if not response.get("ETag"):
-            # Without one, only the content identifies a version: `LastModified` has seconds, and shots come faster.
-            unnamed = self._fetch()
-            return unnamed and unnamed[0].version
+            # Without an ETag only the content identifies a version: several events can share one second.
+            fetched = self._fetch()
+            return fetched and fetched[0].version
         return self._version(response)
 
     def get(self) -> StreamObject | None:
-        # A GET may name the same version otherwise than a HEAD (`W/"x"` and `"x"`), and the sensor compares HEADs.
-        # So a GET between two equal HEADs is of their version, whatever it says itself.
+        # GET and HEAD may report different ETags for the same version (`W/"x"` and `"x"`), and the sensor compares
+        # those of HEADs. So a GET between two equal HEADs gets their version, whatever it reports itself.
         version = self.head()
-        for _ in range(FETCH_ATTEMPTS):
+        for _ in range(MAX_FETCH_ATTEMPTS):
             response = self._fetch()
             if response is None:
                 return None
@@ -184,7 +196,7 @@ class S3ObjectStore(ObjectStore):
         return fetched._replace(body=self._decoded(fetched.body, encoding))
 
     def _fetch(self) -> tuple[StreamObject, str] | None:
-        """The object by one GET: its stored bytes, the version that the GET reports, and its content encoding."""
+        """The object and its content encoding, by one GET: the stored bytes, and the version that the GET reports."""
         fetched_at = now_in_milliseconds()
         response = self._call("get_object")
         if response is None:
@@ -196,7 +208,7 @@ class S3ObjectStore(ObjectStore):
     def _decoded(self, body: bytes, encoding: str) -> bytes:
         """The text of a body, which may be compressed with gzip.
 
-        That is seen by its first bytes, with which no text in UTF-8 begins: producers and proxies set the header
+        Gzip is recognized by its first bytes, with which no UTF-8 text begins: producers and proxies set the header
         `Content-Encoding` where it does not apply, and omit it where it does.
         """
         problem: object = ""
@@ -213,13 +225,13 @@ class S3ObjectStore(ObjectStore):
         )
 
     def _version(self, response: Mapping[str, Any], body: bytes | None = None) -> StreamVersion:
-        """The version that a response reports; where it has no ETag, the MD5 of the body in its place."""
+        """The version that a response reports; without an ETag, with the MD5 of the body instead."""
         if "LastModified" not in response:
             raise StoreError(
                 STORE,
                 f"{s3_factory.address(self._client)} ({self.uri})",
-                "its answers have no Last-Modified header, which orders the versions of the stream: "
-                "check the proxy or gateway in front of it",
+                "responses have no Last-Modified header, which orders the versions of the stream: "
+                "check the proxy or gateway in front of the store",
             )
         etag = response.get("ETag") or hashlib.md5(body or b"", usedforsecurity=False).hexdigest()
         date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
@@ -242,11 +254,11 @@ class S3ObjectStore(ObjectStore):
                     response["body"] = response["Body"].read()
             except ClientError as error:
                 code = error.response["Error"].get("Code", "")
-                # A HEAD has no body to tell a missing key from a missing bucket; neither is there yet.
+                # A missing key or a missing bucket; the response to a HEAD does not distinguish them.
                 if code in ("404", "NoSuchKey", "NoSuchBucket", "NotFound"):
                     return None
                 if operation == "head_object" and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
-                    # The refusal of a HEAD gives no reason, that of a GET does.
+                    # The response to a HEAD gives no reason, that to a GET does.
                     client.get_object(Bucket=self.bucket, Key=self.key, Range="bytes=0-0")["Body"].close()
                 raise
         return response
@@ -255,17 +267,14 @@ class S3ObjectStore(ObjectStore):
     def _errors(self, address: str) -> Iterator[None]:
         from botocore import exceptions
 
-        # A `ValueError`: a host name that it does not take for one.
+        # A `ValueError`: an invalid host name.
         errors = exceptions.BotoCoreError, exceptions.ClientError, ValueError
         with translate_errors(STORE, f"{address} ({self.uri})", *errors, hints=HINTS, hint=_hint):
             try:
                 with s3_factory.stop_redirect_loops():
                     yield
-            except (
-                exceptions.ConnectionError,
-                exceptions.HTTPClientError,
-            ):  # no answer, which says nothing about the credentials
-                raise
+            except (exceptions.ConnectionError, exceptions.HTTPClientError):
+                raise  # no response, so the credentials may be valid
             except errors:
                 s3_factory.forget_credentials()
                 raise
@@ -279,7 +288,7 @@ def _http_date(text: str | None) -> datetime | None:
 
 
 def _hint(error: Exception) -> str | None:
-    """What to do where no server answers. One that answers with an error is up, and says itself what is wrong."""
+    """The hint if the store is unreachable. The error of a store that responds names the problem itself."""
     from botocore.exceptions import ConnectionError as NoConnection
     from botocore.exceptions import HTTPClientError, SSLError
 

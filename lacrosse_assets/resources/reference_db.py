@@ -1,20 +1,21 @@
 """The reference database `sidearmdb`: reads `teams` and `players`, replaces `teams2` and `players2`.
 
-It works with any database that SQLAlchemy has a dialect for. Where a dialect does not hide a difference, the difference
-is named here: SQLite's transactions and type names, SQL Server's locks and schemas. `sql.py` connects, and knows what
-the drivers' errors mean.
+docs/contract.md, sections 2, 4 and 6. `sql.py` creates the engine and classifies the drivers' errors.
 
-`teams` and `players` are a school's own: they have more columns than the original exercise, names in another case, and
-may be views. Only the columns of the exercise are read for the game. The final tables are copied from their originals
-inside the database (`INSERT ... SELECT`), so that no value passes through a driver or through Spark; after that, the
-columns that the game changes are updated.
+Any database with a SQLAlchemy dialect works. Differences that dialects do not hide are handled here: SQLite's
+transactions and type names, SQL Server's locks and schemas.
+
+`teams` and `players` belong to a school: they may have more columns than the original exercise, names in another case,
+and may be views. Only the exercise's columns are read for the game. The final tables are copied from their originals
+inside the database (`INSERT ... SELECT`), so no value passes through a driver or Spark. Then the columns that the game
+changes are updated.
 """
 
 import re
 import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -28,34 +29,35 @@ from lacrosse_assets.resources.errors import translate_errors
 
 if TYPE_CHECKING:
     from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
+    from sqlalchemy.types import TypeEngine
 
 STORE = "reference database"
 DATABASE = "sidearmdb"
 
 Row = dict[str, Any]
-# The order in which the simulator drops them. Two transactions that lock in the same order never wait for each other.
+# The order in which the simulator drops them: transactions that lock in the same order cannot deadlock.
 LOCK_ORDER = ("players", "teams")
 
 
 class Reference(NamedTuple):
-    """The rows of both reference tables, read in one transaction, by id: the exercise's columns, named as there."""
+    """The rows of both reference tables in one transaction, ordered by id, with the exercise's columns and names."""
 
     teams: list[Row]
     players: list[Row]
 
 
 class Original(NamedTuple):
-    """A reference table as the copy was made from it: all columns and rows, as they are named and stored there."""
+    """A reference table as it was copied: all rows and columns, as they are named and stored there."""
 
     rows: list[Row]
-    columns: Mapping[str, str]  # by the exercise's name of a column: its name here
-    key_of_a_view: bool  # it is a view, which has no primary key: the copy's is `id`
+    columns: Mapping[str, str]  # the exercise's name of each column -> its name in the database
+    key_of_a_view: bool  # the original is a view, which has no primary key: the copy's is `id`
 
 
 class ReferenceDatabase(ConfigurableResource[Any], ABC):
     """`sidearmdb`, behind SQLAlchemy."""
 
-    url: str = Field(description="SQLAlchemy URL; it may hold a password, so it is given by the name of its variable.")
+    url: str = Field(description="SQLAlchemy URL, given by the name of its variable, as it may hold a password.")
 
     @abstractmethod
     def create_engine(self) -> "Engine":
@@ -65,10 +67,10 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
     def _engine(self) -> "Engine":
         from sqlalchemy import event
 
-        # A driver that cannot be loaded raises anything.
+        # `Exception`: a driver that cannot be loaded may raise any error.
         with translate_errors(STORE, self.address, Exception, message=sql.message, hint=_hint):
             engine = self.create_engine()
-        # Once: the engine in memory is that of all runs of the process.
+        # Once: all runs of a process share the in-memory engine.
         if engine.dialect.name == "sqlite" and not event.contains(engine, "begin", _begin_in_sqlite):
             event.listen(engine, "begin", _begin_in_sqlite)
         return engine
@@ -85,16 +87,16 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
 
     @cached_property
     def address(self) -> str:
-        """Where it is, without user and password (and so without the URL's query, which may hold them as well)."""
+        """The URL without user, password and query, which may hold a password as well."""
         return addresses.reference_database(self.url)
 
     def read(self) -> Reference:
-        """All rows of `teams` and `players`, as of one moment, also while the simulator resets them.
+        """All rows of `teams` and `players`, as a consistent snapshot, even while the simulator resets them.
 
-        A row has the exercise's columns, by the exercise's names; values are as the database has them.
+        Rows have the exercise's columns, under the exercise's names, with the database's values.
 
         Raises:
-            StoreError: the database cannot be read.
+            StoreError: the database is unreachable or refuses the query.
             Failure: a table lacks a column of the exercise.
         """
         with self._errors(), self._begin("SERIALIZABLE") as connection:
@@ -104,31 +106,31 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
     def _exercise_rows(self, connection: "Connection", name: str) -> list[Row]:
         from sqlalchemy import column, select, table, text
 
-        # The columns are asked of the table, not of the catalogue. The catalogue hides what a login may not see, and
-        # looks in one schema only; a SELECT is refused with the reason, and finds a table of `dbo` from any schema.
+        # The columns come from a SELECT, not from the catalogue. The catalogue hides what the login may not see, and
+        # covers one schema. A refused SELECT gives a reason, and it finds a table of `dbo` from any schema.
         names = list(connection.execute(select(text("*")).select_from(table(name)).where(text("1 = 0"))).keys())
-        found = self._exercise_columns(name, names)
+        stored_names = self._exercise_columns(name, names)
         columns: list[ColumnElement[Any]] = [
-            column(here) if here == known else column(here).label(known) for known, here in found.items()
+            column(stored) if stored == known else column(stored).label(known) for known, stored in stored_names.items()
         ]
-        rows = connection.execute(select(*columns).select_from(table(name)).order_by(column(found["id"])))
+        rows = connection.execute(select(*columns).select_from(table(name)).order_by(column(stored_names["id"])))
         return [dict(row) for row in rows.mappings()]
 
     def _exercise_columns(self, table: str, names: Sequence[str]) -> dict[str, str]:
-        """By the exercise's name of each column of `table` (`wins`): its name in the database (`Wins`).
+        """The exercise's name of each column of `table` (`wins`) -> its name in the database (`Wins`).
 
         Raises:
-            Failure: one is missing.
+            Failure: a column is missing.
         """
         by_lower_case = {name.lower(): name for name in reversed(names)}
-        wanted = [column.name for column in REFERENCE_TABLES[table]]
-        if missing := [name for name in wanted if name not in by_lower_case]:
+        required = [column.name for column in REFERENCE_TABLES[table]]
+        if missing := [name for name in required if name not in by_lower_case]:
             raise Failure(
                 f"{STORE} at {self.address}: table {table} has no column {' and no column '.join(missing)}: "
                 f"it has {', '.join(names)}",
                 allow_retries=False,
             )
-        return {name: name if name in names else by_lower_case[name] for name in wanted}
+        return {name: name if name in names else by_lower_case[name] for name in required}
 
     def replace(
         self,
@@ -136,31 +138,35 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         precondition: Callable[[], None],
         made_from: Reference | None = None,
     ) -> dict[str, Original]:
-        """Replace final tables whole, all of them in one transaction: a reader sees the old rows or the new.
+        """Replace final tables whole, all in one transaction: a reader sees the old rows or the new.
 
-        Each becomes a copy of its original, with all columns, values and types, NOT NULL and the primary key, and
-        without foreign keys (the simulator drops and recreates the original), defaults, identity and computed columns
-        (the values are copied). A rowversion column becomes BINARY(8), which can be written.
+        Each becomes a copy of its original, with all columns, values, types, NOT NULL and the primary key. It has no
+        foreign keys (the simulator drops and recreates the original), no defaults, and no identity or computed columns
+        (their values are copied). A rowversion column becomes BINARY(8), which is writable.
 
-        `changes` maps a final table's name (of `FINAL_TABLES`) to what the copy has that the original has not: for each
-        row its `id` and the new values, by the exercise's names of the columns. `precondition` is called when no other
-        writer can come in between any more; what it raises leaves everything as it was. `made_from` is what `changes`
-        were computed from: if the tables say something else by now, nothing is changed either.
+        `changes` maps the name of a final table (a key of `FINAL_TABLES`) to the changed values: one row per changed row,
+        with its `id` and the new values by the exercise's column names. `precondition` is called once the tables are
+        locked; an error that it raises rolls everything back. `made_from` are the tables from which `changes` were
+        computed: if they have changed since, everything is rolled back, too.
 
         Returns the originals, as of this transaction.
+
+        Raises:
+            StoreError: the database is unreachable or refuses a statement.
+            Failure: a table lacks a column of the exercise, a final table is a view, or the originals have changed.
         """
         from sqlalchemy import delete
 
         with self._errors():
-            # Looked up beforehand: SQLite does not let a transaction that began by reading wait for its turn to write,
-            # and SQL Server would keep its catalogue locked for the simulator.
+            # In a transaction of its own: SQLite cannot turn a reading transaction into a writing one while it waits
+            # for a lock, and SQL Server would keep its catalogue locked for the simulator.
             with self._begin("READ COMMITTED") as connection:
                 copies = {name: self._copy_of(connection, name) for name in changes}
             with self._begin("SERIALIZABLE") as connection:
                 for copy in copies.values():
                     if copy.existing is not None and _shape(copy.existing) == _shape(copy.target):
-                        # Rows go, the table stays, and with it what others were granted on it. SQL Server's readers
-                        # would otherwise see the rows up to the first locked one as old, and the rest as new.
+                        # The table stays, and with it the permissions that others were granted. TABLOCKX: without it,
+                        # a reader on SQL Server could see old rows up to the first locked one, and new rows after it.
                         connection.execute(delete(copy.target).with_hint("WITH (TABLOCKX)", dialect_name="mssql"))
                     else:
                         if copy.existing is not None:
@@ -171,26 +177,26 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
                 rows = {name: copies[name].original_rows(connection) for name in in_order}
                 for name, copy in copies.items():
                     if made_from is not None:
-                        self._see_that_nothing_changed(copy, rows[name], getattr(made_from, FINAL_TABLES[name]))
+                        self._check_unchanged(copy, rows[name], getattr(made_from, FINAL_TABLES[name]))
                     copy.fill(connection, rows[name], changes[name])
         return {name: Original(rows[name], copy.columns, copy.is_of_a_view) for name, copy in copies.items()}
 
     def stored(self, *names: str) -> dict[str, list[Row]]:
-        """All rows of final tables, as they are stored now: by id, each with all columns."""
+        """All rows of final tables as they are stored, ordered by id, with all columns."""
         with self._errors(), self._begin("SERIALIZABLE") as connection:
-            found = {}
+            tables = {}
             for name in names:
                 table = _reflected(connection, name, _schema_of(connection, FINAL_TABLES[name]))
                 columns = self._exercise_columns(FINAL_TABLES[name], table.columns.keys())
-                found[name] = _rows(connection, table, columns["id"])
-            return found
+                tables[name] = _rows(connection, table, columns["id"])
+            return tables
 
-    def _see_that_nothing_changed(self, copy: "_Copy", rows: list[Row], before: list[Row]) -> None:
-        now = [{known: row[here] for known, here in copy.columns.items()} for row in rows]
+    def _check_unchanged(self, copy: "_Copy", rows: list[Row], before: list[Row]) -> None:
+        now = [{known: row[stored] for known, stored in copy.columns.items()} for row in rows]
         if now != before:
             raise Failure(
-                f"{STORE} at {self.address}: table {copy.original.name} was changed while {copy.target.name} was "
-                "computed from it: the next try reads it again"
+                f"{STORE} at {self.address}: table {copy.original.name} changed while {copy.target.name} was computed "
+                "from it: the retry reads it again"
             )
 
     def _copy_of(self, connection: "Connection", name: str) -> "_Copy":
@@ -202,9 +208,9 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         columns = self._exercise_columns(FINAL_TABLES[name], original.columns.keys())
         views = [view.lower() for view in inspect(connection).get_view_names(schema)]
         if name in views:
-            # To delete its rows would delete those of the tables behind it.
+            # Deleting its rows would delete those of the tables behind it.
             raise Failure(
-                f"{STORE} at {self.address}: {name} is a view, and has to be a table: rename or drop the view",
+                f"{STORE} at {self.address}: {name} must be a table, but is a view: rename or drop the view",
                 allow_retries=False,
             )
         is_of_a_view = FINAL_TABLES[name] in views
@@ -229,30 +235,30 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
 
     @contextmanager
     def _begin(self, isolation: str) -> "Iterator[Connection]":
-        """A transaction of this isolation level; SQLite has one level, which is SERIALIZABLE."""
+        """A transaction with this isolation level; SQLite has one level, SERIALIZABLE."""
         with self._engine.connect() as connection:
             dialect = connection.dialect.name
             if dialect not in ("sqlite", "mssql"):
                 connection = connection.execution_options(isolation_level=isolation)
             with connection.begin():
                 if dialect == "mssql":
-                    # A statement of its own, where SQLAlchemy's option would set the level back after each use: errors
-                    # of the driver come out of that as they are, and it fails where the level of before is not known.
+                    # By a statement: SQLAlchemy's option also resets the level after each use. That raises unwrapped
+                    # errors of the driver, and fails where the user may not query the level.
                     connection.exec_driver_sql(f"SET TRANSACTION ISOLATION LEVEL {isolation}")
                 yield connection
 
-    def _errors(self) -> Any:
+    def _errors(self) -> AbstractContextManager[None]:
         from sqlalchemy.exc import SQLAlchemyError
 
         password = self._url.password
         secret = str(password) if password else None
-        # The driver's own errors: SQLAlchemy wraps most of them, and not those of its events and options.
+        # The driver's errors as well: SQLAlchemy does not wrap those raised in its events and options.
         errors = SQLAlchemyError, self._engine.dialect.loaded_dbapi.Error
         return translate_errors(STORE, self.address, *errors, message=_message, hint=_hint, secret=secret)
 
 
 class _Copy(NamedTuple):
-    """A final table: what it is a copy of, as it ought to be, and as it is (None where it is not)."""
+    """A final table: its original, its target definition, and its existing definition (None if it does not exist)."""
 
     original: "Table"
     target: "Table"
@@ -264,7 +270,7 @@ class _Copy(NamedTuple):
         return _rows(connection, self.original, self.columns["id"])
 
     def fill(self, connection: "Connection", rows: Sequence[Row], changes: Sequence[Row]) -> None:
-        """Copy all rows inside the database, then set what has changed."""
+        """Copy all rows inside the database, then apply the changes."""
         from sqlalchemy import bindparam, column, insert, select, table, update
 
         from lacrosse_assets.game.keys import integer
@@ -272,7 +278,7 @@ class _Copy(NamedTuple):
         source = table(self.original.name, schema=self.original.schema)
         names = self.target.columns.keys()
         connection.execute(insert(self.target).from_select(names, select(*map(column, names)).select_from(source)))
-        # Found by the value that the row has, whatever its type is: an id may be a text or a decimal.
+        # Rows are matched by the stored value of their id, whose type may be a text or a decimal.
         key = self.columns["id"]
         ids = {integer(row[key]): row[key] for row in rows}
         by_columns: dict[tuple[str, ...], list[Row]] = {}
@@ -290,7 +296,7 @@ class _Copy(NamedTuple):
 
 
 def _begin_in_sqlite(connection: "Connection") -> None:
-    """Its driver begins a transaction before INSERT, but neither before SELECT nor before CREATE and DROP."""
+    """Begin a transaction: SQLite's driver does so before INSERT, but not before SELECT, CREATE and DROP."""
     connection.exec_driver_sql("BEGIN")
 
 
@@ -299,10 +305,10 @@ def _message(error: Exception) -> str:
 
     if isinstance(error, NoSuchTableError):
         return f"the catalogue shows no table {error}"
-    said = sql.message(error)
+    message = sql.message(error)
     if sql.classify(error) is sql.Fault.NO_TABLE:
-        return said.replace("no such table: ", "there is no table ")
-    return said
+        return message.replace("no such table: ", "there is no table ")
+    return message
 
 
 def _hint(error: Exception) -> str | None:
@@ -313,7 +319,7 @@ def _hint(error: Exception) -> str | None:
 
 
 def _schema_of(connection: "Connection", name: str) -> str | None:
-    """The schema in which SQL Server finds a table that is named without one; None for the user's default schema."""
+    """The schema in which SQL Server finds an unqualified table; None for the user's default schema."""
     from sqlalchemy import inspect
 
     if connection.dialect.name != "mssql" or connection.dialect.default_schema_name == "dbo":
@@ -323,13 +329,13 @@ def _schema_of(connection: "Connection", name: str) -> str | None:
 
 
 def _rows(connection: "Connection", table: "Table", key: str) -> list[Row]:
-    """All rows, with the values as the driver yields them: SQLAlchemy's types would reject some of SQLite's."""
+    """All rows, with the driver's values: SQLAlchemy's types would reject some of SQLite's."""
     from sqlalchemy import cast, column, select
     from sqlalchemy import table as named
     from sqlalchemy.dialects.mssql import VARBINARY
 
     columns = [
-        # What ODBC cannot yield: SQL Server's geometry and the like.
+        # ODBC cannot read SQL Server's geometry and the like.
         cast(column(each.name), VARBINARY("max")).label(each.name)
         if getattr(each.type, "is_opaque", False)
         else column(each.name)
@@ -342,8 +348,8 @@ def _rows(connection: "Connection", table: "Table", key: str) -> list[Row]:
 
 
 @cache
-def _declared() -> Any:
-    """The class of types that are known by the name that the database has for them."""
+def _declared() -> "Callable[..., TypeEngine[Any]]":
+    """A class of column types that are defined by their name in the database. (SQLAlchemy is imported lazily.)"""
     from sqlalchemy.types import UserDefinedType
 
     class Declared(UserDefinedType[Any]):
@@ -359,23 +365,23 @@ def _declared() -> Any:
 
 
 def _reflected(connection: "Connection", name: str, schema: str | None) -> "Table":
-    """The table or view as the database describes it, with the types as they are declared."""
+    """The table or view as the database describes it, with its declared types."""
     from sqlalchemy import MetaData, Table
     from sqlalchemy.exc import SAWarning
 
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
         table = Table(name, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
-    # SQLite keeps a type's name as it was written (`int` is not `INTEGER` to it), and SQLAlchemy does not.
+    # SQLite keeps a type's name as it was written (`int` is not `INTEGER`); SQLAlchemy does not.
     declared = {"sqlite": _declared_in_sqlite, "mssql": _declared_in_sql_server}.get(connection.dialect.name)
     for column, type_ in (declared(connection, table) if declared else {}).items():
         table.columns[column].type = type_
     return table
 
 
-def _declared_in_sqlite(connection: "Connection", table: "Table") -> dict[str, Any]:
+def _declared_in_sqlite(connection: "Connection", table: "Table") -> "dict[str, TypeEngine[Any]]":
     found = connection.exec_driver_sql("SELECT name, type, hidden FROM pragma_table_xinfo(?)", (table.name,))
-    # Of a generated column SQLite says so behind the type.
+    # SQLite appends "generated always" to the type of a generated column.
     return {
         each.name: _declared()(re.sub(r"(?i)\s*\bgenerated always$", "", each.type) if each.hidden else each.type)
         for each in found
@@ -383,8 +389,8 @@ def _declared_in_sqlite(connection: "Connection", table: "Table") -> dict[str, A
     }
 
 
-def _declared_in_sql_server(connection: "Connection", table: "Table") -> dict[str, Any]:
-    """What SQLAlchemy leaves out: the precision of times, and types that it does not know (geometry, hierarchyid)."""
+def _declared_in_sql_server(connection: "Connection", table: "Table") -> "dict[str, TypeEngine[Any]]":
+    """The types that SQLAlchemy does not reflect: times with their precision, geometry, hierarchyid."""
     from sqlalchemy import text
     from sqlalchemy.dialects.mssql import DATETIME2, DATETIMEOFFSET, TIME
     from sqlalchemy.types import NullType
@@ -402,7 +408,7 @@ def _declared_in_sql_server(connection: "Connection", table: "Table") -> dict[st
         ),
         {"table_name": preparer.format_table(table)},
     )
-    declared = {}
+    declared: dict[str, TypeEngine[Any]] = {}
     for each in found:
         own = f"{preparer.quote(each.type_schema)}." if each.is_user_defined else ""
         if each.name in unknown:
@@ -413,6 +419,7 @@ def _declared_in_sql_server(connection: "Connection", table: "Table") -> dict[st
 
 
 def _shape(table: "Table") -> tuple[Any, ...]:
+    """What must be equal for an existing final table to be refilled instead of recreated."""
     columns = [
         (
             column.name,
@@ -427,7 +434,7 @@ def _shape(table: "Table") -> tuple[Any, ...]:
 
 
 class SqlReferenceDatabase(ReferenceDatabase):
-    """The database at an address."""
+    """The database at a SQLAlchemy URL."""
 
     def create_engine(self) -> "Engine":
         return sql.create_engine_for(self._url)

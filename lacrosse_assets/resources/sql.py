@@ -1,6 +1,6 @@
-"""SQL databases, for the pipeline and the simulator: how to connect to one, and what its errors mean.
+"""SQL databases, for the pipeline and the simulator: engines with timeouts, and what the drivers' errors mean.
 
-No Dagster here: the simulator starts without it.
+Imports no Dagster: the simulator starts without it.
 """
 
 import re
@@ -8,57 +8,58 @@ from enum import Enum
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from sqlalchemy import Engine
+    from sqlalchemy import URL, Engine
 
-# How long to wait, in seconds: for a server to answer a login, for another transaction's lock, and for a statement.
-LOGIN_TIMEOUT_SECONDS, LOCK_TIMEOUT_SECONDS, STATEMENT_TIMEOUT_SECONDS = 5, 15, 30
+LOGIN_TIMEOUT_SECONDS = 5
+LOCK_TIMEOUT_SECONDS = 15  # waiting for another transaction's lock
+STATEMENT_TIMEOUT_SECONDS = 30
 
-URL = "SIDEARMDB_URL"
-SIMULATOR = (
-    "for a demonstration game, `python -m lacrosse_assets.gamestream` creates both tables anew, and drops teams and "
-    "players where they exist"
+VARIABLE = "SIDEARMDB_URL"
+SIMULATOR_HINT = (
+    "for a demonstration game, run `python -m lacrosse_assets.gamestream`: it drops teams and players if they exist, "
+    "and creates both tables"
 )
 
 
 class Fault(Enum):
-    """What is known to be wrong, and what to do about it."""
+    """A known cause of a driver's error. The value is the hint: what to do about it."""
 
-    UNREACHABLE = f"check that it is running and that {URL} points to it; gamestream_sensor keeps retrying"
+    UNREACHABLE = f"check that it is running and that {VARIABLE} points to it; gamestream_sensor keeps retrying"
     STARTING = "the server is starting, or recovering the database; gamestream_sensor keeps retrying"
     NO_ODBC = "pyodbc needs unixODBC: `apt-get install unixodbc`"
-    NO_DRIVER = f"driver= in {URL} has to name a driver that is installed: `odbcinst -q -d` lists them"
+    NO_DRIVER = f"driver= in {VARIABLE} must name an installed driver: `odbcinst -q -d` lists them"
     UNTRUSTED = (
-        "SSL_CERT_FILE has to name the file of the authority that signed the server's certificate; "
-        f"TrustServerCertificate=yes in {URL} accepts any certificate"
+        "SSL_CERT_FILE must name the CA certificate that signed the server's certificate; "
+        f"TrustServerCertificate=yes in {VARIABLE} accepts any certificate"
     )
     OTHER_HOST = (
-        f"the server's certificate is for another host name: use that name in {URL}, or add "
+        f"the server's certificate is for another host name: use that name in {VARIABLE}, or add "
         "HostNameInCertificate=<the name in the certificate>"
     )
-    LOGIN = f"check user and password in {URL}; the user needs to read teams and players and to create tables"
+    LOGIN = f"check user and password in {VARIABLE}; the user needs to read teams and players and to create tables"
     DATABASE = (
-        f"the database does not exist, or the user in {URL} has no access to it: check both with its administrator"
+        f"the database does not exist, or the {VARIABLE} user has no access to it: ask the database's administrator"
     )
     PERMISSION = (
-        f"the user in {URL} lacks a permission: it needs SELECT on teams and players, and has to create, fill and drop "
-        "teams2 and players2 in their schema"
+        f"{VARIABLE} user needs SELECT on teams and players, and permission to create, fill and drop teams2 and "
+        "players2 in their schema"
     )
     NO_OBJECT = (
-        f"either it does not exist in the database that {URL} names, or its user may not see it: check with the "
-        "database's administrator before you create anything"
+        f"it does not exist in the database of {VARIABLE}, or the user may not see it: ask the database's "
+        "administrator before you create anything"
     )
-    NO_TABLE = f"check that {URL} names the right database; {SIMULATOR}"
-    NOT_A_TABLE = "a view, or another kind of object, has the name of a table: it has to be renamed or dropped by hand"
-    REFERENCED = "another table refers to this one by a foreign key: that key has to be dropped"
-    CONSTRAINT = "a constraint or the size of a column does not allow the value; nothing was changed"
+    NO_TABLE = f"check that {VARIABLE} names the right database; {SIMULATOR_HINT}"
+    NOT_A_TABLE = "a view or another object has the name of a table: rename or drop it"
+    REFERENCED = "another table has a foreign key to this one: drop that key"
+    CONSTRAINT = "a constraint or the size of a column rejects the value; nothing was changed"
     LOCKED = "another program's open transaction holds the lock: end that transaction; gamestream_sensor keeps retrying"
-    DEADLOCK = "another transaction was in the way; gamestream_sensor keeps retrying"
-    SLOW = "the server did not answer in time: it is busy, or waits for a lock; gamestream_sensor keeps retrying"
-    FULL = "the disk or the database is full: make room; gamestream_sensor keeps retrying"
-    READ_ONLY = f"the database is read-only: {URL} has to name one that can be written"
-    NOT_A_FILE = f"{URL} has to name an SQLite database; this file is none, or it is damaged"
+    DEADLOCK = "deadlock with another transaction; gamestream_sensor keeps retrying"
+    SLOW = "timeout: the server is busy or waits for a lock; gamestream_sensor keeps retrying"
+    FULL = "the disk or the database is full: free some space; gamestream_sensor keeps retrying"
+    READ_ONLY = f"the database is read-only: {VARIABLE} must name a writable one"
+    NOT_A_FILE = f"{VARIABLE} must name an SQLite database; this file is something else, or is corrupt"
     CANNOT_OPEN = (
-        f"check the path in {URL}: its folder has to exist, and folder and file have to be readable and writable"
+        f"check the path in {VARIABLE}: its folder must exist, and folder and file must be readable and writable"
     )
 
     @property
@@ -66,7 +67,7 @@ class Fault(Enum):
         return str(self.value)
 
 
-# SQL Server's error numbers (`sys.messages`), those that say more first: an answer often has several.
+# SQL Server's error numbers (`sys.messages`), the most specific first: one error often carries several.
 _SQL_SERVER = {
     **dict.fromkeys((904, 921, 922, 927, 17142, 17187, 18401, 40613), Fault.STARTING),
     **dict.fromkeys((911, 916, 4060, 4063, 4064), Fault.DATABASE),
@@ -96,7 +97,7 @@ _SQLITE = {
     26: Fault.NOT_A_FILE,
 }
 
-# SQLSTATE, by what it begins with: ODBC's own codes, then those of the SQL standard that other servers give as well.
+# SQLSTATEs by prefix: ODBC's own codes first, then those of the SQL standard, which other servers use as well.
 _SQLSTATE = {
     "IM002": Fault.NO_DRIVER,
     "IM003": Fault.NO_DRIVER,
@@ -120,32 +121,35 @@ _SQLSTATE = {
 }
 
 
-def create_engine_for(url: Any, lock_timeout: int | None = None, **options: Any) -> "Engine":
-    """An engine that waits for nothing endlessly, `lock_timeout` seconds (by default `LOCK_TIMEOUT_SECONDS`) for a lock."""
+def create_engine_for(url: "str | URL", lock_timeout_seconds: int | None = None, **options: Any) -> "Engine":
+    """An engine on which no login, lock or statement waits without a timeout.
+
+    `lock_timeout_seconds` defaults to `LOCK_TIMEOUT_SECONDS`; `options` are those of `sqlalchemy.create_engine`.
+    """
     from sqlalchemy import create_engine, event, make_url
 
     url = make_url(url)
-    lock_timeout = LOCK_TIMEOUT_SECONDS if lock_timeout is None else lock_timeout
+    lock_timeout_seconds = LOCK_TIMEOUT_SECONDS if lock_timeout_seconds is None else lock_timeout_seconds
     if url.get_backend_name() == "sqlite":
-        return create_engine(url, connect_args={"timeout": lock_timeout}, **options)
+        return create_engine(url, connect_args={"timeout": lock_timeout_seconds}, **options)
     if url.drivername != "mssql+pyodbc":
         return create_engine(url, **options)
 
-    # Left to itself, pyodbc sends texts as NVARCHAR, which holds any. As VARCHAR, SQLAlchemy's choice, the driver
-    # puts them into the code page of the database, and cuts them to two bytes a character.
+    # By default pyodbc sends texts as NVARCHAR, which holds any character. SQLAlchemy's setinputsizes would send
+    # VARCHAR, which the driver converts to the database's code page and cuts to two bytes a character.
     engine = create_engine(url, use_setinputsizes=False, connect_args={"timeout": LOGIN_TIMEOUT_SECONDS}, **options)
 
-    # All three are endless by default. Before SQLAlchemy's own listener, which asks the server this and that.
+    # All three timeouts are infinite by default. `insert`: SQLAlchemy's own listener, which runs queries, comes later.
     @event.listens_for(engine, "connect", insert=True)
-    def limit(connection: Any, _: object) -> None:
+    def set_timeouts(connection: Any, _: object) -> None:
         connection.timeout = STATEMENT_TIMEOUT_SECONDS
-        connection.execute(f"SET LOCK_TIMEOUT {1000 * lock_timeout}").close()
+        connection.execute(f"SET LOCK_TIMEOUT {1000 * lock_timeout_seconds}").close()
 
     return engine
 
 
-def errors_of(url: Any) -> tuple[type[Exception], ...]:
-    """What working with this database may raise: SQLAlchemy's errors, and its driver's, not all of which it wraps.
+def errors_of(url: "str | URL") -> tuple[type[Exception], ...]:
+    """The errors that this database's client raises: SQLAlchemy's, and the driver's, which are not always wrapped.
 
     Raises:
         ImportError: the driver cannot be loaded.
@@ -157,60 +161,61 @@ def errors_of(url: Any) -> tuple[type[Exception], ...]:
 
 
 def driver_error(error: BaseException) -> BaseException:
-    """The error of the database's driver, without SQLAlchemy's own around it."""
+    """The driver's error, without SQLAlchemy's wrapper."""
     original = getattr(error, "orig", None)
     return original if isinstance(original, BaseException) else error
 
 
 def message(error: BaseException) -> str:
-    """What went wrong, in the driver's words: SQLAlchemy's own add the statement and a link."""
+    """The driver's message, in one line: SQLAlchemy's adds the statement and a link."""
     error = driver_error(error)
-    # pyodbc's first argument is the SQLSTATE, which its second begins with as well.
+    # pyodbc's first argument is the SQLSTATE; the second begins with it, too.
     return " ".join(str(error.args[-1] if error.args else error).split()) or type(error).__name__
 
 
 def error_numbers(error: BaseException) -> list[int]:
-    """SQL Server's numbers of the error, as ODBC tells them: each at the end of its message, in parentheses."""
-    said = message(error)
-    return [int(number) for number in re.findall(r" \((\d+)\)(?= \(SQL\w+\)|; \[|$)", said)] if _is_odbc(said) else []
+    """SQL Server's error numbers: ODBC puts each at the end of its message, in parentheses."""
+    text = message(error)
+    return [int(number) for number in re.findall(r" \((\d+)\)(?= \(SQL\w+\)|; \[|$)", text)] if _is_odbc(text) else []
 
 
 def classify(error: BaseException) -> Fault | None:
-    """What is wrong, where the driver's codes leave no doubt; None where only its words can be given."""
-    error, said = driver_error(error), message(error)
+    """The cause of the error, where the driver's codes identify it; otherwise None."""
+    error, text = driver_error(error), message(error)
     if isinstance(error, ImportError):
-        return Fault.NO_ODBC if "libodbc" in said else None
+        return Fault.NO_ODBC if "libodbc" in text else None
     if (code := getattr(error, "sqlite_errorcode", None)) is not None:
-        if code == 1 and said.startswith("no such table: "):
+        if code == 1 and text.startswith("no such table: "):
             return Fault.NO_TABLE
         return _SQLITE.get(code & 0xFF)
     state = _sqlstate(error)
-    if "Can't open lib" in said:
+    if "Can't open lib" in text:
         return Fault.NO_DRIVER
-    if "SSL Provider" in said:
-        return _fault_of_tls(said)
+    if "SSL Provider" in text:
+        return _classify_tls(text)
     if state == "HYT00":
-        # One code for both: what had no answer is either the login or a statement.
-        return Fault.UNREACHABLE if "login" in said.lower() else Fault.SLOW
-    if known := [number for number in _SQL_SERVER if number in error_numbers(error)]:
+        # One code for both timeouts: that of the login, and that of a statement.
+        return Fault.UNREACHABLE if "login" in text.lower() else Fault.SLOW
+    numbers = error_numbers(error)
+    if known := [number for number in _SQL_SERVER if number in numbers]:
         return _SQL_SERVER[known[0]]
-    if error_numbers(error) and not state.startswith("08"):
-        # SQL Server's SQLSTATEs are wide: 42000 is a syntax error, a permission, a full disk.
+    if numbers and not state.startswith("08"):
+        # SQL Server's SQLSTATEs are ambiguous: 42000 is a syntax error, a missing permission, a full disk.
         return None
-    return next((fault for beginning, fault in _SQLSTATE.items() if state.startswith(beginning)), None)
+    return next((fault for prefix, fault in _SQLSTATE.items() if state.startswith(prefix)), None)
 
 
 def is_unknown_collation(error: BaseException, collation: str) -> bool:
-    """Whether the server refuses because it has no such collation: others than Microsoft's have no number for it."""
-    said = message(error).lower()
-    return UNKNOWN_COLLATION in error_numbers(error) or ("collation" in said and collation.lower() in said)
+    """Whether the server does not know the collation. Only Microsoft's servers have an error number for that."""
+    text = message(error).lower()
+    return UNKNOWN_COLLATION in error_numbers(error) or ("collation" in text and collation.lower() in text)
 
 
-def _fault_of_tls(said: str) -> Fault | None:
-    said = said.lower()
-    if re.search(r"(host ?name|ip address|subject name|does not match)", said):
+def _classify_tls(text: str) -> Fault | None:
+    text = text.lower()
+    if re.search(r"(host ?name|ip address|subject name|does not match)", text):
         return Fault.OTHER_HOST
-    return Fault.UNTRUSTED if "certificate verify failed" in said else None
+    return Fault.UNTRUSTED if "certificate verify failed" in text else None
 
 
 def _sqlstate(error: BaseException) -> str:
@@ -219,5 +224,5 @@ def _sqlstate(error: BaseException) -> str:
     return state if isinstance(state, str) and re.fullmatch(r"[0-9A-Z]{5}", state) else ""
 
 
-def _is_odbc(said: str) -> bool:
-    return said.startswith("[") and "[SQL Server]" in said
+def _is_odbc(text: str) -> bool:
+    return text.startswith("[") and "[SQL Server]" in text
