@@ -1,1 +1,1 @@
-"""How long a goal takes to its box score, for this project and for what one would have otherwise: `make bench`."""
+"""`make bench`: the latency from a goal to its box score, of this project and of two simpler ways to do it."""

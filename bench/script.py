@@ -1,8 +1,8 @@
-"""The original exercise's notebook as a script, run at each refresh: local Spark, stream, statistics, document.
+"""The notebook of the original exercise as a script: read the stream, compute with a local Spark, write the document.
 
-    python -m bench.script        with the addresses of the stores in the environment
+    python -m bench.script        with the stores' addresses in the environment
 
-Without Dagster, checks, stored frames or care for late runs: the least that one could run for one box score.
+It has no Dagster, no checks, no stored frames and no protection against late runs: the minimum for one box score.
 """
 
 from datetime import UTC, datetime

@@ -1,6 +1,6 @@
-"""The same assets under stock Dagster: its own sensor interval, executor, launcher and storage, Spark in the process.
+"""The same assets under stock Dagster: default sensor interval, executor, launcher and storage; Spark in the process.
 
-What one has by following Dagster's documentation: a sensor that compares the ETag with its cursor, and a job.
+Built as Dagster's documentation suggests: a sensor that compares the ETag with its cursor, and a job.
 """
 
 from dagster import DefaultSensorStatus as Status

@@ -1,7 +1,7 @@
-"""The stores as the benchmark sees them from outside: what is put, and when what was made of it can be read."""
+"""The benchmark's own clients of the stores: they write the stream, and poll for the result."""
 
 import time
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import boto3
@@ -12,9 +12,8 @@ from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets.gamestream.simulator import prepare, read_game
 from lacrosse_assets.settings import Settings
 
-LOOK_EVERY = 0.005  # seconds
-PATIENCE = 300  # seconds; what is not readable by then never is
-
+POLL_SECONDS = 0.005
+TIMEOUT_SECONDS = 300
 GAME = [event.line for event in read_game()]
 
 
@@ -29,7 +28,7 @@ class Stores:
         self._settings = settings
 
     def clear(self) -> None:
-        """As before the first game: the reference tables, and nothing else."""
+        """Restore the state before the first game: the original reference tables and nothing else."""
         prepare(self._settings)
         self.s3.delete_object(Bucket=self.bucket, Key=self.key)
         self._boxscores.delete_many({})
@@ -38,28 +37,28 @@ class Stores:
                 connection.execute(text(f"DROP TABLE IF EXISTS {table}"))
 
     def put(self, lines: Sequence[str]) -> str:
-        """Write the stream; its ETag."""
+        """Write the stream. Returns its ETag."""
         body = "".join(f"{line}\n" for line in lines).encode()
         return str(self.s3.put_object(Bucket=self.bucket, Key=self.key, Body=body)["ETag"]).strip('"')
 
     def current_etag(self) -> str | None:
-        """The version of the stream that the current box score was made from."""
+        """The ETag of the stream that the current box score was made from; None without a box score."""
         box = self._boxscores.find_one(sort=[("_id", -1)], projection={"stream.etag": 1})
         return box["stream"]["etag"] if box else None
 
     def wait_for(self, etag: str) -> float:
-        """Wait until the current box score is that of `etag`; the time at which it was."""
-        return _wait(lambda: self.current_etag() == etag, f"the box score of ETag {etag}")
+        """Wait until the current box score is that of `etag`. Returns the time, in seconds since the epoch."""
+        return _wait(lambda: self.current_etag() == etag, f"box score of ETag {etag}")
 
     def wait_for_final_tables(self) -> float:
-        """Wait until both are there; the time at which they were."""
-        return _wait(lambda: set(FINAL_TABLES) <= set(inspect(self._engine).get_table_names()), "the final tables")
+        """Wait until both final tables exist. Returns the time, in seconds since the epoch."""
+        return _wait(lambda: set(FINAL_TABLES) <= set(inspect(self._engine).get_table_names()), "final tables")
 
 
-def _wait(there: Any, what: str) -> float:
-    give_up = time.time() + PATIENCE
-    while not there():
-        if time.time() > give_up:
-            raise TimeoutError(f"{what} did not come within {PATIENCE} s")
-        time.sleep(LOOK_EVERY)
+def _wait(condition: Callable[[], bool], what: str) -> float:
+    deadline = time.time() + TIMEOUT_SECONDS
+    while not condition():
+        if time.time() > deadline:
+            raise TimeoutError(f"no {what} within {TIMEOUT_SECONDS} s")
+        time.sleep(POLL_SECONDS)
     return time.time()

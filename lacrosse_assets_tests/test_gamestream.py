@@ -378,5 +378,5 @@ def test_mock_has_nothing_to_play_on(environ: dict[str, str]) -> None:
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 1
     assert output == (
-        "Error: LACROSSE_DEPLOYMENT=mock has no services to play a game on: unset it, or set it to services\n"
+        "Error: LACROSSE_DEPLOYMENT=mock has no stores to play a game on: unset it, or set it to services\n"
     )

@@ -296,7 +296,7 @@ def test_the_simulator_goes_on_without_the_bucket_that_nothing_uses(
     with server(lambda request: (403, "") if request.path.startswith("/boxscores") else (200, "")) as url:
         setting(KEYS, AWS_ENDPOINT_URL_S3=url)
         simulator.connect(load_settings())
-        assert "There is no bucket boxscores, which nothing here uses: " in caplog.text
+        assert "Skipping bucket boxscores, which this project does not use: " in caplog.text
         setting(KEYS, AWS_ENDPOINT_URL_S3=url, GAMESTREAM_BUCKET="boxscores")
         with pytest.raises(ClickException):
             simulator.connect(load_settings())

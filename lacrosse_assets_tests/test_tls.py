@@ -11,6 +11,7 @@ import pytest
 
 from lacrosse_assets import s3
 from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.resources.documents import HINTS as DOCUMENT_STORE_HINTS
 from lacrosse_assets.resources.spark import HINTS as SPARK_HINTS
 from lacrosse_assets_tests.tls import Authority, tls_in_front_of
 from lacrosse_assets_tests.world import MIDDLE, World
@@ -64,9 +65,7 @@ def test_the_document_store(
 
     assert message.startswith(f"document store at {address}: ")
     assert "certificate verify failed: unable to get local issuer certificate" in message
-    assert message.endswith(
-        "(tlsCAFile= in MONGODB_URI must name the CA certificate that signed the server's certificate)"
-    )
+    assert message.endswith(f"({DOCUMENT_STORE_HINTS['CERTIFICATE_VERIFY_FAILED']})")
     assert "\n" not in message
     assert len(message) < 500
 

@@ -29,10 +29,10 @@ from .game import plays, plot, timeline
 from .watcher import Latest, Reading, listen, watch
 
 HERE = Path(__file__).parent
-ALIVE_EVERY = 10  # seconds between two signs of life to a visitor; page.js waits for three
-GONE_AFTER = 20  # seconds that a visitor may take to accept an event
-GRACE = 2  # seconds for the last words to a visitor when the server ends
-# Nothing but our own files, and no script or style within the page: a name that looks like one stays a name.
+HEARTBEAT_SECONDS = 10  # page.js reconnects after three missing heartbeats
+SEND_TIMEOUT_SECONDS = 20  # for a visitor to accept an event
+SHUTDOWN_GRACE_SECONDS = 2
+# Only our own files, and no inline script or style: a name that contains HTML stays text.
 HEADERS = {
     "Content-Security-Policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
@@ -51,7 +51,7 @@ templates = Environment(
 
 @dataclass(frozen=True)
 class View:
-    """What visitors are sent of one reading: made once, for all of them."""
+    """The responses for one reading, rendered once for all visitors."""
 
     reading: Reading
     page: bytes
@@ -76,16 +76,16 @@ def view(reading: Reading) -> View:
 def _json(value: object) -> str:
     if isinstance(value, datetime):
         return value.isoformat(timespec="milliseconds").replace("+00:00", "Z")
-    raise TypeError(f"{type(value).__name__} has no place in a box score")
+    raise TypeError(f"a box score must not contain a {type(value).__name__}")
 
 
 async def page(request: Request) -> Response:
-    """The page as it is now; it needs no script to be read."""
+    """The current page, which works without JavaScript."""
     return _cached(request, request.state.latest.value.page, "text/html")
 
 
 async def events(request: Request) -> Response:
-    """The page's content as server-sent events: now, and at every change."""
+    """The page's content as server-sent events: once immediately, then at every change."""
 
     async def stream() -> AsyncIterator[bytes]:
         async for newest in request.state.latest.values():
@@ -93,32 +93,32 @@ async def events(request: Request) -> Response:
 
     return EventSourceResponse(
         stream(),
-        ping=ALIVE_EVERY,
+        ping=HEARTBEAT_SECONDS,
         ping_message_factory=lambda: ServerSentEvent(event="alive", data=""),
-        send_timeout=GONE_AFTER,
+        send_timeout=SEND_TIMEOUT_SECONDS,
         shutdown_event=request.state.ending,
-        shutdown_grace_period=GRACE,
+        shutdown_grace_period=SHUTDOWN_GRACE_SECONDS,
     )
 
 
 async def document(request: Request) -> Response:
-    """The current box score as JSON: the document as it is in MongoDB, dates as ISO 8601."""
+    """The current box score document as JSON, with dates in ISO 8601."""
     newest: View = request.state.latest.value
     if newest.document is not None:
         return _cached(request, newest.document, "application/json")
     if newest.reading.at is None:
-        return JSONResponse({"error": "MongoDB has not answered yet"}, 503, {"Retry-After": "1"})
-    return JSONResponse({"error": "there is no box score yet"}, 404, {"Cache-Control": "no-store"})
+        return JSONResponse({"error": "no response from MongoDB yet"}, 503, {"Retry-After": "1"})
+    return JSONResponse({"error": "no box score yet"}, 404, {"Cache-Control": "no-store"})
 
 
 async def health(request: Request) -> Response:
-    """200 while this process does its work; whether MongoDB does its own is in the body, and no reason to restart."""
+    """200 while this process works. The body reports MongoDB's state, which is no reason for a restart."""
     reading: Reading = request.state.latest.value.reading
     watching = not request.state.watcher.done()
     return JSONResponse(
         {
             "watching": watching,
-            "mongodb": "lost" if reading.lost else "not reached yet" if reading.at is None else "up",
+            "mongodb": "unreachable" if reading.is_stale else "not connected yet" if reading.at is None else "up",
             "event": reading.documents[0]["_id"] if reading.documents else None,
         },
         200 if watching else 503,
@@ -127,7 +127,7 @@ async def health(request: Request) -> Response:
 
 
 def _cached(request: Request, body: bytes, media_type: str) -> Response:
-    """A response that a browser or a proxy may keep for a second, and then has to ask about; 304 if it is the same."""
+    """A response that may be cached for one second and is then revalidated; 304 if it is unchanged."""
     etag = f'"{hashlib.sha256(body).hexdigest()[:32]}"'
     headers = {"ETag": etag, "Cache-Control": "public, max-age=1"}
     known = [tag.strip().removeprefix("W/") for tag in request.headers.get("If-None-Match", "").split(",")]
@@ -137,7 +137,7 @@ def _cached(request: Request, body: bytes, media_type: str) -> Response:
 
 
 class WithHeaders:
-    """Adds `HEADERS` to every response."""
+    """Middleware that adds `HEADERS` to every response."""
 
     def __init__(self, app: ASGIApp) -> None:
         self.app = app
@@ -152,10 +152,14 @@ class WithHeaders:
 
 
 def create_app() -> Starlette:
-    """The application, reading from `MONGODB_URI`; one line and exit code 1 if that will not do."""
+    """The application, which reads from `MONGODB_URI`.
+
+    Raises:
+        SystemExit: the variable is missing or invalid; the message is one line.
+    """
     uri = os.environ.get("MONGODB_URI")
     if not uri:
-        raise SystemExit("Error: MONGODB_URI is not set: the page reads from there, such as mongodb://127.0.0.1:27017")
+        raise SystemExit("Error: MONGODB_URI is not set: it must name the MongoDB, such as mongodb://127.0.0.1:27017")
 
     client = _client(uri)
 
@@ -184,7 +188,7 @@ def create_app() -> Starlette:
 
 
 async def _end(latest: Latest[View], ending: anyio.Event) -> None:
-    """Let the visitors go when the first of their streams hears that the server is about to end."""
+    """End the visitors' streams when the server begins to shut down."""
     await ending.wait()
     latest.end()
 
@@ -201,7 +205,7 @@ def _client(uri: str) -> AsyncMongoClient[dict[str, Any]]:
             socketTimeoutMS=5_000,
         )
     except (PyMongoError, ValueError, OSError) as error:
-        # Not its words: an address with a slip in it may still hold a password.
+        # Not the message: it may quote an invalid address, and a password with it.
         raise SystemExit(
-            f"Error: MONGODB_URI is no address of MongoDB, such as mongodb://127.0.0.1:27017 ({type(error).__name__})"
+            f"Error: MONGODB_URI is not a valid address, such as mongodb://127.0.0.1:27017 ({type(error).__name__})"
         ) from None

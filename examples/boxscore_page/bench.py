@@ -1,6 +1,7 @@
-"""How long a document takes to many visitors at once: `python -m examples.boxscore_page.bench` in the project's root.
+"""Measures the latency from a document's write to many visitors: `python -m examples.boxscore_page.bench`.
 
-One process of the page on a MongoDB stand-in of its own, both started here; each visitor is a connection to `/events`.
+Run it in the project's root. It starts a MongoDB stand-in and one process of the page. Each visitor is a connection to
+`/events`.
 """
 
 import argparse
@@ -22,17 +23,17 @@ from lacrosse_assets.embedded.boxscore_page import BoxscorePage
 from lacrosse_assets.embedded.processes import LOOPBACK, free_ports
 from lacrosse_assets.embedded.services import ANY_PORT, document_store
 
-# With change streams, as a replica set has them, and without, as a standalone server.
+# A replica set has change streams, a standalone server has none.
 SERVERS: Mapping[str, tuple[str, ...]] = {"change stream": (), "polling": ("--standalone",)}
-PLAYERS = 10  # a team
-GONE = 60  # seconds after the last document until a viewer who has not had it is given up
+PLAYERS_PER_TEAM = 10
+TIMEOUT_SECONDS = 60  # after the last document
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="The delay from a document's write to each of many visitors.")
+    parser = argparse.ArgumentParser(description="Measure the latency from a document's write to many visitors.")
     parser.add_argument("--viewers", type=int, default=200)
-    parser.add_argument("--events", type=int, default=40, help="documents that are written")
-    parser.add_argument("--pace", type=float, default=0.5, help="seconds between two of them")
+    parser.add_argument("--events", type=int, default=40, help="number of documents to write")
+    parser.add_argument("--pace", type=float, default=0.5, help="seconds between two documents")
     options = parser.parse_args()
     print(f"{options.viewers} viewers, {options.events} documents, one every {options.pace} s; milliseconds\n")
     print(f"{'':16}{'p50':>8}{'p95':>8}{'worst':>8}{'missed':>8}")
@@ -46,9 +47,9 @@ def main() -> None:
 
 
 def measure(server: tuple[str, ...], viewers: int, events: int, pace: float) -> list[dict[int, float]]:
-    """For each viewer, by event: the seconds from just before the document's write to its receipt; missed ones are out.
+    """For each viewer, the latency of each event that it received, in seconds from just before the document's write.
 
-    `server` are options of the MongoDB stand-in, `events` how many documents are written, one every `pace` seconds.
+    `server` are options of the MongoDB stand-in; `events` documents are written, one every `pace` seconds.
     """
     with ExitStack() as stack:
         state_dir = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="boxscore-bench-")))
@@ -81,7 +82,7 @@ async def _play(uri: str, url: str, viewers: int, events: int, pace: float) -> l
     limits = httpx.Limits(max_connections=None)
     async with (
         AsyncMongoClient[dict[str, Any]](uri) as mongodb,
-        httpx.AsyncClient(base_url=url, limits=limits, timeout=GONE, trust_env=False) as client,
+        httpx.AsyncClient(base_url=url, limits=limits, timeout=TIMEOUT_SECONDS, trust_env=False) as client,
     ):
         watching = [asyncio.create_task(view(client, delays)) for delays in received]
         for _ in watching:
@@ -91,20 +92,20 @@ async def _play(uri: str, url: str, viewers: int, events: int, pace: float) -> l
             await mongodb["sidearm"]["boxscores"].replace_one({"_id": document["_id"]}, document, upsert=True)
             await asyncio.sleep(pace)
         with suppress(TimeoutError):
-            async with asyncio.timeout(GONE):
+            async with asyncio.timeout(TIMEOUT_SECONDS):
                 await asyncio.gather(*watching)
     return received
 
 
 def game(events: int) -> Iterator[dict[str, Any]]:
-    """The documents of a game of so many shots, as the platform writes them; the same game every time."""
-    dice = random.Random(0)  # noqa: S311 (a game, no secret)
+    """The documents of a game with one shot per event, as the platform writes them. Always the same game."""
+    dice = random.Random(0)  # noqa: S311 (not a secret)
     sides: dict[str, dict[str, Any]] = {
         side: {
             **{"teamid": teamid, "name": name, "conference": "acc", "wins": 0, "losses": 0, "score": 0},
             "players": [
                 {"id": teamid * 100 + n, "name": f"player {n}", "number": str(n), "shots": 0, "goals": 0, "pct": 0.0}
-                for n in range(PLAYERS)
+                for n in range(PLAYERS_PER_TEAM)
             ],
         }
         for side, teamid, name in (("home", 101, "syracuse"), ("away", 205, "johns hopkins"))

@@ -1,33 +1,33 @@
-"""What the documents of a game tell together: who shot when, and how the score went. Plain Python, no web."""
+"""The plays and the score plot of a game, derived from its documents. Plain Python; knows nothing of the web."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 SIDES = ("home", "away")
-GAME = 60 * 60  # seconds on the clock when a game begins
+GAME_SECONDS = 60 * 60  # on the clock when a game begins
 
 Document = Mapping[str, Any]
 
 
 @dataclass(frozen=True)
 class Shots:
-    """What one player did between two documents."""
+    """One player's shots between two documents."""
 
     side: str
-    player: Mapping[str, Any] | None  # None: somebody who is not on the roster, whose goals alone are known
+    player: Mapping[str, Any] | None  # None: unrostered players, of whom only goals are known
     shots: int
     goals: int
 
 
 @dataclass(frozen=True)
 class Play:
-    """What happened from one document to the next: a shot, or several where there is no document in between."""
+    """The shots from one document to the next: usually one, several if documents are missing in between."""
 
     event: int
     clock: str
-    since: str | None  # the clock before, where it was several
-    home: int  # the score after it
+    since: str | None  # the previous document's clock, if there are several shots
+    home: int  # the score after the play
     away: int
     shots: tuple[Shots, ...]
 
@@ -41,7 +41,7 @@ PLAYER_FIELDS = {"id", "name", "number", "shots", "goals", "pct"}
 
 
 def is_box_score(document: Document) -> bool:
-    """Whether a document has all that the page shows: others may keep documents of their own in the collection."""
+    """Whether a document has all fields that the page shows. The collection may contain other documents."""
     try:
         seconds(document["timestamp"])
         sides = [document[side] for side in SIDES]
@@ -59,16 +59,16 @@ def is_box_score(document: Document) -> bool:
 
 
 def seconds(clock: str) -> int:
-    """The seconds that `mm:ss` leaves to play."""
+    """The seconds left to play at the clock `mm:ss`."""
     minutes, rest = clock.split(":")
     return int(minutes) * 60 + int(rest)
 
 
 def timeline(documents: Sequence[Document]) -> list[Document]:
-    """The documents of the current game, the oldest first; `documents` are all there are, the newest first.
+    """The documents of the current game, oldest first; `documents` are all of the collection's, newest first.
 
-    Below the first document of a game there may be some of the game before it: what cannot have led to the next
-    document is not of this game.
+    During a replay, documents of the earlier play may remain. A document that cannot have preceded the next one is of
+    another play.
     """
     game: list[Document] = []
     for document in documents:
@@ -88,7 +88,7 @@ def _leads_to(earlier: Document, later: Document) -> bool:
 
 
 def plays(game: Sequence[Document]) -> list[Play]:
-    """What happened in the game of a `timeline`, the oldest first; a document that nobody shot for is no play."""
+    """The plays of a `timeline`, oldest first. A document without a shot, such as a clock row's, is no play."""
     found = []
     before: Document | None = None
     for document in game:
@@ -112,8 +112,8 @@ def plays(game: Sequence[Document]) -> list[Play]:
 def _shots(side: str, before: Document | None, after: Document) -> list[Shots]:
     listed = [done for done in _players_shots(side, before, after) if done.shots or done.goals]
     scored = after[side]["score"] - (before[side]["score"] if before else 0)
-    strangers = scored - sum(done.goals for done in listed)
-    return [*listed, Shots(side, None, strangers, strangers)] if strangers > 0 else listed
+    unrostered = scored - sum(done.goals for done in listed)
+    return [*listed, Shots(side, None, unrostered, unrostered)] if unrostered > 0 else listed
 
 
 def _players_shots(side: str, before: Document | None, after: Document) -> list[Shots]:
@@ -127,21 +127,21 @@ def _players_shots(side: str, before: Document | None, after: Document) -> list[
 
 @dataclass(frozen=True)
 class Plot:
-    """The score over the game clock, in the units of an SVG: 0 to 100 from left to right, and from top to bottom."""
+    """The score over the game clock, in SVG units: 0 to 100 from left to right and from top to bottom."""
 
     lines: Mapping[str, str]  # by side: the `d` of a path
     goals: Mapping[str, str]  # by side: a path of dots, one at each goal
     now: float
-    scores: Sequence[int]  # along the vertical axis, from the top
-    clocks: Sequence[str]  # along the horizontal one
+    scores: Sequence[int]  # labels of the vertical axis, from the top
+    clocks: Sequence[str]  # labels of the horizontal axis
 
 
 def plot(game: Sequence[Document]) -> Plot:
     """The plot of a `timeline` of at least one document.
 
-    A score goes up in steps; where several shots lie between two documents nobody knows when, and the line slopes.
+    The score rises in steps. Between two documents with several shots the times are unknown, so the line slopes.
     """
-    length = max(GAME, *(seconds(document["timestamp"]) for document in game))
+    length = max(GAME_SECONDS, *(seconds(document["timestamp"]) for document in game))
     highest = max(4, *(document[side]["score"] for document in game for side in SIDES))
     step = next(step for step in (1, 2, 5, 10, 20, 50, highest) if highest <= 6 * step)
     top = -(-highest // step) * step

@@ -1,4 +1,4 @@
-"""One watcher a process: it reads the box scores when they change, and hands the newest reading to all visitors."""
+"""The watcher, one per process: it reads the box scores when they change, and passes each reading to all visitors."""
 
 import asyncio
 import logging
@@ -13,31 +13,31 @@ from pymongo.errors import PyMongoError
 
 from .game import is_box_score
 
-LOOK_EVERY = 0.25  # seconds between two looks whether there is something new; a change stream wakes us earlier
-LOOK_AT_MOST_EVERY = 0.05  # seconds; a burst of writes is one change
-LISTEN_AGAIN_AFTER = 5  # seconds after a change stream has broken, or the server had none
+POLL_SECONDS = 0.25  # a change stream triggers an earlier poll
+MIN_POLL_SECONDS = 0.05  # a burst of writes is one change
+CHANGE_STREAM_RETRY_SECONDS = 5  # after a change stream broke, or the server had none
 
-# The documents of events. Whatever else somebody keeps in the collection is not read.
+# Box scores, among the other documents of the collection.
 BOX_SCORES = {"_id": {"$gte": 0}, "home.players": {"$exists": True}, "away.players": {"$exists": True}}
 
 Document = dict[str, Any]
 Boxscores = AsyncCollection[Document]
 T = TypeVar("T")
 
-log = logging.getLogger("uvicorn.error")  # uvicorn's own, so that these lines stand among its others
+log = logging.getLogger("uvicorn.error")  # uvicorn's logger, which is configured already
 
 
 @dataclass(frozen=True)
 class Reading:
-    """All box scores as they were at one moment."""
+    """A snapshot of all box scores."""
 
-    documents: tuple[Document, ...] = ()  # the newest first: highest `_id`
-    at: datetime | None = None  # when they were last known to be so; None: MongoDB has not answered yet
-    lost: bool = False  # MongoDB does not answer now: this is what it said last
+    documents: tuple[Document, ...] = ()  # by `_id`, highest first
+    at: datetime | None = None  # when the snapshot was last confirmed; None: not connected yet
+    is_stale: bool = False  # MongoDB is unreachable: this is the last snapshot
 
 
 class Latest(Generic[T]):
-    """A value that changes, for any number of readers. A slow one misses what was in between and holds up nobody."""
+    """A changing value for any number of readers. A slow reader skips values, and does not delay the others."""
 
     def __init__(self, value: T) -> None:
         self.value = value
@@ -49,7 +49,7 @@ class Latest(Generic[T]):
         self._wake()
 
     def end(self) -> None:
-        """There are no more values: whoever waits for one goes home."""
+        """End the iteration of all readers."""
         self._ended = True
         self._wake()
 
@@ -58,58 +58,58 @@ class Latest(Generic[T]):
         self._changed = asyncio.Event()
 
     async def values(self) -> AsyncIterator[T]:
-        """The value now, and then the newest one whenever it has changed."""
+        """The current value, then the newest one after each change."""
         while not self._ended:
-            changed = self._changed  # before the value is handed out: what changes meanwhile is not missed
+            changed = self._changed  # before the yield, so that a change during it is not missed
             yield self.value
             await changed.wait()
 
 
 async def watch(boxscores: Boxscores, changed: asyncio.Event, show: Callable[[Reading], None]) -> None:
-    """Call `show` with every new reading, for ever: neither MongoDB nor a document that is no box score ends it.
+    """Call `show` with every new reading, forever. No error of MongoDB and no malformed document ends it.
 
-    It looks from time to time, and at once when `changed` is set.
+    Polls every `POLL_SECONDS`, and immediately when `changed` is set.
     """
     reading, version = Reading(), None
     while True:
         woken = changed.is_set()
         changed.clear()
         try:
-            # Before the documents: what is written in between is a new version at the next look.
+            # The version is read first: a write in between gives another version at the next poll.
             before, version = version, await _version(boxscores)
             documents = reading.documents
             if woken or version != before:
                 found = await boxscores.find(BOX_SCORES, sort=[("_id", -1)]).to_list()
                 documents = tuple(document for document in found if is_box_score(document))
             fresh = Reading(documents, datetime.now(UTC))
-            if reading.at is None or reading.lost or documents != reading.documents:
+            if reading.at is None or reading.is_stale or documents != reading.documents:
                 show(fresh)
             reading = fresh
         except Exception as error:
             version = None
-            if not reading.lost:
-                words = str(error).partition(", Timeout:")[0]  # the rest of pymongo's is for its developers
-                log.warning("The box scores cannot be read; trying again: %s: %s", type(error).__name__, words)
-                reading = replace(reading, lost=True)
+            if not reading.is_stale:
+                message = str(error).partition(", Timeout:")[0]  # the rest is pymongo's view of all servers
+                log.warning("Cannot read the box scores; retrying: %s: %s", type(error).__name__, message)
+                reading = replace(reading, is_stale=True)
                 show(reading)
-        await asyncio.sleep(LOOK_AT_MOST_EVERY)
+        await asyncio.sleep(MIN_POLL_SECONDS)
         with suppress(TimeoutError):
-            async with asyncio.timeout(LOOK_EVERY):
+            async with asyncio.timeout(POLL_SECONDS):
                 await changed.wait()
 
 
 async def listen(boxscores: Boxscores, changed: asyncio.Event) -> None:
-    """Set `changed` at every write, where the server has change streams: a replica set has, a standalone has not."""
+    """Set `changed` at every write, if the server has change streams: a replica set has them, a standalone does not."""
     while True:
         with suppress(PyMongoError):
             async with await boxscores.watch([{"$project": {"_id": 1}}]) as changes:
                 async for _ in changes:
                     changed.set()
-        await asyncio.sleep(LISTEN_AGAIN_AFTER)
+        await asyncio.sleep(CHANGE_STREAM_RETRY_SECONDS)
 
 
 async def _version(boxscores: Boxscores) -> list[Document]:
-    """What differs between two states of the collection: documents that are new, rewritten, or gone at a replay."""
+    """A summary that changes when documents are added, rewritten, or removed at a replay."""
     fetched_at = {"$convert": {"input": "$stream.fetched_at", "to": "long", "onError": 0, "onNull": 0}}
     summary = {"latest": {"$max": "$_id"}, "documents": {"$sum": 1}, "fetched_at": {"$sum": fetched_at}}
     return await (await boxscores.aggregate([{"$match": BOX_SCORES}, {"$group": {"_id": None, **summary}}])).to_list()

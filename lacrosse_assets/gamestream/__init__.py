@@ -1,6 +1,7 @@
-"""The simulator: plays one lacrosse game onto the object store, as a scorer's program at the field would.
+"""The simulator: writes the stream of one lacrosse game to the object store (docs/contract.md, section 7).
 
-A client of the stores and no part of the pipeline: it shares nothing with it but the settings, and any other program
-that puts such a stream there drives the platform as well. `python -m lacrosse_assets.gamestream` plays;
-It follows docs/contract.md, section 7. The game and the two rosters lie beside this file.
+It is a client of the stores, not a part of the pipeline: any other program that writes such a stream can take its
+place. It imports neither Dagster nor Spark. The game and the two rosters are files in this folder.
+
+    python -m lacrosse_assets.gamestream
 """

@@ -47,12 +47,11 @@ PLAYERS = Table(
 )
 
 
-# Somebody's open transaction on `teams` is reported after so many seconds, and waited for by trying again.
-LOCK_TIMEOUT_SECONDS = 5
+LOCK_TIMEOUT_SECONDS = 5  # then the open transaction is reported, and the reset retried
 
 
 def create_database(url: str) -> None:
-    """Create the database that `url` names where it is missing and its kind can be created from here."""
+    """Create what `url` names where it is missing: on SQL Server the database, for SQLite the file's folder."""
     parsed = make_url(url)
     name = parsed.database
     if not name:
@@ -65,8 +64,8 @@ def create_database(url: str) -> None:
         server = create_engine_for(parsed.set(database="master"), LOCK_TIMEOUT_SECONDS, isolation_level="AUTOCOMMIT")
         try:
             with server.connect() as connection:
-                there = connection.execute(text("SELECT 1 FROM sys.databases WHERE name = :name"), {"name": name})
-                if there.first() is None:
+                existing = connection.execute(text("SELECT 1 FROM sys.databases WHERE name = :name"), {"name": name})
+                if existing.first() is None:
                     _create_on_sql_server(connection, server.dialect.identifier_preparer.quote(name))
         finally:
             server.dispose()
@@ -74,24 +73,24 @@ def create_database(url: str) -> None:
 
 def _create_on_sql_server(connection: Connection, quoted_name: str) -> None:
     try:
-        # Names are any text, and the exercise's columns are VARCHAR: in the default collation those hold one alphabet.
+        # Names are any text, and the columns are VARCHAR, which in the default collation holds one code page.
         connection.execute(text(f"CREATE DATABASE {quoted_name} COLLATE {UTF8_COLLATION}"))
     except DBAPIError as error:
-        # SQL Server before 2019 has no such collation. Any other reason passes, and a collation stays.
+        # SQL Server before 2019 has no such collation. Other errors may be temporary, but a collation is permanent.
         if not is_unknown_collation(error, UTF8_COLLATION):
             raise
         logging.warning(
-            "The server has no collation %s: the database gets the server's own, whose VARCHAR may not hold all names",
+            "The server has no collation %s: using its default collation, whose VARCHAR may not hold all names",
             UTF8_COLLATION,
         )
         connection.execute(text(f"CREATE DATABASE {quoted_name}"))
-    with suppress(DBAPIError):  # a server without it has readers wait instead
-        # While the final tables are replaced, readers see the rows of before.
+    with suppress(DBAPIError):  # on a server without it, readers wait for locks
+        # Readers see the old rows while the final tables are replaced.
         connection.execute(text(f"ALTER DATABASE {quoted_name} SET READ_COMMITTED_SNAPSHOT ON"))
 
 
 def reset_tables_at(url: str) -> None:
-    """`reset_tables` in the database that `url` names."""
+    """Reset the tables in the database of `url`."""
     engine = create_engine_for(url, LOCK_TIMEOUT_SECONDS)
     try:
         reset_tables(engine)
@@ -100,13 +99,13 @@ def reset_tables_at(url: str) -> None:
 
 
 def reset_tables(engine: Engine) -> None:
-    """Drop `teams` and `players`, and create them anew with their original rows; nothing else is touched.
+    """Drop `teams` and `players` and recreate them with their original rows. Nothing else is touched.
 
-    In one transaction: a reader sees the tables of before or the original ones, never none.
+    In one transaction: a reader always sees both tables, the old or the new ones.
     """
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
-            # Python's sqlite3 begins by itself only before INSERT and the like: the DROPs would stand alone.
+            # Python's sqlite3 begins a transaction before INSERT, but not before DROP.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
         METADATA.drop_all(connection)
         METADATA.create_all(connection)
@@ -115,7 +114,7 @@ def reset_tables(engine: Engine) -> None:
 
 
 def original_rows(table: Table) -> list[dict[str, Any]]:
-    """The rows of `teams` or `players` before any game, from the CSV file of that name."""
+    """The original rows of `teams` or `players`, from the CSV file of that name."""
     with (files(__package__) / f"{table.name}.csv").open(encoding="utf-8") as file:
         return [
             {column.name: column.type.python_type(row[column.name]) for column in table.columns}

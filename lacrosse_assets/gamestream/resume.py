@@ -1,12 +1,12 @@
-"""Continuing a game that was interrupted, and starting over after a stop on request. Used with `--resume` alone.
+"""Continues an interrupted game, and starts over after a stop on request. Only for `--resume`.
 
-A crash, a kill or a reboot leaves the stream in the bucket unfinished. So does a stop on request, as by
-`docker compose restart`. The difference is a small object beside the stream, written at a stop on request. It holds the
-id of the machine's boot, as a clean shutdown of the machine stops the simulator on request, too:
+A crash, a kill or a reboot leaves an unfinished stream in the bucket, and so does a stop on request, such as
+`docker compose restart`. To tell them apart, a stop on request writes a marker object next to the stream. It contains
+the machine's boot id, because a clean shutdown of the machine stops the simulator on request, too.
 
-1. The object is of this boot: the game starts over.
-2. Otherwise it goes on where the stream in the bucket stands. A finished game stays finished.
-3. A stream that is not of this game counts as none: the game starts.
+1. The marker is of this boot: the game starts over.
+2. Otherwise the game continues from the stream in the bucket. A finished game stays finished.
+3. The stream is of another game: the game starts from the beginning.
 """
 
 import logging
@@ -22,49 +22,51 @@ from lacrosse_assets.settings import Settings
 if TYPE_CHECKING:
     from botocore.client import BaseClient
 
-BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")  # the host's, in containers as well
+BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")  # in a container it is the host's
 
 
 def stream_to_continue(store: "BaseClient", settings: Settings) -> str:
-    """The stream as it was when the game was interrupted; empty where the game has to start from its beginning."""
+    """The stream of the interrupted game; empty if the game must start from the beginning."""
     stream = _read(store, settings, settings.gamestream_key)
     game = "".join(f"{event.line}\n" for event in read_game())
     if not (stream.endswith("\n") and game.startswith(stream)):
         return ""
-    return "" if _read(store, settings, _stopped(settings)) == _boot_id() else stream
+    return "" if _read(store, settings, _marker_key(settings)) == _boot_id() else stream
 
 
-def mark_stopped(store: "BaseClient", settings: Settings) -> None:
-    """Note that the simulator was stopped on request. A store that does not answer is not waited for."""
+def record_stop(store: "BaseClient", settings: Settings) -> None:
+    """Write the marker of a stop on request, in one attempt: the simulator is about to exit."""
     with suppress(BotoCoreError, ClientError):
-        store.put_object(Bucket=settings.gamestream_bucket, Key=_stopped(settings), Body=_boot_id().encode())
+        store.put_object(Bucket=settings.gamestream_bucket, Key=_marker_key(settings), Body=_boot_id().encode())
 
 
-def unmark_stopped(store: "BaseClient", settings: Settings) -> None:
-    """Note that the simulator runs."""
-    call_store(store, lambda: store.delete_object(Bucket=settings.gamestream_bucket, Key=_stopped(settings)))
+def clear_stop(store: "BaseClient", settings: Settings) -> None:
+    """Delete the marker of a stop on request."""
+    call_store(store, lambda: store.delete_object(Bucket=settings.gamestream_bucket, Key=_marker_key(settings)))
 
 
-def _stopped(settings: Settings) -> str:
+def _marker_key(settings: Settings) -> str:
     return f"{settings.gamestream_key}.stopped"
 
 
 def _read(store: "BaseClient", settings: Settings, key: str) -> str:
-    found = [b""]
+    """The text of an object; empty if there is none."""
+    content = b""
 
     def read() -> None:
+        nonlocal content
         try:
-            found[0] = store.get_object(Bucket=settings.gamestream_bucket, Key=key)["Body"].read()
+            content = store.get_object(Bucket=settings.gamestream_bucket, Key=key)["Body"].read()
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
                 raise
 
     call_store(store, read)
-    return found[0].decode(errors="replace")
+    return content.decode(errors="replace")
 
 
 def _boot_id() -> str:
-    """Which start of the machine this is; the same text where that cannot be known."""
+    """The id of the machine's current boot; a constant where the machine has none."""
     try:
         return BOOT_ID_FILE.read_text().strip()
     except OSError:

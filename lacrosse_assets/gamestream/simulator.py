@@ -1,4 +1,4 @@
-"""Prepare the stores, and play the game."""
+"""Prepares the stores and plays the game."""
 
 import logging
 import time
@@ -21,26 +21,27 @@ if TYPE_CHECKING:
     from botocore.client import BaseClient
 
 GAME_SECONDS = 60 * 60
-BOXSCORES_BUCKET = "boxscores"  # nothing here uses it; the original exercise has it
-PATIENCE = 180  # seconds for a service to come up: SQL Server's first start takes a minute or two
-LONGEST_PAUSE = 5.0  # seconds between two tries
+BOXSCORES_BUCKET = "boxscores"  # unused by this project; the original exercise creates it
+STARTUP_TIMEOUT_SECONDS = 180  # of a service: the first start of SQL Server takes a minute or two
+INITIAL_BACKOFF_SECONDS = 0.25
+MAX_BACKOFF_SECONDS = 5.0
 
 
 @dataclass(frozen=True)
 class Event:
-    """One line of the game, and when it happens: seconds of game time since its start."""
+    """One line of the game."""
 
     line: str
     clock: str
-    at: int
+    at: int  # seconds of game time since the start of the game
 
 
-class NotUpYet(Exception):  # noqa: N818 (waiting is no error)
-    """A service that may still be starting. The message says why it is thought so."""
+class NotReadyError(Exception):
+    """A service may still be starting. The message is the problem."""
 
 
 def read_game() -> list[Event]:
-    """The game that is played, in its order."""
+    """The events of the game, in order."""
     events = []
     for line in (files(__package__) / "game.txt").read_text("utf-8").splitlines():
         clock = line.split()[1]
@@ -50,16 +51,19 @@ def read_game() -> list[Event]:
 
 
 def prepare(settings: Settings) -> "BaseClient":
-    """Create what is missing and reset the reference tables; the object store's client, for `play`."""
+    """Create the buckets and the database where missing, and reset the reference tables. Returns the S3 client."""
     store = connect(settings)
     reset(store, settings)
     return store
 
 
 def connect(settings: Settings) -> "BaseClient":
-    """The object store's client, for `play`; creates the buckets that are missing.
+    """Create the buckets where missing, and print what the original exercise prints. Returns the S3 client.
 
-    Waits for services that are not up yet, and prints what the original exercise prints.
+    Waits for the object store.
+
+    Raises:
+        ClickException: the object store refuses a request, or is not ready after `STARTUP_TIMEOUT_SECONDS`.
     """
     store = _object_store(settings)
     buckets = (settings.gamestream_bucket, BOXSCORES_BUCKET)
@@ -69,8 +73,8 @@ def connect(settings: Settings) -> "BaseClient":
         except ClickException as error:
             if bucket == settings.gamestream_bucket:
                 raise
-            # At AWS a bucket's name is everybody's, and this one is taken.
-            logging.warning("There is no bucket %s, which nothing here uses: %s", bucket, error.message)
+            # Bucket names at AWS are global, and somebody owns this one.
+            logging.warning("Skipping bucket %s, which this project does not use: %s", bucket, error.message)
             continue
         if number == 0:
             print("Added `s3` successfully.", flush=True)
@@ -79,7 +83,13 @@ def connect(settings: Settings) -> "BaseClient":
 
 
 def reset(store: "BaseClient", settings: Settings) -> None:
-    """Reset the reference tables, and print what the original exercise prints."""
+    """Create the database where missing, reset the reference tables, and print what the original exercise prints.
+
+    Waits for the database.
+
+    Raises:
+        ClickException: a store refuses a request, or is not ready after `STARTUP_TIMEOUT_SECONDS`.
+    """
     _reset_reference_data(settings)
     for _ in METADATA.sorted_tables:
         print("Commands completed successfully.", flush=True)
@@ -89,7 +99,10 @@ def reset(store: "BaseClient", settings: Settings) -> None:
 
 
 def play(store: "BaseClient", settings: Settings, stream: str = "") -> None:
-    """Write the stream as it is after each event, when the event happens; `stream` is what has been written before."""
+    """Write the whole stream so far at each event, at the pace of `settings.delay`.
+
+    `stream` is the part that an interrupted simulator has written; the game continues after it.
+    """
     bucket, key = settings.gamestream_bucket, settings.gamestream_key
     events = read_game()
     written = len(stream.splitlines())
@@ -101,7 +114,7 @@ def play(store: "BaseClient", settings: Settings, stream: str = "") -> None:
         logging.info("Resuming Game Data Stream after %s.", events[written - 1].clock)
     logging.info("Starting Game Data Stream. Delay: 1 second == %g seconds.", settings.delay)
     for event in events[written:]:
-        # Against the start, not the event before: what a write takes must not add up.
+        # Relative to the start of the game, so that the durations of the writes do not add up.
         time.sleep(max(0.0, start + event.at * settings.delay - time.monotonic()))
         stream += f"{event.line}\n"
         body = stream.encode()
@@ -113,20 +126,20 @@ def _object_store(settings: Settings) -> "BaseClient":
     config = Config(
         connect_timeout=5,
         read_timeout=20,
-        retries={"total_max_attempts": 1},  # `_patiently` tries again, and says so
+        retries={"total_max_attempts": 1},  # `_retry` retries and logs it
     )
     try:
         client: BaseClient = s3.s3_client(
             config, endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region
         )
     except (BotoCoreError, ValueError) as error:
-        raise ClickException(_refused("the object store", error)) from None
+        raise ClickException(_describe("the object store", error)) from None
     return client
 
 
-def _refused(what: str, error: Exception) -> str:
+def _describe(service: str, error: Exception) -> str:
     hint = s3.hint(error)
-    return f"{what} cannot be used: {_first_line(error)}" + (f" ({hint})" if hint else "")
+    return f"{service} cannot be used: {_first_line(error)}" + (f" ({hint})" if hint else "")
 
 
 def _create_bucket(store: "BaseClient", bucket: str) -> None:
@@ -135,15 +148,19 @@ def _create_bucket(store: "BaseClient", bucket: str) -> None:
     except ClientError as error:
         if error.response["ResponseMetadata"]["HTTPStatusCode"] != 404:
             raise
-        # AWS wants the region for all regions but this one.
+        # AWS requires the region for every region but this one, and rejects this one.
         region = store.meta.region_name
-        elsewhere = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        store.create_bucket(Bucket=bucket, **elsewhere)
+        location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
+        store.create_bucket(Bucket=bucket, **location)
 
 
 def call_store(store: "BaseClient", call: Callable[[], object]) -> None:
-    """Make the call until the store answers. A refusal is a `ClickException`."""
-    what = f"the object store at {s3.address(store)}"
+    """Retry the call until the object store responds.
+
+    Raises:
+        ClickException: it refuses the call, or is not ready after `STARTUP_TIMEOUT_SECONDS`.
+    """
+    service = f"the object store at {s3.address(store)}"
 
     def attempt() -> None:
         try:
@@ -151,20 +168,20 @@ def call_store(store: "BaseClient", call: Callable[[], object]) -> None:
                 call()
         except ClientError as error:
             if error.response["ResponseMetadata"]["HTTPStatusCode"] >= 500:
-                raise NotUpYet(str(error)) from None
-            raise ClickException(_refused(what, error)) from None
+                raise NotReadyError(str(error)) from None
+            raise ClickException(_describe(service, error)) from None
         except (NoCredentialsError, ValueError) as error:
-            raise ClickException(_refused(what, error)) from None
+            raise ClickException(_describe(service, error)) from None
         except BotoCoreError as error:
-            raise NotUpYet(str(error)) from None
+            raise NotReadyError(str(error)) from None
 
-    _patiently(what, attempt)
+    _retry(service, attempt)
 
 
 def _reset_reference_data(settings: Settings) -> None:
     url = settings.sidearmdb_url.get_secret_value()
-    what = f"the reference database at {addresses.reference_database(url)}"
-    reasons: set[sql.Fault | None] = set()
+    service = f"the reference database at {addresses.reference_database(url)}"
+    reported: set[sql.Fault | None] = set()
 
     def attempt() -> None:
         try:
@@ -173,36 +190,36 @@ def _reset_reference_data(settings: Settings) -> None:
                 create_database(url)
                 reset_tables_at(url)
             except errors as error:
-                # Whatever it is: a server that is still starting refuses in many ways, wrong passwords among them.
+                # Every error is retried: a server that is starting may even report a wrong password.
                 fault = sql.classify(error)
                 reason = sql.message(error) + (f": {fault.hint}" if fault else "")
-                # `_patiently` logs the first reason alone; a lock may come after a start.
-                if reasons and fault not in reasons:
-                    logging.info("Waiting for %s (%s)", what, reason)
-                reasons.add(fault)
-                raise NotUpYet(reason) from None
+                # `_retry` logs the first reason only; a second one, such as a lock, may follow.
+                if reported and fault not in reported:
+                    logging.info("Waiting for %s (%s)", service, reason)
+                reported.add(fault)
+                raise NotReadyError(reason) from None
         except ImportError as error:
-            raise ClickException(f"{what} cannot be used from here: {_first_line(error)}") from None
+            raise ClickException(f"{service} cannot be used: {_first_line(error)}") from None
 
-    _patiently(what, attempt)
+    _retry(service, attempt)
 
 
-def _patiently(what: str, attempt: Callable[[], None]) -> None:
-    """Make the attempt until it succeeds, a little less often each time; one line when waiting begins."""
-    give_up = time.monotonic() + PATIENCE
-    pause = 0.25
-    said = False
+def _retry(service: str, attempt: Callable[[], None]) -> None:
+    """Retry with exponential backoff while the service is not ready. Logs one line when the wait begins."""
+    deadline = time.monotonic() + STARTUP_TIMEOUT_SECONDS
+    backoff = INITIAL_BACKOFF_SECONDS
+    is_logged = False
     while True:
         try:
             return attempt()
-        except NotUpYet as problem:
-            if time.monotonic() + pause > give_up:
-                raise ClickException(f"{what} did not come up within {PATIENCE} s: {problem}") from None
-            if not said:
-                logging.info("Waiting for %s (%s)", what, problem)
-                said = True
-        time.sleep(pause)
-        pause = min(2 * pause, LONGEST_PAUSE)
+        except NotReadyError as problem:
+            if time.monotonic() + backoff > deadline:
+                raise ClickException(f"{service} is not ready after {STARTUP_TIMEOUT_SECONDS} s: {problem}") from None
+            if not is_logged:
+                logging.info("Waiting for %s (%s)", service, problem)
+                is_logged = True
+        time.sleep(backoff)
+        backoff = min(2 * backoff, MAX_BACKOFF_SECONDS)
 
 
 def _first_line(error: BaseException | None) -> str:

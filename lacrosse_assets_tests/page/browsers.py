@@ -1,4 +1,4 @@
-"""Where the browser is."""
+"""Finds the browser."""
 
 import shutil
 
@@ -6,11 +6,15 @@ NAMES = ("chromium", "chromium-browser", "google-chrome")
 
 
 class NoBrowserError(Exception):
-    """There is none on this machine."""
+    """No browser is installed."""
 
 
 def chromium() -> str:
-    """The path of Chromium; a `NoBrowserError` that says how to get it."""
+    """The path of Chromium.
+
+    Raises:
+        NoBrowserError: it is not installed; the message says how to install it.
+    """
     if program := next(filter(None, map(shutil.which, NAMES)), None):
         return program
     raise NoBrowserError("these tests need a browser: `apt-get install chromium` as root")

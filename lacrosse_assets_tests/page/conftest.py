@@ -1,4 +1,4 @@
-"""The box score page as a process, on a document store of its own, and documents as the platform writes them."""
+"""The box score page as a process, a document store for it, and documents as the platform writes them."""
 
 import time
 import urllib.request
@@ -17,9 +17,9 @@ from lacrosse_assets.game.document import Document
 from lacrosse_assets_tests.game import reference_model
 from lacrosse_assets_tests.world import PLAYERS, TEAMS, Rows
 
-PATIENCE = 30  # seconds; a stop for what hangs, not a measure of anything
+TIMEOUT_SECONDS = 30  # generous: it only stops what hangs
 
-# A game of two goals each way, a miss, and one by a jersey that nobody wears.
+# Goals of both teams, a miss, and a goal of an unrostered jersey.
 GAME = (
     "0 59:30 101 6 1",
     "1 48:00 205 8 0",
@@ -44,21 +44,21 @@ class Scores:
         self.collection.delete_many({})
 
     def write(self, *lines: str, teams: Rows = TEAMS, players: Rows = PLAYERS) -> Document:
-        """Write the box score of a stream of these lines, as a run does that has just fetched it."""
+        """Write the box score of a stream of these lines, as a run does."""
         document = self.document(lines, teams, players)
         self.collection.replace_one({"_id": document["_id"]}, document, upsert=True)
         self.collection.delete_many({"_id": {"$gt": document["_id"]}})
         return document
 
     def play(self, *lines: str, **rows: Rows) -> None:
-        """Write the box score of every event, the one after the other."""
+        """Write the box scores of all events, one after the other."""
         for end, line in enumerate(lines, 1):
             if not line.startswith("-1"):
                 self.write(*(lines if end + 1 == len(lines) and lines[-1].startswith("-1") else lines[:end]), **rows)
 
     @staticmethod
     def document(lines: Sequence[str], teams: Rows = TEAMS, players: Rows = PLAYERS) -> Document:
-        """The box score that the contract asks for."""
+        """The box score of the contract (docs/contract.md, section 3)."""
         body = "".join(f"{line}\n" for line in lines).encode()
         document = reference_model.game(body, 101, 205, list(map(dict, teams)), list(map(dict, players))).document
         assert document
@@ -71,16 +71,16 @@ class Scores:
 
 
 def until(condition: Callable[[], bool]) -> None:
-    """Wait until it is so."""
-    give_up = time.monotonic() + PATIENCE
+    """Wait until the condition holds."""
+    deadline = time.monotonic() + TIMEOUT_SECONDS
     while not condition():
-        assert time.monotonic() < give_up, f"not so after {PATIENCE} s"
+        assert time.monotonic() < deadline, f"timeout after {TIMEOUT_SECONDS} s"
         time.sleep(0.05)
 
 
 @contextmanager
 def mongodb_server(folder: Path, *options: str) -> Iterator[str]:
-    """A document store of MongoDB's protocol; its URI."""
+    """A document store with MongoDB's protocol. Yields its URI."""
     (port,) = free_ports(ANY_PORT)
     server = document_store(folder, port, *options)
     try:
@@ -93,7 +93,7 @@ def mongodb_server(folder: Path, *options: str) -> Iterator[str]:
 
 @contextmanager
 def page_on(uri: str, folder: Path, port: int | None = None) -> Iterator[BoxscorePage]:
-    """A page process that reads from there."""
+    """A page process that reads from `uri`."""
     page = BoxscorePage(folder, uri, print, port or free_ports(ANY_PORT)[0])
     try:
         page.start()
@@ -118,7 +118,7 @@ def page_process(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> Iter
 
 @pytest.fixture
 def scores(mongodb: str) -> Iterator[Scores]:
-    """The collection, empty."""
+    """The empty collection."""
     scores = Scores(mongodb)
     scores.clear()
     yield scores
@@ -127,11 +127,11 @@ def scores(mongodb: str) -> Iterator[Scores]:
 
 @pytest.fixture
 def page(page_process: BoxscorePage, scores: Scores) -> BoxscorePage:
-    """The page, which has noticed that there is no box score."""
+    """The page, once it shows that there is no box score."""
 
-    def waits() -> bool:
+    def is_waiting() -> bool:
         with urllib.request.urlopen(page_process.url) as answer:
             return b"Waiting for the game" in answer.read()
 
-    until(waits)
+    until(is_waiting)
     return page_process

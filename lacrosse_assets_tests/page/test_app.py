@@ -1,4 +1,4 @@
-"""The page's HTTP: the document with its ETag, events, health, headers; and many, slow and broken visitors."""
+"""The page's HTTP interface: document, ETag, events, health, headers; many visitors and slow ones."""
 
 import asyncio
 import os
@@ -21,7 +21,7 @@ from examples.boxscore_page.watcher import Latest
 from lacrosse_assets.embedded.boxscore_page import APP, BoxscorePage
 from lacrosse_assets.embedded.processes import LOOPBACK
 from lacrosse_assets.settings import PROJECT_ROOT
-from lacrosse_assets_tests.page.conftest import GAME, PATIENCE, Scores, mongodb_server, page_on, until
+from lacrosse_assets_tests.page.conftest import GAME, TIMEOUT_SECONDS, Scores, mongodb_server, page_on, until
 from lacrosse_assets_tests.world import LIVE, MIDDLE, World, closed_port, new_embedded_world
 
 world = pytest.fixture(new_embedded_world)
@@ -29,7 +29,7 @@ world = pytest.fixture(new_embedded_world)
 
 @pytest.fixture
 def http(page: BoxscorePage) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=page.url, timeout=PATIENCE, trust_env=False) as client:
+    with httpx.Client(base_url=page.url, timeout=TIMEOUT_SECONDS, trust_env=False) as client:
         yield client
 
 
@@ -39,7 +39,7 @@ def shows(http: httpx.Client, event: int | None) -> bool:
 
 @contextmanager
 def listening(http: httpx.Client) -> Iterator[Iterator[str]]:
-    """The `data` of each event of the page, as they come."""
+    """An iterator over the `data` of the page's events."""
 
     def events(lines: Iterator[str]) -> Iterator[str]:
         data: list[str] = []
@@ -56,7 +56,7 @@ def listening(http: httpx.Client) -> Iterator[Iterator[str]]:
 
 
 def next_with(events: Iterator[str], *words: str) -> str:
-    """The next event that has all these words."""
+    """The next event that contains all these words."""
     return next(event for event in events if all(word in event for word in words))
 
 
@@ -70,17 +70,17 @@ def test_the_document_is_what_mongodb_has_with_dates_in_iso_8601(http: httpx.Cli
     response = http.get("boxscore.json")
 
     assert response.headers["content-type"] == "application/json"
-    moments = {
+    dates = {
         name: written["stream"][name].isoformat(timespec="milliseconds").replace("+00:00", "Z")
         for name in ("last_modified", "fetched_at")
     }
-    assert response.json() == {**written, "stream": {**written["stream"], **moments}}
+    assert response.json() == {**written, "stream": {**written["stream"], **dates}}
 
 
 OTHERS: list[dict[str, Any]] = [
     {"_id": "45", "timestamp": "25:17", "final": False, "home": {"players": []}, "away": {"players": []}},
     {"_id": 45.5, "timestamp": "25:17"},
-    {"_id": 99, "note": "an integer, and no box score"},
+    {"_id": 99, "note": "an integer id, but no box score"},
     {"_id": 98, "timestamp": "25:17", "final": False, "home": {"players": []}, "away": {"players": []}},
     {"_id": 97, "home": {"players": "all"}, "away": {"players": None}},
 ]
@@ -97,7 +97,7 @@ def test_documents_of_others_are_not_read(http: httpx.Client, scores: Scores, ot
 
 
 @pytest.mark.parametrize("path", ["/", "/boxscore.json"])
-def test_what_is_known_already_is_not_sent_again(http: httpx.Client, scores: Scores, path: str) -> None:
+def test_a_known_etag_gives_304(http: httpx.Client, scores: Scores, path: str) -> None:
     scores.write(*GAME[:1])
     until(lambda: shows(http, 0))
     first = http.get(path)
@@ -117,13 +117,13 @@ def test_what_is_known_already_is_not_sent_again(http: httpx.Client, scores: Sco
     assert changed.headers["etag"] != etag
 
 
-def test_without_a_box_score_there_is_none(http: httpx.Client) -> None:
+def test_no_box_score_yet(http: httpx.Client) -> None:
     response = http.get("boxscore.json")
-    assert (response.status_code, response.json()) == (404, {"error": "there is no box score yet"})
+    assert (response.status_code, response.json()) == (404, {"error": "no box score yet"})
     assert http.get("/").status_code == 200
 
 
-def test_every_answer_says_what_a_browser_may_do(http: httpx.Client) -> None:
+def test_every_response_has_the_security_headers(http: httpx.Client) -> None:
     for path in ("/", "boxscore.json", "healthz", "static/page.js", "nowhere"):
         policy = http.get(path).headers["content-security-policy"]
         assert "default-src 'none'; script-src 'self'; style-src 'self'" in policy
@@ -136,11 +136,11 @@ def test_every_answer_says_what_a_browser_may_do(http: httpx.Client) -> None:
 
 
 @pytest.mark.parametrize("options", [(), ("--standalone",)], ids=["change streams", "polling"])
-def test_every_change_is_sent_to_who_listens(tmp_path: Path, options: tuple[str, ...]) -> None:
+def test_every_change_is_sent_as_an_event(tmp_path: Path, options: tuple[str, ...]) -> None:
     with (
         mongodb_server(tmp_path, *options) as uri,
         page_on(uri, tmp_path) as page,
-        httpx.Client(base_url=page.url, timeout=PATIENCE) as http,
+        httpx.Client(base_url=page.url, timeout=TIMEOUT_SECONDS) as http,
         listening(http) as events,
     ):
         scores = Scores(uri)
@@ -152,13 +152,13 @@ def test_every_change_is_sent_to_who_listens(tmp_path: Path, options: tuple[str,
         scores.write(*GAME)
         next_with(events, "Final")
 
-        # A replay: what is above the new document is gone, and what is written in its place is another play's.
+        # A replay: the documents above the new one are gone, and the new one is of another play.
         scores.write("0 58:00 205 6 0")
         assert "Goal" not in next_with(events, "58:00", "Live", '">0</p>').partition('id="goals"')[0]
         scores.clear()
         next_with(events, "Waiting for the game")
 
-        # Something below is written anew, and the current document is the same.
+        # An earlier document is rewritten, and the current one is unchanged.
         scores.play(*GAME[:3])
         next_with(events, "40:00")
         below = scores.collection.find_one_and_delete({"_id": 1})
@@ -171,14 +171,14 @@ def test_every_change_is_sent_to_who_listens(tmp_path: Path, options: tuple[str,
         scores.close()
 
 
-def test_who_comes_late_is_sent_what_is_now(http: httpx.Client, scores: Scores) -> None:
+def test_a_late_visitor_gets_the_current_state(http: httpx.Client, scores: Scores) -> None:
     scores.play(*GAME)
     until(lambda: shows(http, 6))
     with listening(http) as events:
         assert "Final" in next(events)
 
 
-def test_a_document_that_is_no_box_score_is_not_shown_and_ends_nothing(http: httpx.Client, scores: Scores) -> None:
+def test_a_document_that_is_no_box_score_is_ignored(http: httpx.Client, scores: Scores) -> None:
     scores.write(*GAME[:3])
     with listening(http) as events:
         next_with(events, "40:00")
@@ -189,7 +189,7 @@ def test_a_document_that_is_no_box_score_is_not_shown_and_ends_nothing(http: htt
     assert http.get("healthz").json() == {"watching": True, "mongodb": "up", "event": 3}
 
 
-def test_the_pages_documents_are_the_platforms(world: World, tmp_path: Path) -> None:
+def test_the_page_shows_the_documents_of_the_platform(world: World, tmp_path: Path) -> None:
     with page_on(world.environ["MONGODB_URI"], tmp_path) as page, httpx.Client(base_url=page.url) as http:
         world.put(*MIDDLE)
         assert world.materialize(*LIVE).success
@@ -208,7 +208,7 @@ def test_two_hundred_viewers_all_get_the_newest_state() -> None:
     assert all(3 in viewer for viewer in received)
 
 
-def test_a_slow_reader_gets_the_newest_value_and_not_all_in_between() -> None:
+def test_a_slow_reader_skips_values() -> None:
     async def read() -> list[int]:
         latest = Latest(0)
         slow = latest.values()
@@ -223,19 +223,19 @@ def test_a_slow_reader_gets_the_newest_value_and_not_all_in_between() -> None:
     assert asyncio.run(read()) == [0, 99, 100]
 
 
-def test_who_does_not_listen_holds_up_nobody(page: BoxscorePage, http: httpx.Client, scores: Scores) -> None:
-    deaf = []
+def test_a_blocked_visitor_does_not_delay_the_others(page: BoxscorePage, http: httpx.Client, scores: Scores) -> None:
+    blocked = []
     for _ in range(20):
         visitor = socket.socket()
         visitor.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, 1024)
         visitor.connect((LOOPBACK, urlsplit(page.url).port or 0))
         visitor.sendall(b"GET /events HTTP/1.1\r\nHost: page\r\n\r\n")
-        deaf.append(visitor)
+        blocked.append(visitor)
     with listening(http) as events:
         for minute in range(59, 29, -1):
             scores.write(f"0 {minute}:00 101 6 1")
             next_with(events, f"{minute}:00")
-    for visitor in deaf:
+    for visitor in blocked:
         visitor.close()
     assert http.get("healthz").json()["watching"] is True
 
@@ -243,32 +243,32 @@ def test_who_does_not_listen_holds_up_nobody(page: BoxscorePage, http: httpx.Cli
 # The process
 
 
-def test_it_ends_when_asked_whoever_listens(tmp_path: Path) -> None:
+def test_it_stops_on_sigterm_with_open_event_streams(tmp_path: Path) -> None:
     with page_on(f"mongodb://{LOOPBACK}:{closed_port()}", tmp_path) as page, httpx.Client(base_url=page.url) as http:
         with listening(http) as events:
             next(events)
             assert page.process
             page.process.send_signal(signal.SIGTERM)
-            assert list(events) == [], "to its proper end"
-        page.process.wait(PATIENCE)
+            assert list(events) == [], "the stream ends cleanly"
+        page.process.wait(TIMEOUT_SECONDS)
         log = page.log_file.read_text()
     assert "Application shutdown complete" in log
     assert "ERROR" not in log
 
 
-def test_without_mongodb_it_starts_says_so_and_keeps_its_password(tmp_path: Path) -> None:
+def test_without_mongodb_it_starts_and_logs_no_password(tmp_path: Path) -> None:
     password = "s3cr3t-0f-m0ng0db"
     uri = f"mongodb://somebody:{password}@{LOOPBACK}:{closed_port()}/?authSource=admin"
     with page_on(uri, tmp_path) as page, httpx.Client(base_url=page.url) as http:
         with listening(http) as events:
-            next_with(events, "cannot be read just now")
+            next_with(events, "The database is unreachable")
         answers = [http.get(path) for path in ("/", "boxscore.json", "healthz")]
         assert [answer.status_code for answer in answers] == [200, 503, 200]
-        assert answers[-1].json() == {"watching": True, "mongodb": "lost", "event": None}
-        said = page.log_file.read_text() + "".join(answer.text for answer in answers)
-    assert said.count("cannot be read; trying again: ServerSelectionTimeoutError") == 1
-    assert password not in said
-    assert "somebody" not in said
+        assert answers[-1].json() == {"watching": True, "mongodb": "unreachable", "event": None}
+        output = page.log_file.read_text() + "".join(answer.text for answer in answers)
+    assert output.count("Cannot read the box scores; retrying: ServerSelectionTimeoutError") == 1
+    assert password not in output
+    assert "somebody" not in output
 
 
 @pytest.mark.parametrize(
@@ -281,14 +281,14 @@ def test_without_mongodb_it_starts_says_so_and_keeps_its_password(tmp_path: Path
         "mongodb://h/?tlsCAFile=/none",
     ],
 )
-def test_a_wrong_address_is_one_line(uri: str, tmp_path: Path) -> None:
+def test_an_invalid_address_is_an_error_of_one_line(uri: str, tmp_path: Path) -> None:
     ended = subprocess.run(
         [Path(sys.executable).parent / "uvicorn", "--app-dir", PROJECT_ROOT, "--port", "0", "--factory", APP],
         env={"PATH": os.environ["PATH"], "MONGODB_URI": uri},
         cwd=tmp_path,
         capture_output=True,
         text=True,
-        timeout=PATIENCE,
+        timeout=TIMEOUT_SECONDS,
     )
     assert ended.returncode == 1
     (line,) = ended.stderr.splitlines()
@@ -297,14 +297,14 @@ def test_a_wrong_address_is_one_line(uri: str, tmp_path: Path) -> None:
     assert "cr3t" not in line
 
 
-def test_a_taken_port_is_said_so(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_a_taken_port_is_reported(tmp_path: Path) -> None:
+    log: list[str] = []
     with socket.create_server((LOOPBACK, 0)) as taken:
         port = taken.getsockname()[1]
-        page = BoxscorePage(tmp_path, "mongodb://localhost", said.append, port)
-    assert said == [f"Port {port} is taken: the box score page listens on {urlsplit(page.url).port} instead."]
+        page = BoxscorePage(tmp_path, "mongodb://localhost", log.append, port)
+    assert log == [f"Port {port} is taken: the box score page listens on {urlsplit(page.url).port} instead."]
 
 
-def test_its_readme_starts_it() -> None:
+def test_the_readme_has_the_command_that_starts_it() -> None:
     readme = (PROJECT_ROOT / "examples" / "boxscore_page" / "README.md").read_text()
     assert f"uvicorn --factory {APP}" in readme

@@ -1,4 +1,4 @@
-"""The page in a real browser: a game followed to its end, replays, lost lines, hostile names, and who cannot see it."""
+"""The page in a real browser: a whole game, replays, lost connections, hostile names, accessibility."""
 
 from collections.abc import Iterator
 from contextlib import closing
@@ -13,14 +13,14 @@ from pymongo.uri_parser import parse_uri
 
 from lacrosse_assets.embedded.boxscore_page import BoxscorePage
 from lacrosse_assets_tests.page.browsers import NoBrowserError, chromium
-from lacrosse_assets_tests.page.conftest import GAME, PATIENCE, Scores, page_on, until
+from lacrosse_assets_tests.page.conftest import GAME, TIMEOUT_SECONDS, Scores, page_on, until
 from lacrosse_assets_tests.proxy import proxy_to
 from lacrosse_assets_tests.test_lost_connections import through
 from lacrosse_assets_tests.world import PLAYERS, TEAMS
 
 DESKTOP, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=360, height=740)
 
-expect.set_options(timeout=PATIENCE * 1000)
+expect.set_options(timeout=TIMEOUT_SECONDS * 1000)
 
 
 @pytest.fixture(scope="module")
@@ -35,30 +35,30 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def tab(browser: Browser) -> Iterator[Page]:
-    """A tab of a desktop, in which nothing may go wrong."""
+    """A tab of a desktop browser. Any error, warning or dialog in it fails the test."""
     with closing(browser.new_context(viewport=DESKTOP, timezone_id="America/New_York", locale="en-US")) as context:
         tab = context.new_page()
-        trouble: list[str] = []
+        problems: list[str] = []
 
-        def told(message: ConsoleMessage) -> None:
-            # A connection that breaks is told by the browser itself; the page deals with it.
+        def on_message(message: ConsoleMessage) -> None:
+            # The browser logs a broken connection by itself; the page handles it.
             if message.type in ("error", "warning") and "net::ERR" not in message.text:
-                trouble.append(message.text)
+                problems.append(message.text)
 
-        tab.on("console", told)
-        tab.on("pageerror", lambda error: trouble.append(str(error)))
-        tab.on("dialog", lambda dialog: trouble.append(dialog.message))
+        tab.on("console", on_message)
+        tab.on("pageerror", lambda error: problems.append(str(error)))
+        tab.on("dialog", lambda dialog: problems.append(dialog.message))
         yield tab
-        assert trouble == []
+        assert problems == []
 
 
 def shows(tab: Page, home: int, away: int) -> None:
-    """Wait until the tab has this score."""
+    """Wait until the tab shows this score."""
     expect(tab.locator("#score .home .points")).to_have_text(str(home))
     expect(tab.locator("#score .away .points")).to_have_text(str(away))
 
 
-def test_a_game_is_followed_from_nothing_to_the_final(tab: Page, page: BoxscorePage, scores: Scores) -> None:
+def test_the_page_follows_a_whole_game(tab: Page, page: BoxscorePage, scores: Scores) -> None:
     tab.goto(page.url)
     expect(tab.get_by_role("heading", name="Waiting for the game")).to_be_visible()
     tab.evaluate("window.stayed = true")
@@ -77,7 +77,7 @@ def test_a_game_is_followed_from_nothing_to_the_final(tab: Page, page: BoxscoreP
     shows(tab, 1, 1)
     expect(tab.locator("#score .standing")).to_have_text("Tied")
     scores.write(*GAME[:4])
-    expect(tab.locator("#latest")).to_contain_text("Goal by a player who is not on the roster, johns hopkins")
+    expect(tab.locator("#latest")).to_contain_text("Goal by an unrostered player, johns hopkins")
     expect(tab.locator("#away tfoot")).to_contain_text("Not on the roster")
 
     for end in (5, 6):
@@ -91,14 +91,14 @@ def test_a_game_is_followed_from_nothing_to_the_final(tab: Page, page: BoxscoreP
     expect(tab.locator("#goals li .result")).to_contain_text(["3–2", "2–2", "1–2", "1–1", "1–0"])
     sam = tab.locator("#home").get_by_role("row", name="6 sam 1 1 1.00")
     expect(sam).to_be_visible()
-    assert tab.evaluate("window.stayed"), "it was never loaded anew"
+    assert tab.evaluate("window.stayed"), "the page was never reloaded"
 
     # The plot: a step and a dot at each goal, and the score in words.
     assert tab.locator("path.goals.home").get_attribute("d") == "M0.83 75.0h0M66.67 50.0h0M96.25 25.0h0"
     expect(tab.get_by_role("img", name="syracuse 3, johns hopkins 2 at 00:00")).to_be_visible()
 
 
-def test_a_replay_starts_it_over(tab: Page, page: BoxscorePage, scores: Scores) -> None:
+def test_the_page_follows_a_replay(tab: Page, page: BoxscorePage, scores: Scores) -> None:
     scores.play(*GAME)
     tab.goto(page.url)
     expect(tab.locator("#score .badge")).to_have_text("Final")
@@ -112,7 +112,7 @@ def test_a_replay_starts_it_over(tab: Page, page: BoxscorePage, scores: Scores) 
     shows(tab, 1, 1)
 
 
-def test_shots_without_a_document_are_told_as_several(tab: Page, page: BoxscorePage, scores: Scores) -> None:
+def test_shots_without_documents_are_shown_as_one_play(tab: Page, page: BoxscorePage, scores: Scores) -> None:
     scores.write(*GAME[:1])
     tab.goto(page.url)
     shows(tab, 1, 0)
@@ -122,10 +122,10 @@ def test_shots_without_a_document_are_told_as_several(tab: Page, page: BoxscoreP
     expect(tab.locator("#latest")).to_contain_text("3 shots since 59:30, 2 of them goals:")
     expect(tab.locator("#latest")).to_contain_text("#8 kim, johns hopkins (1 of 2)")
     expect(tab.locator("#goals li")).to_have_count(2)
-    expect(tab.locator("#goals li").first).to_contain_text("since 59:30: #8 kim, johns hopkins; a player who is not")
+    expect(tab.locator("#goals li").first).to_contain_text("since 59:30: #8 kim, johns hopkins; an unrostered player")
 
 
-def test_a_name_is_only_a_name(tab: Page, page: BoxscorePage, scores: Scores) -> None:
+def test_names_are_escaped(tab: Page, page: BoxscorePage, scores: Scores) -> None:
     evil = [
         "<script>alert(1)</script>",
         '"><img src=x onerror=alert(2)>',
@@ -136,7 +136,7 @@ def test_a_name_is_only_a_name(tab: Page, page: BoxscorePage, scores: Scores) ->
     players = [{**player, "name": name} for player, name in zip(PLAYERS, evil, strict=False)]
     teams = [{**team, "name": f"</title><svg onload=alert({team['id']})>"} for team in TEAMS]
     rows = {"players": players, "teams": teams}
-    tab.goto(page.url)  # to be sent them as an event
+    tab.goto(page.url)  # so that they arrive as an event
 
     scores.write(*GAME[:1], **rows)
     for _ in range(2):
@@ -148,10 +148,10 @@ def test_a_name_is_only_a_name(tab: Page, page: BoxscorePage, scores: Scores) ->
         expect(tab.get_by_role("heading", name=str(teams[0]["name"]), exact=True)).to_have_count(2)
         assert tab.title() == f"{teams[0]['name']} 1 : 0 {teams[1]['name']}"
         assert tab.locator("main script, main img, main svg[onload], [onload], main b:not(#latest b)").count() == 0
-        tab.goto(page.url)  # and once more as a page
+        tab.goto(page.url)  # and then as a page
 
 
-def test_mongodb_is_lost_and_comes_back(tab: Page, scores: Scores, tmp_path: Path) -> None:
+def test_mongodb_is_unreachable_for_a_while(tab: Page, scores: Scores, tmp_path: Path) -> None:
     (host, port), *_ = parse_uri(scores.uri)["nodelist"]
     with proxy_to(host, port or 0) as proxy, page_on(through(scores.uri, proxy.port), tmp_path) as page:
         scores.write(*GAME[:1])
@@ -159,27 +159,27 @@ def test_mongodb_is_lost_and_comes_back(tab: Page, scores: Scores, tmp_path: Pat
         shows(tab, 1, 0)
 
         proxy.cut()
-        expect(tab.locator("#lost")).to_contain_text("cannot be read just now. This is the game as of")
-        # In the time of the visitor: UTC is what the server writes.
-        assert tab.locator("#lost time").text_content() != ""
-        assert "UTC" not in (tab.locator("#lost time").text_content() or "")
+        expect(tab.locator("#stale")).to_contain_text("The database is unreachable. This is the game as of")
+        # In the visitor's time zone; the server writes UTC.
+        assert tab.locator("#stale time").text_content() != ""
+        assert "UTC" not in (tab.locator("#stale time").text_content() or "")
         shows(tab, 1, 0)
-        assert tab.request.get(f"{page.url}/healthz").json() == {"watching": True, "mongodb": "lost", "event": 0}
+        assert tab.request.get(f"{page.url}/healthz").json() == {"watching": True, "mongodb": "unreachable", "event": 0}
         scores.write(*GAME[:3])
 
         proxy.restore()
         shows(tab, 1, 1)
-        expect(tab.locator("#lost")).to_have_count(0)
+        expect(tab.locator("#stale")).to_have_count(0)
         page.check_alive()
 
 
-def test_the_line_to_the_page_is_lost_and_comes_back(tab: Page, scores: Scores, tmp_path: Path) -> None:
+def test_the_page_reconnects_to_its_server(tab: Page, scores: Scores, tmp_path: Path) -> None:
     scores.write(*GAME[:1])
     with page_on(scores.uri, tmp_path) as page:
         tab.goto(page.url)
         shows(tab, 1, 0)
         expect(tab.locator("#connection")).to_be_hidden()
-    expect(tab.locator("#connection")).to_contain_text("The connection is lost, and will be tried again.")
+    expect(tab.locator("#connection")).to_contain_text("The connection is lost; reconnecting.")
 
     scores.write(*GAME[:3])
     with page_on(scores.uri, tmp_path, urlsplit(page.url).port):
@@ -187,26 +187,26 @@ def test_the_line_to_the_page_is_lost_and_comes_back(tab: Page, scores: Scores, 
         expect(tab.locator("#connection")).to_be_hidden()
 
 
-# For everybody
+# Accessibility
 
 
-def looks(name: str, scores: Scores) -> None:
-    """Bring the collection into the state of this name."""
+def set_up(state: str, scores: Scores) -> None:
+    """Bring the collection into this state."""
     {
         "empty": lambda: None,
         "live": lambda: scores.play(*GAME[:4]),
         "final": lambda: scores.play(*GAME),
         "holes": lambda: [scores.write(*GAME[:1]), scores.write(*GAME[:5])],
-    }[name]()
+    }[state]()
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 @pytest.mark.parametrize("size", [DESKTOP, PHONE], ids=["desktop", "phone"])
 @pytest.mark.parametrize("state", ["empty", "live", "final", "holes"])
-def test_axe_finds_nothing(
+def test_axe_finds_no_violations(
     browser: Browser, page: BoxscorePage, scores: Scores, state: str, size: Any, scheme: Any
 ) -> None:
-    looks(state, scores)
+    set_up(state, scores)
     with closing(browser.new_context(viewport=size, color_scheme=scheme, reduced_motion="reduce")) as context:
         tab = context.new_page()
         tab.goto(page.url)
@@ -215,19 +215,19 @@ def test_axe_finds_nothing(
         found = Axe().run(tab).response["violations"]
 
         assert [(rule["id"], [node["html"] for node in rule["nodes"]]) for rule in found] == []
-        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "it scrolls sideways"
-        assert tab.evaluate("document.getAnimations().length") == 0, "it moves"
+        assert tab.evaluate("document.documentElement.scrollWidth <= innerWidth"), "no horizontal scrolling"
+        assert tab.evaluate("document.getAnimations().length") == 0, "no animations"
 
 
-def test_axe_would_find_something(tab: Page, page: BoxscorePage) -> None:
+def test_axe_finds_a_planted_violation(tab: Page, page: BoxscorePage) -> None:
     tab.goto(page.url)
     tab.evaluate("document.querySelector('footer').insertAdjacentHTML('afterbegin', '<img src=\"static/icon.svg\">')")
     assert "image-alt" in [rule["id"] for rule in Axe().run(tab).response["violations"]]
 
 
-def test_goals_are_announced_and_misses_are_not(tab: Page, page: BoxscorePage, scores: Scores) -> None:
+def test_screen_readers_announce_goals_but_not_misses(tab: Page, page: BoxscorePage, scores: Scores) -> None:
     scores.play(*GAME[:1])
-    until(lambda: tab.request.get(f"{page.url}/healthz").json()["event"] == 0)  # which is no news then
+    until(lambda: tab.request.get(f"{page.url}/healthz").json()["event"] == 0)  # so that it is not announced
     tab.goto(page.url)
     shows(tab, 1, 0)
     announcement = tab.locator("#announcement")
@@ -243,8 +243,8 @@ def test_goals_are_announced_and_misses_are_not(tab: Page, page: BoxscorePage, s
     expect(announcement).to_have_text("Final. syracuse 3, johns hopkins 2.")
 
 
-def test_what_has_not_changed_stays_in_place(tab: Page, page: BoxscorePage, scores: Scores) -> None:
-    """Whoever has marked a row of a table, or stands on it with a screen reader, is not thrown out of it."""
+def test_unchanged_parts_stay_in_the_dom(tab: Page, page: BoxscorePage, scores: Scores) -> None:
+    """A selection, or a screen reader's position in a table, survives an update."""
     scores.play(*GAME[:3])
     tab.goto(page.url)
     shows(tab, 1, 1)
@@ -256,7 +256,7 @@ def test_what_has_not_changed_stays_in_place(tab: Page, page: BoxscorePage, scor
     assert [tab.evaluate("table => table.isConnected", table) for table in (home, away)] == [True, False]
 
 
-def test_the_keyboard_gets_everywhere_visibly(tab: Page, page: BoxscorePage, scores: Scores) -> None:
+def test_keyboard_focus_is_visible(tab: Page, page: BoxscorePage, scores: Scores) -> None:
     scores.play(*GAME)
     tab.goto(page.url)
     expect(tab.locator("#score")).to_be_visible()
@@ -265,7 +265,7 @@ def test_the_keyboard_gets_everywhere_visibly(tab: Page, page: BoxscorePage, sco
     assert tab.evaluate("getComputedStyle(document.activeElement).outlineStyle") == "solid"
 
 
-def test_without_javascript_it_is_a_plain_page(browser: Browser, page: BoxscorePage, scores: Scores) -> None:
+def test_the_page_works_without_javascript(browser: Browser, page: BoxscorePage, scores: Scores) -> None:
     scores.play(*GAME[:3])
     with closing(browser.new_context(java_script_enabled=False)) as context:
         tab = context.new_page()

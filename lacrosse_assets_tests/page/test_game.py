@@ -1,4 +1,4 @@
-"""What consecutive documents tell: who shot, how the score went; with holes, and above what an earlier game left."""
+"""Plays and plot, derived from consecutive documents: complete ones, with gaps, and above those of an earlier play."""
 
 import re
 from typing import Any
@@ -10,22 +10,22 @@ from examples.boxscore_page.game import Shots, plays, plot, timeline
 from lacrosse_assets_tests.page.conftest import GAME, Scores
 from lacrosse_assets_tests.world import PLAYERS
 
-JERSEYS = {101: ("6", "0", "00", "77"), 205: ("6", "8", "77")}  # nobody wears 77
+JERSEYS = {101: ("6", "0", "00", "77"), 205: ("6", "8", "77")}  # 77 is unrostered
 
 
 def documents(*ends: int, lines: tuple[str, ...] = GAME) -> list[dict[str, Any]]:
-    """The box scores of the stream at these lengths, the newest first, as the page's query has them."""
+    """The box scores of the stream at these lengths, newest first, as the page's query returns them."""
     return [Scores.document(lines[:end]) for end in sorted(ends, reverse=True)]
 
 
-def told(shots: Shots) -> tuple[str, str | None, int, int]:
+def summary(shots: Shots) -> tuple[str, str | None, int, int]:
     return shots.side, shots.player["number"] if shots.player else None, shots.shots, shots.goals
 
 
-def test_each_shot_is_told_with_its_clock_and_the_score_after_it() -> None:
+def test_each_shot_is_a_play_with_clock_and_score() -> None:
     found = plays(timeline(documents(*range(1, 9))))
 
-    assert [(play.clock, play.since, play.home, play.away, *map(told, play.shots)) for play in found] == [
+    assert [(play.clock, play.since, play.home, play.away, *map(summary, play.shots)) for play in found] == [
         ("59:30", None, 1, 0, ("home", "6", 1, 1)),
         ("48:00", None, 1, 0, ("away", "8", 1, 0)),
         ("40:00", None, 1, 1, ("away", "8", 1, 1)),
@@ -35,38 +35,38 @@ def test_each_shot_is_told_with_its_clock_and_the_score_after_it() -> None:
     ]
 
 
-def test_several_shots_between_two_documents_are_told_as_such() -> None:
+def test_several_shots_between_two_documents_are_one_play() -> None:
     first, then = plays(timeline(documents(2, 5)))
 
     assert (first.clock, first.since) == ("48:00", "the start")
     assert (then.clock, then.since, then.home, then.away) == ("20:00", "48:00", 2, 2)
-    assert [told(shots) for shots in then.shots] == [
+    assert [summary(shots) for shots in then.shots] == [
         ("home", "0", 1, 1),
         ("away", "8", 1, 1),
         ("away", None, 1, 1),
     ]
 
 
-def test_what_an_earlier_game_left_below_is_not_of_this_game() -> None:
+def test_documents_of_an_earlier_play_are_left_out() -> None:
     other = ("0 50:00 205 8 1", "1 49:00 205 8 1", "2 48:00 205 8 1", "3 47:00 205 8 0")
-    left_below = documents(1, 2, lines=other)
+    earlier_play = documents(1, 2, lines=other)
     now = documents(3, 4)
 
-    assert timeline([*now, *left_below]) == now[::-1]
+    assert timeline([*now, *earlier_play]) == now[::-1]
 
 
-def test_another_fixture_is_not_of_this_game() -> None:
-    (below,) = documents(1)
-    below["home"] = {**below["home"], "teamid": 300}
-    assert len(timeline([*documents(3), below])) == 1
+def test_documents_of_other_teams_are_left_out() -> None:
+    (earlier,) = documents(1)
+    earlier["home"] = {**earlier["home"], "teamid": 300}
+    assert len(timeline([*documents(3), earlier])) == 1
 
 
-def test_a_line_steps_up_at_a_goal_and_slopes_over_a_hole() -> None:
-    whole, holed = plot(timeline(documents(1, 2, 3))), plot(timeline(documents(1, 5)))
+def test_a_line_steps_at_a_goal_and_slopes_over_a_gap() -> None:
+    whole, with_gap = plot(timeline(documents(1, 2, 3))), plot(timeline(documents(1, 5)))
 
     assert whole.lines["away"] == "M0 100H0.83L0.83 100.0H20.0L20.0 100.0H33.33L33.33 75.0"
     assert whole.goals == {"home": "M0.83 75.0h0", "away": "M33.33 75.0h0"}
-    assert holed.lines["away"] == "M0 100H0.83L0.83 100.0L66.67 50.0"
+    assert with_gap.lines["away"] == "M0 100H0.83L0.83 100.0L66.67 50.0"
     assert (whole.now, list(whole.scores), whole.clocks[0], whole.clocks[-1]) == (
         33.33,
         [4, 3, 2, 1, 0],
@@ -87,7 +87,7 @@ def streams(draw: st.DrawFn) -> tuple[str, ...]:
 
 
 @given(streams(), st.data())
-def test_whatever_is_missing_in_between_the_sums_are_right(lines: tuple[str, ...], data: st.DataObject) -> None:
+def test_sums_are_right_whichever_documents_are_missing(lines: tuple[str, ...], data: st.DataObject) -> None:
     ends = data.draw(st.sets(st.integers(1, len(lines)), min_size=1))
     game = timeline(documents(*ends, lines=lines))
 

@@ -1,7 +1,7 @@
-// Keeps the page current. The server renders everything; here its parts are put into their places.
+// Keeps the page up to date. The server renders the HTML; this script replaces the parts that have changed.
 
-const SILENCE = 30_000; // ms without a sign of life (the server gives one every 10 s) until the connection counts as lost
-const AGAIN_AFTER = 2_000; // ms
+const HEARTBEAT_TIMEOUT_MS = 30_000; // the server sends a heartbeat every 10 s
+const RETRY_DELAY_MS = 2_000;
 
 const connection = document.getElementById("connection");
 let heard = new Date();
@@ -54,13 +54,13 @@ function connect() {
   });
   source.addEventListener("error", () => {
     lost();
-    // A connection that breaks is renewed by the browser; one that is refused is not.
-    if (source.readyState === EventSource.CLOSED) setTimeout(connect, AGAIN_AFTER);
+    // The browser reconnects after a broken connection, but not after a refused one.
+    if (source.readyState === EventSource.CLOSED) setTimeout(connect, RETRY_DELAY_MS);
   });
 }
 
 setInterval(() => {
-  if (new Date() - heard > SILENCE) {
+  if (new Date() - heard > HEARTBEAT_TIMEOUT_MS) {
     lost();
     heard = new Date();
     connect();
