@@ -1,4 +1,4 @@
-"""The notebook, run from top to bottom as its reader does, on the embedded services."""
+"""Runs the notebook from top to bottom on the embedded services."""
 
 import html
 import os
@@ -33,7 +33,7 @@ world = pytest.fixture(new_embedded_world)
 
 
 class Notebook:
-    """The notebook with its kernel, which keeps its state from one run to the next."""
+    """The notebook with its kernel, which keeps its state between runs."""
 
     def __init__(self, client: NotebookClient):
         self._client = client
@@ -44,7 +44,7 @@ class Notebook:
         assert [output.text for output in self._outputs if output.get("name") == "stderr"] == []
 
     def ask(self, expression: str) -> str:
-        """The value of an expression, as one more cell shows it."""
+        """The value of an expression, evaluated in an additional cell."""
         self._client.nb.cells.append(nbformat.v4.new_code_cell(expression))
         self._client.execute_cell(self._client.nb.cells[-1], len(self._client.nb.cells) - 1)
         (output,) = self._client.nb.cells.pop().outputs
@@ -54,7 +54,7 @@ class Notebook:
         return "".join(output.text for output in self._outputs_of(cell) if output.output_type == "stream")
 
     def table(self, cell: str) -> list[list[str]]:
-        """The fields of the table that a cell ends with, its head first."""
+        """The cells of the table at the end of a cell's output, header first."""
         (shown,) = (output.data["text/html"] for output in self._outputs_of(cell) if "data" in output)
         rows = [re.findall(r"<t[hd]>(.*?)</t[hd]>", row) for row in re.findall(r"<tr>(.*?)</tr>", shown)]
         assert not any("<" in field for row in rows for field in row), "a name is text, not HTML"
@@ -67,7 +67,7 @@ class Notebook:
 
     @property
     def everything(self) -> str:
-        """All that saving the notebook now would write, what went wrong included."""
+        """The content of the saved notebook, errors included."""
         return nbformat.writes(self._client.nb)
 
     @property
@@ -81,8 +81,8 @@ class Notebook:
 
 @contextmanager
 def opened(environ: Mapping[str, str], folder: Path) -> Iterator[Notebook]:
-    """The notebook in a kernel of this interpreter, with this environment and nothing of the user's own."""
-    own = KernelSpecManager(kernel_dirs=[])  # no installed one: what is left is ipykernel's, of sys.executable
+    """The notebook in a kernel of this interpreter, with this environment and no settings of the user."""
+    own = KernelSpecManager(kernel_dirs=[])  # no installed kernels: only ipykernel's own, which runs sys.executable
     manager = AsyncKernelManager(kernel_spec_manager=own, connection_file=str(folder / "kernel.json"))
     assert manager.format_kernel_cmd()[0] == sys.executable
     client = NotebookClient(nbformat.read(NOTEBOOK, as_version=4), km=manager, timeout=120)
@@ -92,7 +92,7 @@ def opened(environ: Mapping[str, str], folder: Path) -> Iterator[Notebook]:
 
 
 def first_half(plot: Any, colour: str) -> int:
-    """How many pixels of its left half, below the legend, have a colour (all but a little)."""
+    """The number of pixels in the left half, below the legend, that have approximately this colour."""
     height, width, _ = plot.shape
     return int((np.abs(plot[height // 6 :, : width // 2, :3] - to_rgb(colour)).max(axis=-1) < 0.02).sum())
 
@@ -101,21 +101,21 @@ def second_half(plot: Any, colour: str) -> int:
     return first_half(plot[:, ::-1], colour)
 
 
-def test_it_is_committed_without_what_it_showed() -> None:
+def test_it_is_committed_without_outputs() -> None:
     notebook = nbformat.read(NOTEBOOK, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [(cell.execution_count, cell.outputs) for cell in code] == [(None, [])] * len(code)
 
 
-def test_before_the_first_game_it_says_what_is_missing(world: World, tmp_path: Path) -> None:
+def test_before_the_first_game_it_reports_what_is_missing(world: World, tmp_path: Path) -> None:
     environ = {**world.environ, "SIDEARMDB_URL": f"sqlite:///{tmp_path / 'nothing.db'}"}
     with opened(environ, tmp_path) as notebook:
         notebook.run_all_cells()
         uri = f"s3://{environ['GAMESTREAM_BUCKET']}/{environ['GAMESTREAM_KEY']}"
-        assert notebook.printed("stores") == f"There is no {uri} yet: start a game, then run all cells again.\n"
+        assert notebook.printed("stores") == f"No {uri} yet: start a game, then run all cells again.\n"
         assert notebook.printed("boxscore").startswith("Not final: there is no box score yet")
-        assert notebook.printed("plot") == "Nobody has shot yet.\n"
+        assert notebook.printed("plot") == "No shots yet.\n"
         assert [len(notebook.table(cell)) for cell in ("stream", "invalid-lines", "teams", "boxscore")] == [1, 1, 1, 1]
 
 

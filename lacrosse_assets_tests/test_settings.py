@@ -152,7 +152,7 @@ def test_an_address_with_a_slip_in_it_is_not_quoted(name: str, value: str) -> No
     """Any part of it may be a piece of the secret: the rest of a password after an `@`, a token behind a `/`."""
     told = error_of({**SERVICES, name: value.format(SECRET)})
     assert told.startswith(f"{name} is not a valid address (")
-    assert "percent-encoded" in told
+    assert "percent-encode special characters" in told
 
 
 @pytest.mark.parametrize(
