@@ -1,7 +1,7 @@
-"""A TCP proxy that a test lays between a client and a server, to be what a bad line or a bad server is.
+"""A TCP proxy that injects network faults between a client and a server.
 
-Each of its moods holds for every connection until the next one: `restore`, `cut`, `refuse`, `hang`, `slow`, `answer`,
-`cut_after`, `break_answers`.
+Each fault ("toxic") holds for all connections until `restore`: `cut`, `refuse`, `hang`, `slow`, `answer`, `cut_after`,
+`break_answers`.
 """
 
 import re
@@ -16,7 +16,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class Proxy:
-    """Forwards what it gets, until it is told otherwise; `port` is where it listens on loopback."""
+    """Forwards connections to host and port; `port` is its own on loopback."""
 
     def __init__(self, host: str, port: int):
         self._server = (host, port)
@@ -27,48 +27,48 @@ class Proxy:
         self._hanging = threading.Event()
         self._seconds = 0.0
         self._message: bytes | None = None
-        self._left: int | None = None  # bytes that the server may still say
+        self._left: int | None = None  # bytes that the server may still send
         self._breaking: tuple[bytes, float, str] | None = None
         self._listener = self._listen()
 
     def cut(self) -> None:
-        """Reset every connection, and each new one: the server is gone, in the eyes of its clients."""
+        """Reset every connection, and each new one."""
         self._is_cut = True
         self._reset_all()
 
     def refuse(self) -> None:
-        """Nobody listens any more: a connection is refused."""
+        """Stop listening: new connections are refused."""
         self._closed(self._listener)
         self._reset_all()
 
     def hang(self) -> None:
-        """Whatever is said goes nowhere, and no answer comes: a server that is stuck, or a line that was cut off."""
+        """Discard all data in both directions, with the connections open: a server that hangs."""
         self._hanging.set()
 
     def slow(self, seconds: float) -> None:
-        """Every piece that the server says comes this much later."""
+        """Delay each piece of the server's data."""
         self._seconds = seconds
 
     def answer(self, message: bytes) -> None:
-        """Somebody else answers in the server's place: one HTTP message to each request, and then good-bye."""
+        """Send this HTTP response to each request instead of the server's, then close the connection."""
         self._message = message
         self._reset_all()
 
     def cut_after(self, size: int) -> None:
-        """Cut when the server has said this many bytes more."""
+        """Cut after this many more bytes of the server."""
         self._left = size
 
     def break_answers(self, request: bytes, *, part: float = 0.5, how: str = "reset") -> None:
-        """Answers to what begins with `request` break off: that part of the body comes, then a reset or an end (`fin`).
+        """Truncate the responses to requests that contain `request`: send `part` of the body, then a reset or a `fin`.
 
-        With part 0, the request itself does not reach the server.
+        With part 0 the request does not reach the server.
         """
         self._breaking = (request, part, how)
 
     def restore(self) -> None:
-        """Forward again. What was cut stays so; new connections come through."""
+        """Remove all faults. Connections that were cut stay closed; new ones are forwarded."""
         if self._hanging.is_set():
-            self._reset_all()  # what was said meanwhile is lost
+            self._reset_all()  # the discarded data is lost
         self._is_cut, self._seconds, self._message, self._left, self._breaking = False, 0.0, None, None, None
         self._hanging.clear()
         if self._listener.fileno() == -1:
@@ -85,7 +85,7 @@ class Proxy:
         return listener
 
     def _closed(self, listener: socket.socket) -> None:
-        with suppress(OSError):  # its thread would wait on, and the port stay taken
+        with suppress(OSError):  # otherwise its thread waits on, and the port stays in use
             listener.shutdown(socket.SHUT_RDWR)
         listener.close()
 
@@ -112,17 +112,17 @@ class Proxy:
             connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         with self._lock:
             self._open |= {client, server}
-        broken: list[tuple[float, str]] = []  # how the next answer breaks off
-        upwards = threading.Thread(target=self._say, args=(client, server, broken), daemon=True)
+        broken: list[tuple[float, str]] = []  # how to truncate the next response
+        upwards = threading.Thread(target=self._forward_requests, args=(client, server, broken), daemon=True)
         upwards.start()
-        self._answer(server, client, broken)
+        self._forward_responses(server, client, broken)
         upwards.join()
         with self._lock:
             self._open -= {client, server}
         server.close()
         return client.close()
 
-    def _say(self, client: socket.socket, server: socket.socket, broken: list[tuple[float, str]]) -> None:
+    def _forward_requests(self, client: socket.socket, server: socket.socket, broken: list[tuple[float, str]]) -> None:
         with suppress(OSError):
             while data := client.recv(65536):
                 if self._hanging.is_set():
@@ -137,7 +137,7 @@ class Proxy:
         with suppress(OSError):
             server.shutdown(socket.SHUT_WR)
 
-    def _answer(self, server: socket.socket, client: socket.socket, broken: list[tuple[float, str]]) -> None:
+    def _forward_responses(self, server: socket.socket, client: socket.socket, broken: list[tuple[float, str]]) -> None:
         with suppress(OSError):
             while data := server.recv(65536):
                 if self._left is not None:
@@ -149,13 +149,13 @@ class Proxy:
                 if self._hanging.is_set():
                     continue
                 if broken:
-                    return self._break_off(server, client, data, *broken.pop())
+                    return self._truncate(server, client, data, *broken.pop())
                 client.sendall(data)
             client.shutdown(socket.SHUT_WR)
         return None
 
-    def _break_off(self, server: socket.socket, client: socket.socket, data: bytes, part: float, how: str) -> None:
-        """Send a part of the answer whose first piece is `data`, and end."""
+    def _truncate(self, server: socket.socket, client: socket.socket, data: bytes, part: float, how: str) -> None:
+        """Send a part of the response whose first piece is `data`, and end the connection."""
         while not (head := re.match(rb".*?\r\n\r\n", data, re.DOTALL)):
             data += server.recv(65536)
         size = re.search(rb"(?i)\r\ncontent-length: *(\d+)", head[0])
@@ -164,7 +164,7 @@ class Proxy:
             data += server.recv(65536)
         client.sendall(data[: head.end() + int(part * length)])
         if how == "reset":
-            time.sleep(0.05)  # or what was sent is lost with the reset
+            time.sleep(0.05)  # otherwise the reset discards the data sent
             _reset(client)
         else:
             client.close()
@@ -179,7 +179,7 @@ class Proxy:
 
 @contextmanager
 def proxy_to(host: str, port: int) -> Iterator[Proxy]:
-    """A proxy for the time of a `with`."""
+    """A proxy for the duration of a `with` block."""
     proxy = Proxy(host, port)
     try:
         yield proxy
@@ -188,7 +188,7 @@ def proxy_to(host: str, port: int) -> Iterator[Proxy]:
 
 
 def _reset(connection: socket.socket) -> None:
-    # Closed with no time to linger, a connection ends in RST, not in a farewell. The shutdown wakes its reader.
+    # With a linger time of 0, closing sends RST instead of FIN. The shutdown wakes the reading thread.
     with suppress(OSError):
         connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, pack("ii", 1, 0))
         connection.shutdown(socket.SHUT_RD)

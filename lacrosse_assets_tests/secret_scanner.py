@@ -1,11 +1,11 @@
-"""Searches whatever a run leaves behind for secrets, in whichever form it may have taken.
+"""Searches everything that a run stores, logs or prints for secrets, in any encoding.
 
     password = Secret("the password", "…")
     assert find_secrets([password], in_folder(dagster_home)) == []
 
-A secret has two long words of letters and digits in it, with special characters in between. Those are written in
-another way wherever it goes (`%40`, `&amp;`, `\\"`), the words are not: so it is the words that are looked for, and
-half a secret is found as well.
+A secret contains two long words of letters and digits, separated by special characters. Special characters are escaped
+differently everywhere (`%40`, `&amp;`, `\\"`), words are not. So the scanner searches for the words, and finds half a
+secret as well.
 """
 
 import base64
@@ -25,39 +25,39 @@ import pyarrow.parquet as pq
 
 WORD = re.compile(r"[A-Za-z0-9]{8,}")
 SQLITE, PARQUET, GZIP = b"SQLite format 3\0", b"PAR1", b"\x1f\x8b"
-LOOK_EVERY = 0.05  # seconds, at the command lines
+POLL_SECONDS = 0.05  # of the command lines
 
 
 class Secret(NamedTuple):
-    """A secret, and what it is called in a report."""
+    """A secret, and its name in a report."""
 
     name: str
     value: str
 
     def forms(self) -> Iterator[tuple[str, bytes]]:
-        """Each of its words as it may stand in bytes, and how that is called."""
+        """The encodings of each of its words, with their names."""
         words = WORD.findall(self.value)
-        assert len(words) == 2, f"{self.name}: two words of eight characters or more are wanted"
+        assert len(words) == 2, f"{self.name} must contain two words of at least eight characters"
         for word in words:
             plain = word.encode()
             yield "plain", plain
             yield "UTF-16", word.encode("utf-16-le")
             yield "hexadecimal", plain.hex().encode()
             for shift in range(3):
-                # What comes before and after it decides on the characters at its ends.
+                # The bytes before and after it change the characters at its ends.
                 encoded = base64.b64encode(bytes(shift) + plain).rstrip(b"=")
                 yield "base64", encoded[4 if shift else 0 : -1 if (shift + len(plain)) % 3 else None]
 
 
 class Piece(NamedTuple):
-    """Some bytes, and where they were found."""
+    """Some bytes, and where they are from."""
 
     where: str
     content: bytes
 
 
 def find_secrets(secrets: Iterable[Secret], pieces: Iterable[Piece]) -> list[str]:
-    """Where a secret was found, and in which form; an error if there was nothing to be searched."""
+    """Where a secret was found, and in which encoding. Fails if there was nothing to search."""
     forms = [(secret.name, form, needle.lower()) for secret in secrets for form, needle in secret.forms()]
     found, searched = set(), 0
     for where, content in pieces:
@@ -69,9 +69,9 @@ def find_secrets(secrets: Iterable[Secret], pieces: Iterable[Piece]) -> list[str
 
 
 def in_folder(folder: Path) -> Iterator[Piece]:
-    """Every file below it as it is, and what is in those that keep it in another form."""
+    """Every file below the folder, and the decoded content of databases, tables and compressed files."""
     for file in folder.rglob("*"):
-        # A server may be at work in there.
+        # A server may be writing in the folder.
         with suppress(FileNotFoundError):
             if file.is_file():
                 yield from in_file(file)
@@ -79,7 +79,7 @@ def in_folder(folder: Path) -> Iterator[Piece]:
 
 
 def in_file(file: Path) -> Iterator[Piece]:
-    """Its bytes, the values of a database (a long one lies in pieces), those of a table, and what is compressed."""
+    """The file's bytes, and its decoded content: the values of a database or table, or the decompressed bytes."""
     content = file.read_bytes()
     yield Piece(str(file), content)
     if content.startswith(SQLITE):
@@ -93,7 +93,7 @@ def in_file(file: Path) -> Iterator[Piece]:
 
 
 def in_database(file: Path) -> Iterator[Piece]:
-    """Every value of every table; Dagster's snapshots among them, which are compressed."""
+    """Every value of every table, including Dagster's compressed snapshots."""
     with closing(sqlite3.connect(f"file:{file}?mode=ro", uri=True)) as database:
         tables = [name for (name,) in database.execute("SELECT name FROM sqlite_master WHERE type = 'table'")]
         for table in tables:
@@ -107,25 +107,25 @@ def in_database(file: Path) -> Iterator[Piece]:
 
 
 def in_answer(where: str, answer: Any) -> Iterator[Piece]:
-    """What somebody answered, whatever that is made of."""
+    """A response of any type."""
     yield Piece(where, json.dumps(answer, default=str, ensure_ascii=False).encode())
 
 
 @contextmanager
 def command_lines(of: psutil.Process) -> Iterator[list[Piece]]:
-    """The command lines, which everybody on the machine may read, of a process and all that it starts meanwhile."""
+    """The command lines of a process and of all its children in the `with` block: every user can read them."""
     seen: set[bytes] = set()
     found: list[Piece] = []
     ended = threading.Event()
 
-    def look() -> None:
-        while not ended.wait(LOOK_EVERY):
+    def poll() -> None:
+        while not ended.wait(POLL_SECONDS):
             with suppress(psutil.Error):
                 for process in [of, *of.children(recursive=True)]:
                     with suppress(psutil.Error):
                         seen.add("\0".join(process.cmdline()).encode())
 
-    watcher = threading.Thread(target=look)
+    watcher = threading.Thread(target=poll)
     watcher.start()
     try:
         yield found

@@ -1,4 +1,4 @@
-"""The stores as a careful site has them: each behind TLS, each with a secret of its own, full of special characters."""
+"""All stores with TLS and authentication; each has its own secret, full of special characters."""
 
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -28,19 +28,19 @@ SECRETS = (ACCESS_KEY, DOCUMENTS, DATABASE, TOKEN)
 
 @dataclass
 class SecuredStores:
-    """The stores while they are up; `environ` is all that the platform has to be told."""
+    """The running stores; `environ` has all settings that the platform needs."""
 
     environ: dict[str, str]
     sql: TdsServer
-    _doors: dict[str, ExitStack]
-    _mongodb_uri: str  # of somebody else, who may do anything
+    _proxies: dict[str, ExitStack]
+    _mongodb_uri: str  # of the administrator
 
     def close(self, name: str) -> None:
-        """Nobody listens any more at the address of this variable."""
-        self._doors[name].close()
+        """Stop listening at the address of this variable."""
+        self._proxies[name].close()
 
     def change_the_documents_password(self) -> None:
-        """The platform does not know the new one."""
+        """Change it without the platform's knowledge."""
         with self._administrator() as client:
             client.admin.command("updateUser", USER, pwd="another")
 
@@ -71,7 +71,7 @@ class SecuredStores:
 
 @contextmanager
 def secured_stores(folder: Path) -> Iterator[SecuredStores]:
-    """The stores, up; what they keep themselves lies in `folder`."""
+    """The running stores, with their data in `folder`."""
     authority = Authority(folder)
     s3_port, mongodb_port, spark_port = free_ports(0, 0, 0)
     with ExitStack() as stack:
@@ -87,13 +87,15 @@ def secured_stores(folder: Path) -> Iterator[SecuredStores]:
             server.wait_until_up()
         script = Script(*SEED, exceptions={"FROM sys.databases": Rows([""], [[1]])})
         sql = stack.enter_context(TdsServer(script, password=DATABASE.value, tls=authority.context()))
-        doors = {
+        proxies = {
             "AWS_ENDPOINT_URL_S3": (s3_port, authority.context()),
             "MONGODB_URI": (mongodb_port, authority.context()),
             "SPARK_REMOTE": (spark_port, authority.context("h2")),
         }
-        closing = {name: stack.enter_context(ExitStack()) for name in doors}
-        at = {name: f"localhost:{closing[name].enter_context(tls_in_front_of(*door))}" for name, door in doors.items()}
+        closing = {name: stack.enter_context(ExitStack()) for name in proxies}
+        at = {
+            name: f"localhost:{closing[name].enter_context(tls_in_front_of(*proxy))}" for name, proxy in proxies.items()
+        }
         mongodb = f"mongodb://{USER}:{quote(DOCUMENTS.value, safe='')}@{at['MONGODB_URI']}"
         environ = {
             "LACROSSE_DEPLOYMENT": "services",
@@ -103,19 +105,19 @@ def secured_stores(folder: Path) -> Iterator[SecuredStores]:
             "MONGODB_URI": f"{mongodb}/?tls=true&tlsCAFile={quote(str(authority.file))}&directConnection=true",
             "SIDEARMDB_URL": url(sql.port, DATABASE.value, host="localhost", Encrypt="yes"),
             "SPARK_REMOTE": f"sc://{at['SPARK_REMOTE']}/;use_ssl=true;token={quote(TOKEN.value, safe='')}",
-            **trusting(authority),
+            **trust_settings(authority),
         }
         administrator = f"mongodb://{ADMINISTRATOR}:{ADMINISTRATOR}@{LOOPBACK}:{mongodb_port}/?directConnection=true"
         yield SecuredStores(environ, sql, closing, administrator)
 
 
-def trusting(authority: Authority) -> dict[str, str]:
-    """The variables by which clients that read no address of ours learn whom to trust."""
+def trust_settings(authority: Authority) -> dict[str, str]:
+    """The variables with the CA certificate, for clients that do not take it from the address."""
     return dict.fromkeys(("AWS_CA_BUNDLE", "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH", "SSL_CERT_FILE"), str(authority.file))
 
 
 def _document_store_with_users(folder: Path, port: int) -> Server:
-    """Users are made while anybody may do anything."""
+    """A document store that requires a login. Its users are created while it runs without authentication."""
     server = document_store(folder, port)
     server.start()
     try:

@@ -1,4 +1,4 @@
-"""A SQL Server with `sidearmdb`, as far as this project asks it anything: what the stand-in of `tds.py` answers."""
+"""The responses of a SQL Server with `sidearmdb` to this project's statements, for the stand-in in `tds.py`."""
 
 import re
 from collections.abc import Mapping, Sequence
@@ -13,13 +13,13 @@ from sqlglot.expressions import Query
 
 from lacrosse_assets.gamestream.reference_data import METADATA
 from lacrosse_assets.gamestream.reference_data import UTF8_COLLATION as COLLATION
-from lacrosse_assets_tests.tds import Answer, Done, Rows
+from lacrosse_assets_tests.tds import Done, Response, Rows
 from lacrosse_assets_tests.world import PLAYERS, TEAMS
 
 ORIGINALS = {"teams2": "teams", "players2": "players"}
 SEED = METADATA.sorted_tables
 
-# What SQLAlchemy wants to know of a server at first, and what one of 2022 says.
+# The queries of SQLAlchemy at the first connection, and the responses of SQL Server 2022.
 GREETING = {
     "SERVERPROPERTY('ProductVersion')": "16.0.4175.1",
     "schema_name()": "dbo",
@@ -31,16 +31,16 @@ GREETING = {
 
 
 class Script:
-    """What a server answers that has these tables. `exceptions`: what it answers to statements with a certain part.
+    """The responses of a server that has these tables. `exceptions`: parts of statements -> their responses.
 
-    All tables are in `schema`; the user's default schema is `default_schema`. `rows` are those of teams and players,
-    where they are not those of `world.py`, and those of final tables.
+    All tables are in `schema`; the user's default schema is `default_schema`. `rows` are those of final tables, and of
+    teams and players if they differ from those in `world.py`.
     """
 
     def __init__(
         self,
         *tables: Table,
-        exceptions: Mapping[str, Answer] | None = None,
+        exceptions: Mapping[str, Response] | None = None,
         rows: Mapping[str, Sequence[Mapping[str, Any]]] | None = None,
         schema: str = "dbo",
         default_schema: str = "dbo",
@@ -48,11 +48,11 @@ class Script:
         self.tables = {table.name: table for table in tables}
         self._known = dict(self.tables)
         self.exceptions = exceptions or {}
-        # It stores nothing: a final table that is read back has the rows of its original.
+        # Nothing is stored: a final table has the rows of its original.
         self.rows = {"players": PLAYERS, "teams": TEAMS, "players2": PLAYERS, "teams2": TEAMS, **(rows or {})}
         self.schema, self.default_schema = schema, default_schema
 
-    def __call__(self, sql: str, parameters: Sequence[Any]) -> Answer:
+    def __call__(self, sql: str, parameters: Sequence[Any]) -> Response:
         sql = sql.replace("[sys]", "sys")
         for part, answer in self.exceptions.items():
             if part in sql:
@@ -76,7 +76,7 @@ class Script:
                 self.tables[match[1]] = self._known[match[1]]
             elif original is not None:
                 self.tables[match[1]] = copy_of(original, match[1])
-        if "OBJECT_ID" in sql:  # what SQLAlchemy leaves out of the columns' types
+        if "OBJECT_ID" in sql:  # the types that SQLAlchemy does not reflect
             names = ["name", "scale", "type_name", "type_schema", "is_user_defined"]
             unusual = [each for each in self.tables["teams"].columns if "type_name" in each.info]
             return Rows(
@@ -84,10 +84,10 @@ class Script:
             )
         if "sys.objects" not in sql:
             return Done(1)
-        # The catalogue. It is asked about tables by parameters, and for much that is NULL.
+        # The catalogue. The parameters name the tables; most of the selected columns are NULL.
         columns = sqlglot.parse_one(sql, read="tsql").assert_is(Query).named_selects
-        asked = [table for name, table in self.tables.items() if name in parameters and self.schema in parameters]
-        found = [row for table in asked for row in catalogue(sql, table)]
+        matching = [table for name, table in self.tables.items() if name in parameters and self.schema in parameters]
+        found = [row for table in matching for row in catalogue(sql, table)]
         return Rows(columns, [[row.get(column) for column in columns] for row in found])
 
 
@@ -105,7 +105,7 @@ def varchar(value: Any) -> Any:
 
 
 def catalogue(sql: str, table: Table) -> list[dict[str, Any]]:
-    """What the views that are asked say about the table."""
+    """The rows of the catalogue views in this query, for the table."""
     found: list[dict[str, Any]]
     if "fk_info" in sql:
         found = [
@@ -133,7 +133,7 @@ def catalogue(sql: str, table: Table) -> list[dict[str, Any]]:
 
 
 def type_of(column: Column[Any]) -> dict[str, Any]:
-    """A column's type as `sys.columns` describes it: `column.info` has what the types of this file do not tell."""
+    """A column's type as in `sys.columns`. `column.info` overrides it."""
     if "type_name" in column.info:
         return dict(column.info)
     if isinstance(column.type, String):
@@ -142,7 +142,7 @@ def type_of(column: Column[Any]) -> dict[str, Any]:
 
 
 def url(port: int, password: str = "secret", database: str = "sidearmdb", host: str = "127.0.0.1", **query: str) -> str:
-    """An address as a user gives it, with everything percent-encoded that has to be."""
+    """A SQLAlchemy URL as in SIDEARMDB_URL, percent-encoded."""
     libraries = Path(str(files("mssql_python_odbc"))) / "libs/linux/debian_ubuntu" / machine() / "lib"
     (driver,) = libraries.glob("libmsodbcsql-*")
     parts = URL.create("mssql+pyodbc", "sa", password, host, port, database, {"driver": str(driver), **query})

@@ -1,15 +1,15 @@
-"""A stand-in of SQL Server at the wire, to see what a driver puts there and what it makes of the answers.
+"""A stand-in for SQL Server on the wire protocol: it records what a driver sends, and returns the test's responses.
 
-    def answer(sql: str, parameters: Sequence[Any]) -> Answer:
+    def respond(sql: str, parameters: Sequence[Any]) -> Response:
         return Rows(["id", "name"], [(1, "sam")]) if sql == "SELECT id, name FROM players" else Done()
 
-    with TdsServer(answer) as server:
+    with TdsServer(respond) as server:
         ...  # a client of mssql+pyodbc://sa:secret@127.0.0.1:{server.port}/sidearmdb
-    assert [asked.sql for asked in server.asked][-3:] == ["SELECT id, name FROM players", "COMMIT", "BEGIN"]
+    assert [each.sql for each in server.statements][-3:] == ["SELECT id, name FROM players", "COMMIT", "BEGIN"]
 
-It speaks as much of TDS 7.4 as Microsoft's driver and FreeTDS do under SQLAlchemy, and it understands no SQL: what a
-statement yields, the test says. It must not grow into an engine: what SQL Server itself would make of a statement, only
-SQL Server can tell.
+It implements the part of TDS 7.4 that Microsoft's driver and FreeTDS use under SQLAlchemy. It does not parse SQL: the
+test decides what a statement returns. It must not become an SQL engine: only SQL Server itself can show how SQL Server
+executes a statement.
 
 The section numbers are those of [MS-TDS], https://learn.microsoft.com/openspecs/windows_protocols/ms-tds.
 """
@@ -23,7 +23,7 @@ from enum import Enum, IntEnum, IntFlag, auto
 from threading import Thread
 from typing import Any, NamedTuple, Self
 
-# What a test says, and what it gets to see.
+# The interface for tests: responses, and recorded logins and statements.
 
 
 class Rows(NamedTuple):
@@ -34,28 +34,28 @@ class Rows(NamedTuple):
 
 
 class Done(NamedTuple):
-    """No rows; so many affected."""
+    """No rows; `affected` is their number."""
 
     affected: int = 0
 
 
-class Refused(NamedTuple):
-    """An error, by its number in `sys.messages`."""
+class SqlError(NamedTuple):
+    """An error, with its number in `sys.messages`."""
 
     number: int
     message: str
 
 
-class NoAnswer(Enum):
-    SILENCE = auto()  # however long the client waits
-    CUT = auto()  # the connection is closed
+class NoResponse(Enum):
+    HANG = auto()  # no response, however long the client waits
+    DISCONNECT = auto()  # the connection is closed
 
 
-Answer = Rows | Done | Refused | NoAnswer
+Response = Rows | Done | SqlError | NoResponse
 
 
 class Login(NamedTuple):
-    """Who came, admitted or not, and whether everything they say is encrypted."""
+    """A login attempt; `encrypted`: whether the whole connection is encrypted, not only the login."""
 
     user: str
     password: str
@@ -63,14 +63,14 @@ class Login(NamedTuple):
     encrypted: bool
 
 
-class Asked(NamedTuple):
-    """A statement, the name of a stored procedure, or BEGIN, COMMIT or ROLLBACK where the driver asked for that."""
+class Statement(NamedTuple):
+    """A statement, the name of a stored procedure, or a BEGIN, COMMIT or ROLLBACK request of the driver."""
 
     sql: str
     database: str
     in_transaction: bool
     parameters: Sequence[Any] = ()
-    declared: str = ""  # the parameters' types in the driver's words: `@P1 int,@P2 nvarchar(9)`
+    declared: str = ""  # the parameters' declaration by the driver: `@P1 int,@P2 nvarchar(9)`
     raw: Sequence[bytes | None] = ()  # the parameters' bytes
 
 
@@ -90,7 +90,7 @@ class Packet(IntEnum):
 
 
 class Encryption(IntEnum):
-    """2.2.6.5 PRELOGIN: of what"""
+    """2.2.6.5 PRELOGIN: what is encrypted"""
 
     LOGIN_ALONE = 0x00
     EVERYTHING = 0x01
@@ -146,30 +146,30 @@ HEADER = struct.Struct(">BBHHBx")  # 2.2.3.1 Packet Header: type, status, length
 END_OF_MESSAGE = 0x01  # 2.2.3.1.2 Status
 PACKET_SIZE = 4096
 
-OPTION = struct.Struct(">BHH")  # 2.2.6.5 PRELOGIN: which, and where its content starts, and how long that is
+OPTION = struct.Struct(">BHH")  # 2.2.6.5 PRELOGIN: option, start and length of its content
 VERSION_OPTION, ENCRYPTION_OPTION, NO_MORE = 0x00, 0x01, 0xFF
-USER, PASSWORD, DATABASE = 40, 44, 68  # 2.2.6.4 LOGIN7: where each text says its place and length
+USER, PASSWORD, DATABASE = 40, 44, 68  # 2.2.6.4 LOGIN7: where the offset and the length of each text are
 MASK = 0xA5
 LOGIN_FAILED, NO_SUCH_DATABASE = 18456, 4060
 T_SQL, TDS_74 = bytes([1]), bytes.fromhex("74000004")  # 2.2.7.14 LOGINACK
 PRODUCT, VERSION = "Microsoft SQL Server", bytes([16, 0, 0, 0])  # 2022
 UTF8_SUPPORT = 0x0A  # 2.2.7.11 FEATUREEXTACK
 
-# 2.2.6.6 RPC Request: instead of a name's length, and then one of these.
+# 2.2.6.6 RPC Request: replaces the name's length, and is followed by one of these numbers.
 BY_NUMBER = 0xFFFF
 SP_PREPEXEC, SP_UNPREPARE = 13, 15
-HANDLE = 1  # of whatever is prepared
+HANDLE = 1  # of any prepared statement
 TRANSACTIONS = {5: Change.BEGIN, 7: Change.COMMIT, 8: Change.ROLLBACK}  # 2.2.6.9 Transaction Manager Request
-AND_BEGIN = 0x01  # another
-DESCRIPTOR = struct.pack("<Q", 1)  # of whichever is open
+AND_BEGIN = 0x01  # flag: begin another transaction
+DESCRIPTOR = struct.pack("<Q", 1)  # of any open transaction
 
 UTF_16 = "utf-16-le"
-# 2.2.5.1.2 Collation Rule Definition: a locale with its flags, and a sort order of old
+# 2.2.5.1.2 Collation Rule Definition: a locale with its flags, and a legacy sort order
 UTF8_COLLATION = bytes.fromhex("0904d02400")  # Latin1_General_100_CI_AS_SC_UTF8
 LATIN1_COLLATION = bytes.fromhex("0904d00034")  # SQL_Latin1_General_CP1_CI_AS, a server's default
 IS_UTF8 = 0x04  # in the last byte of the flags
-# 2.2.5.2.3 Data Type Dependent Data Streams: by the bytes of a length, the one that says NULL; the longest text, beyond
-# which are texts in parts; the size of an INT
+# 2.2.5.2.3 Data Type Dependent Data Streams: the length that means NULL, by the size of a length; the longest text that
+# is sent in one part; the size of an INT
 NULL = {1: 0x00, 2: 0xFFFF, 4: 0xFFFFFFFF, 8: 0xFFFFFFFFFFFFFFFF}
 LONGEST, IN_PARTS = 8000, 0xFFFF
 INT = 4
@@ -177,22 +177,22 @@ NULLABLE, OUTPUT = 0x01, 0x01  # 2.2.7.4 COLMETADATA, 2.2.7.19 RETURNVALUE
 
 
 class TdsServer:
-    """Listens while it is entered. What has gone wrong in it by then is raised when it is left."""
+    """A server for the duration of a `with` block. Its own errors are raised at the end of the block."""
 
     def __init__(
         self,
-        answer: Callable[[str, Sequence[Any]], Answer],
+        respond: Callable[[str, Sequence[Any]], Response],
         *,
         password: str = "secret",
         databases: Collection[str] = ("master", "sidearmdb"),
         collation: bytes = UTF8_COLLATION,
         tls: ssl.SSLContext | None = None,
     ):
-        self.answer, self.password, self.databases = answer, password, databases
+        self.respond, self.password, self.databases = respond, password, databases
         self.collation, self.tls = collation, tls
         self.logins: list[Login] = []
-        self.asked: list[Asked] = []
-        self._faults: list[Exception] = []
+        self.statements: list[Statement] = []
+        self._errors: list[Exception] = []
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = int(self._listener.getsockname()[1])
         self._clients: list[socket.socket] = []
@@ -209,8 +209,8 @@ class TdsServer:
         for thread in self._threads:
             thread.join()
         self._listener.close()
-        if self._faults:
-            raise ExceptionGroup("the stand-in failed", self._faults)
+        if self._errors:
+            raise ExceptionGroup("errors of the stand-in", self._errors)
 
     def _listen(self) -> None:
         with suppress(OSError):  # shut down
@@ -224,12 +224,12 @@ class TdsServer:
         try:
             with client, suppress(OSError):  # the client is gone
                 Session(self, Packets(client)).run()
-        except Exception as fault:
-            self._faults.append(fault)
+        except Exception as error:
+            self._errors.append(error)
 
 
 class Packets:
-    """Messages, in the clear or through TLS."""
+    """Reads and writes messages, with or without TLS."""
 
     def __init__(self, client: socket.socket):
         self._client = client
@@ -244,22 +244,22 @@ class Packets:
         return Packet(kind), Message(content)
 
     def send(self, kind: Packet, content: bytes) -> None:
-        room = PACKET_SIZE - HEADER.size
-        parts = [content[start : start + room] for start in range(0, len(content), room)]
+        max_content = PACKET_SIZE - HEADER.size
+        parts = [content[start : start + max_content] for start in range(0, len(content), max_content)]
         for number, part in enumerate(parts, start=1):
             status = END_OF_MESSAGE if number == len(parts) else 0
             self._write(HEADER.pack(kind, status, HEADER.size + len(part), 0, number % 0x100) + part)
 
     def encrypt(self, context: ssl.SSLContext) -> None:
-        """TLS's handshake is carried in PRELOGIN packets; once it is over, TLS carries the packets."""
-        # With a later version, a server would go on with the handshake where the client believes it is over.
+        """Do the TLS handshake inside PRELOGIN packets; after it, TLS carries the packets."""
+        # In TLS 1.3 the server sends handshake messages after the client regards the handshake as complete.
         context.maximum_version = ssl.TLSVersion.TLSv1_2
-        tls, shaking = context.wrap_bio(self._from_client, self._to_client, server_side=True), True
-        while shaking:
+        tls, in_handshake = context.wrap_bio(self._from_client, self._to_client, server_side=True), True
+        while in_handshake:
             self._from_client.write(self.receive()[1].content)
             with suppress(ssl.SSLWantReadError):
                 tls.do_handshake()
-                shaking = False
+                in_handshake = False
             self.send(Packet.PRELOGIN, self._to_client.read())
         self.tls = tls
 
@@ -267,12 +267,12 @@ class Packets:
         content = b""
         while len(content) < size:
             try:
-                content += self.tls.read(size - len(content)) if self.tls else self._arrived(size - len(content))
+                content += self.tls.read(size - len(content)) if self.tls else self._receive_bytes(size - len(content))
             except ssl.SSLWantReadError:
-                self._from_client.write(self._arrived(PACKET_SIZE))
+                self._from_client.write(self._receive_bytes(PACKET_SIZE))
         return content
 
-    def _arrived(self, at_most: int) -> bytes:
+    def _receive_bytes(self, at_most: int) -> bytes:
         if content := self._client.recv(at_most):
             return content
         raise ConnectionResetError
@@ -285,13 +285,13 @@ class Packets:
 
 
 class Message:
-    """What a client says, read from its beginning to its end."""
+    """A client's message, read sequentially."""
 
     def __init__(self, content: bytes):
         self.content, self.at = content, 0
 
     @property
-    def left(self) -> int:
+    def bytes_left(self) -> int:
         return len(self.content) - self.at
 
     def take(self, size: int) -> bytes:
@@ -305,7 +305,7 @@ class Message:
         return self.take(size).decode(UTF_16)
 
     def counted(self, size: int) -> bytes | None:
-        """What follows its length, in so many bytes."""
+        """A value that is preceded by its length, an integer of `size` bytes; None for NULL."""
         length = self.number(size)
         return None if length == NULL[size] else self.take(length)
 
@@ -315,11 +315,11 @@ class Message:
         return self
 
     def parameter(self) -> tuple[Any, bytes | None]:
-        """2.2.6.6 RPC Request, ParameterData: the value, and its bytes."""
+        """2.2.6.6 RPC Request, ParameterData: the value and its bytes."""
         self.take(2 * self.number(1) + 1)  # name and flags
         kind = Type(self.number(1))
         if kind is Type.INTN:
-            self.take(1)  # the size it might have
+            self.take(1)  # its maximum size
             raw = self.counted(1)
             return None if raw is None else int.from_bytes(raw, "little", signed=True), raw
         size = 4 if kind is Type.NTEXT else 2
@@ -333,7 +333,7 @@ class Message:
 
 
 class Session:
-    """What is said on one connection."""
+    """The dialogue on one connection."""
 
     def __init__(self, server: TdsServer, packets: Packets):
         self._server, self._packets = server, packets
@@ -342,8 +342,8 @@ class Session:
 
     def run(self) -> None:
         encryption = self._prelogin()
-        told, admitted = self._login(encryption)
-        self._packets.send(Packet.RESULT, told)
+        response, admitted = self._login(encryption)
+        self._packets.send(Packet.RESULT, response)
         while admitted:
             kind, message = self._packets.receive()
             with suppress(TimeoutError):
@@ -357,9 +357,9 @@ class Session:
             options[option] = message.content[start : start + size]
         encryption = Encryption(options[ENCRYPTION_OPTION][0]) if self._server.tls else Encryption.NOTHING
         version, start = VERSION + bytes(2), 2 * OPTION.size + 1
-        told = OPTION.pack(VERSION_OPTION, start, len(version))
-        told += OPTION.pack(ENCRYPTION_OPTION, start + len(version), 1)
-        self._packets.send(Packet.RESULT, told + bytes([NO_MORE]) + version + bytes([encryption]))
+        response = OPTION.pack(VERSION_OPTION, start, len(version))
+        response += OPTION.pack(ENCRYPTION_OPTION, start + len(version), 1)
+        self._packets.send(Packet.RESULT, response + bytes([NO_MORE]) + version + bytes([encryption]))
         if self._server.tls and encryption is not Encryption.NOTHING:
             self._packets.encrypt(self._server.tls)
         return encryption
@@ -374,9 +374,9 @@ class Session:
             return message.content[start : start + 2 * length]
 
         user, self._database = content(USER).decode(UTF_16), content(DATABASE).decode(UTF_16)
-        # Of each byte the halves were swapped, and then some bits turned.
-        turned = [byte ^ MASK for byte in content(PASSWORD)]
-        password = bytes(byte >> 4 | byte << 4 & 0xF0 for byte in turned).decode(UTF_16)
+        # 2.2.6.4: the two halves of each byte are swapped, then the byte is XORed.
+        unmasked = [byte ^ MASK for byte in content(PASSWORD)]
+        password = bytes(byte >> 4 | byte << 4 & 0xF0 for byte in unmasked).decode(UTF_16)
         encrypted = encryption is Encryption.EVERYTHING
         self._server.logins.append(Login(user, password, self._database, encrypted))
         refusal = error(LOGIN_FAILED, f"Login failed for user '{user}'.") + done(Token.DONE, Status.ERROR)
@@ -386,8 +386,8 @@ class Session:
             problem = f'Cannot open database "{self._database}" requested by the login. The login failed.'
             return error(NO_SUCH_DATABASE, problem) + refusal, False
         return (
-            changed(Change.DATABASE, text(1, self._database), text(1, "master"))
-            + changed(Change.COLLATION, counted(1, self._server.collation), counted(1, b""))
+            env_change(Change.DATABASE, text(1, self._database), text(1, "master"))
+            + env_change(Change.COLLATION, counted(1, self._server.collation), counted(1, b""))
             + bytes([Token.LOGIN_ACK])
             + counted(2, T_SQL + TDS_74 + text(1, PRODUCT) + VERSION)
             + struct.pack("<BBI?B", Token.FEATURES_ACK, UTF8_SUPPORT, 1, True, NO_MORE)
@@ -398,7 +398,7 @@ class Session:
         match kind:
             case Packet.SQL_BATCH:
                 message.without_headers()
-                return self._run(Token.DONE, message.text(message.left))
+                return self._run(Token.DONE, message.text(message.bytes_left))
             case Packet.RPC:
                 return self._call(message.without_headers())
             case Packet.TRANSACTION:
@@ -412,29 +412,29 @@ class Session:
         procedure = message.number(2) if length == BY_NUMBER else message.text(2 * length)
         message.take(2)  # flags
         parameters = []
-        while message.left:
+        while message.bytes_left:
             parameters.append(message.parameter())
-        told = returned = b""
+        response = returned = b""
         if procedure == SP_PREPEXEC:
             _, (declared, _), (sql, _), *given = parameters
-            told, returned = self._run(Token.DONE_IN_PROC, sql, given, declared), output(HANDLE)
+            response, returned = self._run(Token.DONE_IN_PROC, sql, given, declared), output(HANDLE)
         elif procedure != SP_UNPREPARE:
             assert isinstance(procedure, str), procedure
-            told = self._run(Token.DONE_IN_PROC, procedure, parameters)
-        return told + struct.pack("<Bi", Token.RETURN_STATUS, 0) + returned + done(Token.DONE_PROC)
+            response = self._run(Token.DONE_IN_PROC, procedure, parameters)
+        return response + struct.pack("<Bi", Token.RETURN_STATUS, 0) + returned + done(Token.DONE_PROC)
 
     def _manage_transaction(self, message: Message) -> bytes:
-        request, told = TRANSACTIONS[message.number(2)], b""
+        request, response = TRANSACTIONS[message.number(2)], b""
         if request is not Change.BEGIN:
             self._record(request.name)
             self._in_transaction = False
-            told = changed(request, counted(1, b""), counted(1, DESCRIPTOR))
+            response = env_change(request, counted(1, b""), counted(1, DESCRIPTOR))
             message.take(message.number(1))  # its name
         if request is Change.BEGIN or message.number(1) & AND_BEGIN:
             self._record("BEGIN")
             self._in_transaction = True
-            told += changed(Change.BEGIN, counted(1, DESCRIPTOR), counted(1, b""))
-        return told + done(Token.DONE)
+            response += env_change(Change.BEGIN, counted(1, DESCRIPTOR), counted(1, b""))
+        return response + done(Token.DONE)
 
     def _run(
         self, end: Token, sql: str, parameters: Sequence[tuple[Any, bytes | None]] = (), declared: str = ""
@@ -442,28 +442,28 @@ class Session:
         values, raw = [value for value, _ in parameters], [raw for _, raw in parameters]
         self._record(sql, values, declared, raw)
         status = Status.MORE if end is Token.DONE_IN_PROC else Status.FINAL
-        match self._server.answer(sql, values):
+        match self._server.respond(sql, values):
             case Rows(columns, rows):
-                told = result_set(columns, rows, self._server.collation)
-                return told + done(end, status | Status.COUNT, len(rows))
+                response = result_set(columns, rows, self._server.collation)
+                return response + done(end, status | Status.COUNT, len(rows))
             case Done(affected):
                 return done(end, status | Status.COUNT, affected)
-            case Refused(number, message):
+            case SqlError(number, message):
                 return error(number, message) + done(end, status | Status.ERROR)
-            case NoAnswer.SILENCE:
+            case NoResponse.HANG:
                 raise TimeoutError
-            case NoAnswer.CUT:
+            case NoResponse.DISCONNECT:
                 raise ConnectionAbortedError
 
-    def _record(self, sql: str, *how: Any) -> None:
-        self._server.asked.append(Asked(sql, self._database, self._in_transaction, *how))
+    def _record(self, sql: str, *details: Any) -> None:
+        self._server.statements.append(Statement(sql, self._database, self._in_transaction, *details))
 
 
-# What a server says.
+# The parts of a response.
 
 
 def counted(size: int, content: bytes, length: int | None = None) -> bytes:
-    """The content after its length, which takes so many bytes."""
+    """The content, preceded by its length as an integer of `size` bytes."""
     return (len(content) if length is None else length).to_bytes(size, "little") + content
 
 
@@ -471,14 +471,14 @@ def text(size: int, text: str) -> bytes:
     return counted(size, text.encode(UTF_16), len(text))
 
 
-def changed(what: Change, new: bytes, old: bytes) -> bytes:
-    return bytes([Token.CHANGE]) + counted(2, bytes([what]) + new + old)
+def env_change(kind: Change, new: bytes, old: bytes) -> bytes:
+    return bytes([Token.CHANGE]) + counted(2, bytes([kind]) + new + old)
 
 
 def error(number: int, message: str, state: int = 1, severity: int = 16, line: int = 1) -> bytes:
     """2.2.7.10 ERROR"""
-    told = struct.pack("<IBB", number, state, severity) + text(2, message) + text(1, PRODUCT) + text(1, "")
-    return bytes([Token.ERROR]) + counted(2, told + line.to_bytes(4, "little"))
+    response = struct.pack("<IBB", number, state, severity) + text(2, message) + text(1, PRODUCT) + text(1, "")
+    return bytes([Token.ERROR]) + counted(2, response + line.to_bytes(4, "little"))
 
 
 def done(token: Token, status: Status = Status.FINAL, count: int = 0) -> bytes:
@@ -486,29 +486,29 @@ def done(token: Token, status: Status = Status.FINAL, count: int = 0) -> bytes:
 
 
 def output(value: int) -> bytes:
-    """2.2.7.19 RETURNVALUE: of the first parameter, without a name, which is an INT."""
+    """2.2.7.19 RETURNVALUE: the value of the first parameter, an INT without a name."""
     return struct.pack("<BHBBIHBBBi", Token.RETURN_VALUE, 0, 0, OUTPUT, 0, 0, Type.INTN, INT, INT, value)
 
 
 def result_set(columns: Sequence[str], rows: Sequence[Sequence[int | bytes | str | None]], collation: bytes) -> bytes:
     """2.2.7.4 COLMETADATA, 2.2.7.17 ROW"""
-    told, sizes = struct.pack("<BH", Token.COLUMNS, len(columns)), []
+    response, sizes = struct.pack("<BH", Token.COLUMNS, len(columns)), []
     for number, name in enumerate(columns):
         found = {type(row[number]) for row in rows}
         kind = Type.INTN if int in found else Type.VARCHAR if bytes in found else Type.NVARCHAR
         details = bytes([INT]) if kind is Type.INTN else LONGEST.to_bytes(2, "little") + collation
-        told += struct.pack("<IHB", 0, NULLABLE, kind) + details + text(1, name)
+        response += struct.pack("<IHB", 0, NULLABLE, kind) + details + text(1, name)
         sizes.append(1 if kind is Type.INTN else 2)
     for row in rows:
-        told += bytes([Token.ROW])
+        response += bytes([Token.ROW])
         for size, value in zip(sizes, row, strict=True):
             match value:
                 case None:
-                    told += NULL[size].to_bytes(size, "little")
+                    response += NULL[size].to_bytes(size, "little")
                 case int():
-                    told += counted(size, struct.pack("<i", value))
+                    response += counted(size, struct.pack("<i", value))
                 case str():
-                    told += counted(size, value.encode(UTF_16))
+                    response += counted(size, value.encode(UTF_16))
                 case bytes():
-                    told += counted(size, value)
-    return told
+                    response += counted(size, value)
+    return response

@@ -1,4 +1,4 @@
-"""The simulator, as a process, on an S3 server that is not the embedded one (moto) and SQLite."""
+"""The simulator as a process, on SQLite and on another S3 server than the embedded one (moto)."""
 
 import os
 import re
@@ -43,7 +43,7 @@ def port() -> int:
 def store(port: int) -> Iterator[ThreadedMotoServer]:
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     server.start()
-    # moto's servers of one process share what is in them.
+    # All moto servers of a process share their content.
     urlopen(Request(f"http://127.0.0.1:{port}/moto-api/reset", method="POST")).close()
     yield server
     server.stop()
@@ -51,7 +51,7 @@ def store(port: int) -> Iterator[ThreadedMotoServer]:
 
 @pytest.fixture
 def environ(port: int, tmp_path: Path) -> dict[str, str]:
-    """Real services by their addresses; the database's folder is not there yet."""
+    """Settings for real services; the database's folder does not exist yet."""
     return {
         **{name: value for name, value in os.environ.items() if name in ("PATH", "PYTHONPATH", "HOME")},
         "LACROSSE_DEPLOYMENT": "services",
@@ -70,7 +70,7 @@ def start(environ: dict[str, str], *options: str) -> "subprocess.Popen[str]":
 
 
 def play(environ: dict[str, str]) -> list[str]:
-    """Play a whole game; the lines of its log."""
+    """Play a whole game. Returns the lines of its output."""
     process = start(environ)
     output, _ = process.communicate(timeout=60)
     assert process.returncode == 0, output
@@ -84,7 +84,7 @@ def read_until(process: "subprocess.Popen[str]", part: str) -> list[str]:
         lines.append(line)
         if part in line:
             return lines
-    raise AssertionError(f"it ended without {part!r}: {lines}")
+    raise AssertionError(f"the process ended without {part!r}: {lines}")
 
 
 def s3(environ: dict[str, str]) -> Any:
@@ -152,7 +152,7 @@ def test_it_plays_the_whole_game(environ: dict[str, str]) -> None:
 
 
 class SlowStore:
-    """Takes its time for each write, and keeps what was written, and when."""
+    """A store with slow writes, which records their content and time."""
 
     meta = SimpleNamespace(endpoint_url="http://127.0.0.1:1")
 
@@ -160,7 +160,7 @@ class SlowStore:
         self.seconds = seconds
         self.writes: list[tuple[float, str]] = []
 
-    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803 (the names that boto3 has)
+    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803 (boto3's names)
         assert (Bucket, Key) == ("gamestreams", "gamestream.txt")
         self.writes.append((time.monotonic(), Body.decode()))
         time.sleep(self.seconds)
@@ -177,7 +177,7 @@ def test_the_stream_grows_line_by_line_at_the_pace_of_the_game(environ: dict[str
     ]
     late = [at - start_time - event.at * delay for event, (at, _) in zip(events, store.writes, strict=True)]
     assert min(late) >= 0
-    # Were what a write takes to add up, the last would be 0.7 s late.
+    # If the durations of the writes added up, the last would be 0.7 s late.
     assert late[-1] < 0.4
 
 
@@ -197,7 +197,7 @@ def test_a_new_start_resets_the_two_tables_and_nothing_else(environ: dict[str, s
 
 
 @pytest.mark.usefixtures("store")
-def test_the_tables_are_never_missed_by_a_reader(environ: dict[str, str]) -> None:
+def test_a_reader_always_sees_both_tables(environ: dict[str, str]) -> None:
     play(environ)
     counts = set()
     done = threading.Event()
@@ -214,7 +214,9 @@ def test_the_tables_are_never_missed_by_a_reader(environ: dict[str, str]) -> Non
     assert counts == {(20, 2)}
 
 
-def test_the_tables_have_the_schema_of_the_seed(environ: dict[str, str], store: ThreadedMotoServer) -> None:
+def test_the_tables_have_the_schema_of_the_original_exercise(
+    environ: dict[str, str], store: ThreadedMotoServer
+) -> None:
     play(environ)
     (schema,) = rows(environ, "SELECT sql FROM sqlite_master WHERE name = 'players'")[0]
     assert re.sub(r"\s+", " ", schema) == (
@@ -224,7 +226,7 @@ def test_the_tables_have_the_schema_of_the_seed(environ: dict[str, str], store: 
     )
 
 
-def test_it_waits_for_a_store_that_is_not_up_yet(environ: dict[str, str], port: int) -> None:
+def test_it_waits_for_a_store_that_is_starting(environ: dict[str, str], port: int) -> None:
     process = start(environ)
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
     try:
@@ -240,7 +242,7 @@ def test_it_waits_for_a_store_that_is_not_up_yet(environ: dict[str, str], port: 
 
 
 @pytest.mark.usefixtures("store")
-def test_it_says_that_it_waits_for_a_transaction_and_goes_on_when_that_ends(environ: dict[str, str]) -> None:
+def test_it_reports_a_locked_table_and_retries(environ: dict[str, str]) -> None:
     play(environ)
     holder = sqlite3.connect(environ["SIDEARMDB_URL"].removeprefix("sqlite:///"), isolation_level=None)
     holder.execute("BEGIN IMMEDIATE")
@@ -260,7 +262,7 @@ def test_it_says_that_it_waits_for_a_transaction_and_goes_on_when_that_ends(envi
 
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
-def test_it_ends_quietly_when_told_to(environ: dict[str, str], number: signal.Signals, code: int) -> None:
+def test_it_stops_without_output_on_a_signal(environ: dict[str, str], number: signal.Signals, code: int) -> None:
     process = start({**environ, "DELAY": "1"})
     read_until(process, "Starting Game Data Stream")
     process.send_signal(number)
@@ -274,20 +276,20 @@ ANOTHER_BOOT = b"4c3ab6d5-0000-4000-8000-000000000000"
 
 
 def interrupt(environ: dict[str, str], number: signal.Signals, *options: str) -> list[str]:
-    """Play into the game, and end the simulator by a signal; the stream that it leaves."""
+    """Play a part of the game and stop the simulator with a signal. Returns the lines of the stream."""
     process = start({**environ, "DELAY": "0.002"}, *options)
     read_until(process, "at 45:")
     process.send_signal(number)
     process.wait(20)
-    left = stream(environ).splitlines()
-    assert GAME[: len(left)] == left
-    assert 0 < len(left) < len(GAME)
-    rows(environ, "UPDATE players SET goals = 99")  # to see whether the tables are reset
-    return left
+    lines = stream(environ).splitlines()
+    assert GAME[: len(lines)] == lines
+    assert 0 < len(lines) < len(GAME)
+    rows(environ, "UPDATE players SET goals = 99")  # to detect a reset of the tables
+    return lines
 
 
 def play_as_a_service(environ: dict[str, str]) -> list[str]:
-    """The log of a simulator with `--resume`, up to the end of the game."""
+    """Run the simulator with `--resume` until the game is over. Returns the lines of its log."""
     process = start(environ, "--resume")
     try:
         log = read_until(process, OVER)
@@ -299,7 +301,7 @@ def play_as_a_service(environ: dict[str, str]) -> list[str]:
     return log
 
 
-def written(log: list[str]) -> int:
+def count_writes(log: list[str]) -> int:
     return sum("Wrote gamestream.txt" in line for line in log)
 
 
@@ -312,26 +314,26 @@ def test_resume_continues_a_game_whose_simulator_was_killed(environ: dict[str, s
     left = interrupt(environ, signal.SIGKILL, "--resume")
     log = play_as_a_service(environ)
     assert any("Resuming Game Data Stream after 4" in line for line in log)
-    assert written(log) == len(GAME) - len(left)
+    assert count_writes(log) == len(GAME) - len(left)
     assert not was_reset(environ)
 
 
 @pytest.mark.usefixtures("store")
 def test_resume_continues_a_game_after_a_reboot(environ: dict[str, str]) -> None:
-    """A clean one: the simulator is asked to end, as by `docker compose restart`."""
+    """A clean reboot, which stops the simulator on request, as `docker compose restart` does."""
     left = interrupt(environ, signal.SIGTERM, "--resume")
     s3(environ).put_object(Bucket="gamestreams", Key="gamestream.txt.stopped", Body=ANOTHER_BOOT)
     log = play_as_a_service(environ)
-    assert written(log) == len(GAME) - len(left)
+    assert count_writes(log) == len(GAME) - len(left)
     assert not was_reset(environ)
 
 
 @pytest.mark.usefixtures("store")
 def test_resume_starts_over_after_a_stop_on_request(environ: dict[str, str]) -> None:
     interrupt(environ, signal.SIGTERM, "--resume")
-    assert written(play_as_a_service(environ)) == len(GAME)
+    assert count_writes(play_as_a_service(environ)) == len(GAME)
     assert was_reset(environ)
-    assert written(play_as_a_service(environ)) == len(GAME), "and after the end of the game"
+    assert count_writes(play_as_a_service(environ)) == len(GAME), "also after the end of the game"
 
 
 @pytest.mark.usefixtures("store")
@@ -341,27 +343,27 @@ def test_resume_does_not_play_a_finished_game_again_after_a_crash(environ: dict[
     process.kill()
     process.wait()
     rows(environ, "UPDATE players SET goals = 99")
-    assert written(play_as_a_service(environ)) == 0
+    assert count_writes(play_as_a_service(environ)) == 0
     assert not was_reset(environ)
 
 
 @pytest.mark.usefixtures("store")
-def test_resume_starts_where_the_stream_is_of_another_game(environ: dict[str, str]) -> None:
+def test_resume_starts_over_on_the_stream_of_another_game(environ: dict[str, str]) -> None:
     interrupt(environ, signal.SIGKILL)
     s3(environ).put_object(Bucket="gamestreams", Key="gamestream.txt", Body=b"0 59:59 101 6 1\n")
-    assert written(play_as_a_service(environ)) == len(GAME)
+    assert count_writes(play_as_a_service(environ)) == len(GAME)
     assert was_reset(environ)
 
 
 @pytest.mark.usefixtures("store")
-def test_a_plain_start_starts_over_whatever_was_interrupted(environ: dict[str, str]) -> None:
+def test_without_resume_an_interrupted_game_starts_over(environ: dict[str, str]) -> None:
     interrupt(environ, signal.SIGKILL)
-    assert written(play(environ)) == len(GAME)
+    assert count_writes(play(environ)) == len(GAME)
     assert was_reset(environ)
 
 
-def test_a_game_that_goes_on_keeps_its_pace(environ: dict[str, str]) -> None:
-    """The event after the interruption comes as long after the last one as in a game without it."""
+def test_a_resumed_game_keeps_its_pace(environ: dict[str, str]) -> None:
+    """The first event after the interruption has the same delay after the last one as without it."""
     store = SlowStore(seconds=0)
     events = read_game()
     half = next(number for number, event in enumerate(events) if event.at >= 30 * 60)
@@ -373,7 +375,7 @@ def test_a_game_that_goes_on_keeps_its_pace(environ: dict[str, str]) -> None:
     assert max(late) < 0.3
 
 
-def test_mock_has_nothing_to_play_on(environ: dict[str, str]) -> None:
+def test_mock_is_refused(environ: dict[str, str]) -> None:
     process = start({**environ, "LACROSSE_DEPLOYMENT": "mock"})
     output, _ = process.communicate(timeout=30)
     assert process.returncode == 1

@@ -1,4 +1,4 @@
-"""A line that breaks in mid-write: a clear error, nothing half done, and the next write makes it right."""
+"""Connections that break during a call: a clear error, no partial write, and the next run repairs it."""
 
 import os
 from collections.abc import Callable, Iterator
@@ -26,16 +26,16 @@ from lacrosse_assets_tests.world import ENDED, FINAL, LIVE, MIDDLE, PLAYERS, TEA
 
 
 @pytest.fixture
-def line_to_s3(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
+def s3_connection(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Proxy]:
     endpoint = urlsplit(world.environ["AWS_ENDPOINT_URL_S3"])
     if endpoint.scheme == "https":
-        pytest.fail("the certificate is not that of a proxy: name the object store by http://")
+        pytest.fail("the proxy has no certificate: the object store must have an http:// address")
     with proxy_to(str(endpoint.hostname), endpoint.port or 80) as proxy:
         monkeypatch.setenv("AWS_ENDPOINT_URL_S3", f"http://127.0.0.1:{proxy.port}")
         yield proxy
 
 
-def test_the_stream_breaks_off_in_mid_body(world: World, line_to_s3: Proxy) -> None:
+def test_the_connection_breaks_during_the_download(world: World, s3_connection: Proxy) -> None:
     body = "".join(f"{number} 59:30 101 6 1\n" for number in range(200_000)).encode()
     world.put(body=body)
     store = S3ObjectStore(
@@ -43,24 +43,24 @@ def test_the_stream_breaks_off_in_mid_body(world: World, line_to_s3: Proxy) -> N
         bucket=world.environ["GAMESTREAM_BUCKET"],
         key=world.environ["GAMESTREAM_KEY"],
     )
-    line_to_s3.cut_after(len(body) // 2)
+    s3_connection.cut_after(len(body) // 2)
 
-    with pytest.raises(StoreError, match=rf"object store at http://127.0.0.1:{line_to_s3.port} \(s3://"):
+    with pytest.raises(StoreError, match=rf"object store at http://127.0.0.1:{s3_connection.port} \(s3://"):
         store.get()
 
-    line_to_s3.restore()
+    s3_connection.restore()
     found = store.get()
     assert found is not None
     assert found.body == body
 
 
-def test_the_store_is_gone_and_comes_back_in_a_run(world: World, line_to_s3: Proxy) -> None:
+def test_the_store_is_unreachable_for_one_run(world: World, s3_connection: Proxy) -> None:
     world.put(*MIDDLE)
-    line_to_s3.cut()
+    s3_connection.cut()
 
     assert "object store at" in world.materialize("raw_gamestream").failure
 
-    line_to_s3.restore()
+    s3_connection.restore()
     assert world.materialize(*LIVE).success
     assert world.document()["_id"] == 2
 
@@ -69,7 +69,7 @@ def test_the_store_is_gone_and_comes_back_in_a_run(world: World, line_to_s3: Pro
 
 
 class CutAt(CommandListener):
-    """Calls `cut` when the client is about to send the command of this name."""
+    """Calls `cut` just before the client sends the command of this name."""
 
     def __init__(self, name: str, cut: Callable[[], None]):
         self._name, self._cut = name, cut
@@ -84,7 +84,7 @@ class CutAt(CommandListener):
 
 
 def through(uri: str, port: int) -> str:
-    """The same server, user and options, on another port of loopback."""
+    """The URI with another port on loopback, and the same user and options."""
     parts = urlsplit(uri)
     user, at, _ = parts.netloc.rpartition("@")
     options = "&".join(filter(None, [parts.query, "directConnection=true"]))
@@ -92,7 +92,7 @@ def through(uri: str, port: int) -> str:
 
 
 @pytest.mark.parametrize("command", ["find", "update", "delete"])
-def test_the_line_to_mongodb_breaks_at_any_command_of_a_write(world: World, command: str) -> None:
+def test_the_connection_to_mongodb_breaks_at_any_command_of_a_write(world: World, command: str) -> None:
     world.put(*ENDED)
     assert world.materialize(*LIVE).success
     before = world.documents()
@@ -115,7 +115,7 @@ def test_the_line_to_mongodb_breaks_at_any_command_of_a_write(world: World, comm
         run = world.materialize("boxscore_doc", documents=store, checks=False)
 
     assert run.failure.startswith(f"document store at 127.0.0.1:{proxy.port}: ")
-    assert world.document() == before[-1], "the current one until the next is written"
+    assert world.document() == before[-1], "the old box score is current until the new one is written"
     assert all(document in before for document in world.documents())
     assert world.tick_and_run().success
     assert [document["_id"] for document in world.documents()] == [0, 1, 2]
@@ -125,13 +125,13 @@ def test_the_line_to_mongodb_breaks_at_any_command_of_a_write(world: World, comm
 
 
 @pytest.mark.filterwarnings("ignore:.RETRIES_EXCEEDED")
-def test_the_line_to_spark_breaks_in_mid_computation(embedded: EmbeddedServices) -> None:
+def test_the_connection_to_spark_breaks_during_a_computation(embedded: EmbeddedServices) -> None:
     server = urlsplit(embedded.addresses["SPARK_REMOTE"])
     with proxy_to(str(server.hostname), server.port or 0) as line:
         spark = ConnectSessions(spark_config={}, remote=f"sc://127.0.0.1:{line.port}")
 
         def three(meanwhile: Callable[[], None] = lambda: None) -> SparkSession:
-            """Count to three, twice; the session that did it."""
+            """Run two jobs, with `meanwhile` between them. Returns their session."""
             with spark.computing() as session:
                 assert session.range(3).count() == 3
                 meanwhile()
@@ -146,16 +146,16 @@ def test_the_line_to_spark_breaks_in_mid_computation(embedded: EmbeddedServices)
         assert "\n" not in str(lost.value.description)
 
         line.restore()
-        assert three() is not before, "the next try has a session of its own"
+        assert three() is not before, "the retry has a new session"
         with pytest.raises(AnalysisException), spark.computing() as session:
-            session.sql("SELECT * FROM nowhere").collect()  # no fault of the server's
+            session.sql("SELECT * FROM nowhere").collect()  # not a failure of the server
 
 
-# The reference database, where it is a server: `test_sql_server.py` has one for the others.
+# The reference database, if it is a server. Otherwise `test_sql_server.py` uses a stand-in.
 
 
 @pytest.fixture
-def database_line(world: World) -> Iterator[tuple[SqlReferenceDatabase, Proxy]]:
+def database_and_proxy(world: World) -> Iterator[tuple[SqlReferenceDatabase, Proxy]]:
     url = make_url(world.environ["SIDEARMDB_URL"])
     with proxy_to(str(url.host), url.port or 1433) as proxy:
         proxied = url.set(host="127.0.0.1", port=proxy.port)
@@ -163,10 +163,10 @@ def database_line(world: World) -> Iterator[tuple[SqlReferenceDatabase, Proxy]]:
 
 
 @pytest.mark.sql_server
-def test_the_line_to_the_database_breaks_in_mid_transaction(
-    world: World, database_line: tuple[SqlReferenceDatabase, Proxy]
+def test_the_connection_to_the_database_breaks_during_a_transaction(
+    world: World, database_and_proxy: tuple[SqlReferenceDatabase, Proxy]
 ) -> None:
-    database, proxy = database_line
+    database, proxy = database_and_proxy
     world.reference_db().replace({"teams2": TEAMS, "players2": PLAYERS}, lambda: None)
     new = {"teams2": [{**row, "wins": 99} for row in TEAMS], "players2": [{**row, "shots": 99} for row in PLAYERS]}
 

@@ -1,4 +1,4 @@
-"""The `mock` deployment: no service, no port, a canned finished game (docs/contract.md, sections 8 and 9)."""
+"""The `mock` deployment: in-memory stores with a finished game (docs/contract.md, sections 8 and 9)."""
 
 from collections import Counter
 from datetime import UTC, datetime, timedelta
@@ -20,43 +20,43 @@ CANNED = PROJECT_ROOT / "lacrosse_assets" / "gamestream"
 
 
 def test_materialize_all_plays_the_canned_game_to_both_final_tables(tmp_path: Path) -> None:
-    # Addresses that lie about are not looked at.
-    nowhere = {"SPARK_REMOTE": "sc://127.0.0.1:1", "MONGODB_URI": "mongodb://127.0.0.1:1"}
+    # Addresses of other deployments are ignored.
+    unreachable = {"SPARK_REMOTE": "sc://127.0.0.1:1", "MONGODB_URI": "mongodb://127.0.0.1:1"}
 
-    ended = materialize(tmp_path / "home", {"LACROSSE_DEPLOYMENT": "mock", **nowhere})
+    ended = materialize(tmp_path / "home", {"LACROSSE_DEPLOYMENT": "mock", **unreachable})
 
     assert ended.exit_code == 0, ended.output
     assert "RUN_SUCCESS" in ended.output
     with DagsterInstance.from_config(str(tmp_path / "home")) as instance:
-        told = {}
+        metadata = {}
         for name in (*LIVE, *FINAL):
             event = instance.get_latest_materialization_event(AssetKey(name))
             assert event, f"{name} is not materialized"
             assert event.asset_materialization
-            told[name] = {key: value.value for key, value in event.asset_materialization.metadata.items()}
+            metadata[name] = {key: value.value for key, value in event.asset_materialization.metadata.items()}
 
     goals = Counter[str]()
     lines = (CANNED / "game.txt").read_text().splitlines()
     for line in lines:
         event_id, _, team, _, goal = line.split()
         goals[team] += int(goal) if int(event_id) >= 0 else 0
-    assert f"syracuse {goals['101']} : {goals['205']} johns hopkins" in str(told["teams2"]["score"])
-    assert told["boxscore_doc"]["final"] is True
+    assert f"syracuse {goals['101']} : {goals['205']} johns hopkins" in str(metadata["teams2"]["score"])
+    assert metadata["boxscore_doc"]["final"] is True
     events = [line for line in lines if not line.startswith("-1 ")]
-    assert told["boxscore_doc"]["documents_backfilled"] == len(events) - 1
-    assert told["players2"]["dagster/row_count"] == len((CANNED / "players.csv").read_text().splitlines()) - 1
+    assert metadata["boxscore_doc"]["documents_backfilled"] == len(events) - 1
+    assert metadata["players2"]["dagster/row_count"] == len((CANNED / "players.csv").read_text().splitlines()) - 1
 
 
 @pytest.mark.parametrize(
-    ("deployment", "java", "said"),
+    ("deployment", "java", "problem"),
     [
         ("mock", "", "java (from JAVA_HOME) does not run"),
         ("mock", "echo 'openjdk version \"11.0.2\"' >&2", "java (from JAVA_HOME) is Java 11"),
         ("services", "", "java (from JAVA_HOME) does not run"),
     ],
 )
-def test_one_line_without_a_java_for_spark(tmp_path: Path, deployment: str, java: str, said: str) -> None:
-    """Not PySpark's hundred lines, for each of three attempts."""
+def test_a_missing_java_is_an_error_of_one_line(tmp_path: Path, deployment: str, java: str, problem: str) -> None:
+    """It was a hundred lines of PySpark's, for each of three attempts."""
     program = tmp_path / "java" / "bin" / "java"
     if java:
         program.parent.mkdir(parents=True)
@@ -69,16 +69,16 @@ def test_one_line_without_a_java_for_spark(tmp_path: Path, deployment: str, java
 
     assert ended.exit_code == 1
     (line,) = [line for line in ended.output.splitlines() if line.startswith("Error: ")]
-    assert said in line
+    assert problem in line
     assert "Spark needs Java 17 or newer: " in line
     assert "Traceback" not in ended.output
-    assert "STEP_" not in ended.output, "nothing has run"
+    assert "STEP_" not in ended.output, "no step was started"
 
 
-def test_the_documents_in_memory_are_kept_as_those_of_a_server() -> None:
+def test_the_in_memory_document_store_behaves_like_a_server() -> None:
     def box(event_id: int, seconds: int) -> Document:
-        moment = START + timedelta(seconds=seconds)
-        version = {"etag": str(seconds), "last_modified": moment, "fetched_at": moment}
+        date = START + timedelta(seconds=seconds)
+        version = {"etag": str(seconds), "last_modified": date, "fetched_at": date}
         return {"_id": event_id, "stream": version, "fingerprint": str(event_id)}
 
     store = InMemoryDocumentStore(database="of-this-test")

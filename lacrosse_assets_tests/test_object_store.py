@@ -1,4 +1,4 @@
-"""What the platform asks of an S3 server, whichever it is (docs/contract.md, sections 1 and 5)."""
+"""The platform's requirements of any S3 server (docs/contract.md, sections 1 and 5)."""
 
 import gzip
 import hashlib
@@ -19,17 +19,17 @@ def store(world: World) -> S3ObjectStore:
     return world.object_store()
 
 
-def test_there_is_no_object_yet(store: S3ObjectStore) -> None:
+def test_a_missing_object(store: S3ObjectStore) -> None:
     assert (store.head(), store.get()) == (None, None)
 
 
-def test_there_is_no_bucket_yet(world: World) -> None:
+def test_a_missing_bucket(world: World) -> None:
     store = S3ObjectStore(s3=LiveS3(**world.s3), bucket=f"{world.environ['GAMESTREAM_BUCKET']}-2", key="gamestream.txt")
 
     assert (store.head(), store.get()) == (None, None)
 
 
-def test_an_object_that_was_removed_is_no_object(world: World, store: S3ObjectStore) -> None:
+def test_a_removed_object(world: World, store: S3ObjectStore) -> None:
     world.put(*MIDDLE)
     world.remove_stream()
 
@@ -39,9 +39,9 @@ def test_an_object_that_was_removed_is_no_object(world: World, store: S3ObjectSt
 @pytest.mark.parametrize(
     "body",
     [b"", b"0 59:30 101 6 1\r\n\xff\x00", bytes(range(256)) * 20_000],
-    ids=["empty", "bytes that are no text", "5 MB"],
+    ids=["empty", "binary", "5 MB"],
 )
-def test_the_bytes_come_back_as_they_were_put(world: World, store: S3ObjectStore, body: bytes) -> None:
+def test_bytes_are_read_as_they_were_written(world: World, store: S3ObjectStore, body: bytes) -> None:
     etag = world.put(body=body)
 
     found = store.get()
@@ -64,7 +64,7 @@ def test_a_put_is_seen_by_the_next_head_and_the_next_get(world: World, store: S3
         assert (version.etag, found.version.etag, found.body) == (etag, etag, body)
 
 
-def test_the_same_stream_played_again_has_the_same_etag_and_another_version(world: World, store: S3ObjectStore) -> None:
+def test_a_replay_has_the_same_etags_and_other_versions(world: World, store: S3ObjectStore) -> None:
     world.put(*ENDED)
     first = store.head()
     world.replay(*ENDED)
@@ -77,7 +77,7 @@ def test_the_same_stream_played_again_has_the_same_etag_and_another_version(worl
     assert first.last_modified < second.last_modified
 
 
-def test_body_and_version_belong_together_while_others_write(world: World, store: S3ObjectStore) -> None:
+def test_body_and_version_match_during_concurrent_writes(world: World, store: S3ObjectStore) -> None:
     bodies = [bytes([number]) * 300_000 for number in (1, 2)]
     etags = {world.put(body=body): body for body in bodies}
     done = threading.Event()
@@ -94,11 +94,11 @@ def test_body_and_version_belong_together_while_others_write(world: World, store
     writer.join()
 
     assert all(found and found.body == etags[found.version.etag] for found in seen)
-    assert len({hashlib.sha256(found.body).digest() for found in seen if found}) == 2, "one of them was never seen"
+    assert len({hashlib.sha256(found.body).digest() for found in seen if found}) == 2, "both bodies were read"
 
 
 @pytest.mark.parametrize("key", ["2026/home game/gamestream.txt", "étoile+%20#?.txt"])
-def test_a_key_of_any_name(world: World, key: str) -> None:
+def test_a_key_with_special_characters(world: World, key: str) -> None:
     world.environ["GAMESTREAM_KEY"] = key
     etag = world.put(*MIDDLE)
 
@@ -108,13 +108,13 @@ def test_a_key_of_any_name(world: World, key: str) -> None:
     assert version.etag == etag
 
 
-# What servers, gateways and proxies make of the headers.
+# Headers as servers, gateways and proxies change them.
 
 Headers = MutableMapping[str, str]
 
 
 def changing_headers(change: Callable[[str, Headers], None]) -> type[LiveS3]:
-    """The real client of the real server; `change` gets the name of each operation and the headers of its answer."""
+    """A real client; `change` modifies the headers of each response, given the operation's name."""
 
     class Changed(LiveS3):
         def get_client(self) -> Any:
@@ -177,7 +177,7 @@ CHANGES = {
 
 @pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
 def test_an_etag_is_opaque(world: World, change: Callable[[str, Headers], None]) -> None:
-    """Each version is processed once, and the next one as well, the game's end among them."""
+    """Each version is processed exactly once, up to the end of the game."""
     s3 = changing_headers(change)
     store = world.object_store(s3=s3)
     for lines in (OPENING, MIDDLE):
@@ -198,7 +198,7 @@ def test_an_etag_is_opaque(world: World, change: Callable[[str, Headers], None])
     assert world.table("teams2")
 
 
-def test_two_changes_in_a_second_are_two_versions_without_an_etag_as_well(world: World) -> None:
+def test_without_an_etag_two_changes_in_a_second_are_two_versions(world: World) -> None:
     store = world.object_store(s3=changing_headers(CHANGES["no ETag"]))
     seen = set()
     for number in range(5):
@@ -210,7 +210,7 @@ def test_two_changes_in_a_second_are_two_versions_without_an_etag_as_well(world:
     assert len(seen) == 5
 
 
-def test_an_etag_that_is_another_at_each_look_makes_no_storm_of_runs(world: World) -> None:
+def test_an_etag_that_changes_at_every_request_does_not_launch_endless_runs(world: World) -> None:
     numbers = count()
 
     def another(_: str, headers: Headers) -> None:
@@ -231,18 +231,18 @@ def test_an_etag_that_is_another_at_each_look_makes_no_storm_of_runs(world: Worl
     assert world.document()["home"]["score"] == 1
 
 
-def test_a_version_without_a_date_is_an_error_that_says_so(world: World) -> None:
+def test_a_missing_last_modified_header_is_an_error(world: World) -> None:
     store = world.object_store(s3=changing_headers(without("Last-Modified", "HeadObject", "GetObject")))
     world.put(*OPENING)
 
     assert "responses have no Last-Modified header" in str(world.tick(object_store=store))
 
 
-# Streams that are not stored as plain text.
+# Compressed streams.
 
 
 @pytest.mark.parametrize("headers", [{"ContentEncoding": "gzip"}, {}], ids=["with the header", "without it"])
-def test_a_stream_that_is_compressed_with_gzip_is_read(world: World, headers: dict[str, str]) -> None:
+def test_a_gzip_stream_is_read(world: World, headers: dict[str, str]) -> None:
     world.put(body=gzip.compress("".join(f"{line}\n" for line in ENDED).encode()), **headers)
 
     assert world.tick_and_run().success
@@ -250,8 +250,8 @@ def test_a_stream_that_is_compressed_with_gzip_is_read(world: World, headers: di
     assert (world.document()["_id"], world.document()["final"]) == (4, True)
 
 
-def test_a_header_that_does_not_apply_means_nothing(world: World) -> None:
-    """Some stores keep the `aws-chunked` of an upload, and some producers name their character set there."""
+def test_a_wrong_content_encoding_is_ignored(world: World) -> None:
+    """Some stores keep the `aws-chunked` of an upload; some producers put their character set into the header."""
     for encoding in ("gzip", "aws-chunked", "utf-8"):
         world.put(*OPENING, ContentEncoding=encoding)
         fetched = world.object_store().get()
@@ -266,9 +266,9 @@ def test_a_header_that_does_not_apply_means_nothing(world: World) -> None:
         (b"\x1f\x8b no gzip", "", "gzip that cannot be decompressed"),
         (b"\x0b\x02\x80text\x03", "br", "Content-Encoding br:"),
     ],
-    ids=["cut off", "no gzip", "brotli"],
+    ids=["truncated", "not gzip", "brotli"],
 )
-def test_a_stream_that_cannot_be_decompressed_is_an_error_that_says_so(
+def test_a_stream_that_cannot_be_decompressed_is_an_error(
     world: World, body: bytes, encoding: str, reason: str
 ) -> None:
     world.put(body=body, ContentEncoding=encoding)

@@ -1,4 +1,4 @@
-"""What the platform asks of the reference database, whichever it is (docs/contract.md, sections 2, 4 and 6)."""
+"""The platform's requirements of any reference database (docs/contract.md, sections 2, 4 and 6)."""
 
 import threading
 from typing import Any
@@ -15,7 +15,7 @@ from lacrosse_assets_tests.world import PLAYERS, TEAMS, World
 Row = dict[str, Any]
 
 
-def nothing_to_object() -> None: ...
+def no_precondition() -> None: ...
 
 
 def test_rows_are_read_by_id(world: World) -> None:
@@ -35,13 +35,13 @@ NAMES = [
 ]
 
 
-def test_names_are_any_text_on_their_way_through(world: World) -> None:
+def test_names_of_any_text_are_copied_unchanged(world: World) -> None:
     teams = [{**TEAMS[0], "name": NAMES[0], "conference": NAMES[1]}, *TEAMS[1:]]
     players = [{**PLAYERS[0], "id": number, "name": name, "number": str(number)} for number, name in enumerate(NAMES)]
     world.reset_tables(teams, players)
 
     reference = world.reference_db().read()
-    world.reference_db().replace({"teams2": reference.teams, "players2": reference.players}, nothing_to_object)
+    world.reference_db().replace({"teams2": reference.teams, "players2": reference.players}, no_precondition)
 
     assert reference == (teams, players)
     assert (world.table("teams2"), world.table("players2")) == (teams, players)
@@ -52,16 +52,16 @@ def test_a_jersey_number_is_text(world: World) -> None:
     players = [{**PLAYERS[0], "id": number, "number": jersey} for number, jersey in enumerate(numbers)]
     world.reset_tables(players=players)
 
-    world.reference_db().replace({"players2": world.reference_db().read().players}, nothing_to_object)
+    world.reference_db().replace({"players2": world.reference_db().read().players}, no_precondition)
 
     assert [row["number"] for row in world.table("players2") or []] == numbers
 
 
-def test_a_name_that_is_too_long_is_an_error_where_it_does_not_fit(world: World) -> None:
-    """SQLite takes any length: there the row is as it was given. Nowhere is a name cut off in silence."""
+def test_a_name_that_is_too_long_is_never_truncated(world: World) -> None:
+    """SQLite accepts any length and stores the name whole; a server reports an error."""
     rows = [{**TEAMS[0], "name": "x" * 60}, *TEAMS[1:]]
     try:
-        world.reference_db().replace({"teams2": rows}, nothing_to_object)
+        world.reference_db().replace({"teams2": rows}, no_precondition)
     except StoreError:
         assert world.table("teams2") is None
     else:
@@ -72,7 +72,7 @@ def test_a_thousand_players(world: World) -> None:
     players = [{**PLAYERS[0], "id": number, "number": str(number % 1000)} for number in range(1000)]
     world.reset_tables(players=players)
 
-    world.reference_db().replace({"players2": world.reference_db().read().players}, nothing_to_object)
+    world.reference_db().replace({"players2": world.reference_db().read().players}, no_precondition)
 
     assert world.table("players2") == players
 
@@ -81,13 +81,13 @@ def test_tables_without_rows(world: World) -> None:
     world.reset_tables([], [])
 
     reference = world.reference_db().read()
-    world.reference_db().replace({"teams2": reference.teams, "players2": reference.players}, nothing_to_object)
+    world.reference_db().replace({"teams2": reference.teams, "players2": reference.players}, no_precondition)
 
     assert reference == ([], [])
     assert (world.table("teams2"), world.table("players2")) == ([], [])
 
 
-def test_both_tables_are_read_as_of_one_moment_while_they_are_reset(world: World) -> None:
+def test_both_tables_are_one_consistent_snapshot_during_resets(world: World) -> None:
     def generation(number: int) -> tuple[list[Row], list[Row]]:
         return [{**row, "wins": number} for row in TEAMS], [{**row, "shots": number} for row in PLAYERS]
 
@@ -107,7 +107,7 @@ def test_both_tables_are_read_as_of_one_moment_while_they_are_reset(world: World
         while len(seen) < 10:
             reference = world.reference_db().read()
             numbers = {row["wins"] for row in reference.teams} | {row["shots"] for row in reference.players}
-            assert len(numbers) == 1, "rows of two generations at once"
+            assert len(numbers) == 1, "rows of two generations in one snapshot"
             assert (len(reference.teams), len(reference.players)) == (len(TEAMS), len(PLAYERS))
             seen |= numbers
     finally:
@@ -115,10 +115,10 @@ def test_both_tables_are_read_as_of_one_moment_while_they_are_reset(world: World
         simulator.join()
 
 
-@pytest.mark.parametrize("again", [False, True], ids=["new tables", "tables that are there"])
+@pytest.mark.parametrize("again", [False, True], ids=["new tables", "existing tables"])
 def test_the_simulator_resets_the_two_tables_and_nothing_else(world: World, again: bool) -> None:
     final = {"teams2": TEAMS, "players2": PLAYERS}
-    world.reference_db().replace(final, nothing_to_object)
+    world.reference_db().replace(final, no_precondition)
     engine = create_engine(world.environ["SIDEARMDB_URL"])
 
     for _ in range(2 if again else 1):

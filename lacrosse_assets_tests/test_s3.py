@@ -1,6 +1,6 @@
-"""The S3 client of the platform and of the simulator: whose credentials, which address, and what its errors say to do.
+"""The S3 client of the platform and of the simulator: credentials, address, and the hints of its errors.
 
-Requests go to a server on loopback that answers as it is told to; those to AWS are caught before they leave.
+Requests go to a server on loopback with scripted responses. Requests to AWS are intercepted before they are sent.
 """
 
 import json
@@ -32,8 +32,8 @@ STORES = {
     "SIDEARMDB_URL": "sqlite:////tmp/no-such.db",
 }
 KEYS = {"AWS_ACCESS_KEY_ID": "AKIDFROMENV", "AWS_SECRET_ACCESS_KEY": "s3cr3t"}
-# From any file of the user's, and from a cloud machine's metadata, comes nothing.
-NOTHING_ELSE = {
+# No settings from the user's files and from a cloud machine's metadata.
+NO_OTHER_SOURCES = {
     "AWS_CONFIG_FILE": "/dev/null",
     "AWS_SHARED_CREDENTIALS_FILE": "/dev/null",
     "AWS_EC2_METADATA_DISABLED": "true",
@@ -43,12 +43,12 @@ Setting = Callable[..., None]
 
 @pytest.fixture
 def setting(monkeypatch: pytest.MonkeyPatch) -> Setting:
-    """Sets the environment: nothing of AWS but what is given."""
+    """Sets the environment, without any AWS variable but the given ones."""
     for name in [name for name in os.environ if name.startswith("AWS_")]:
         monkeypatch.delenv(name)
 
     def put(*environs: Mapping[str, str], **more: str) -> None:
-        for environ in (STORES, NOTHING_ELSE, *environs, more):
+        for environ in (STORES, NO_OTHER_SOURCES, *environs, more):
             for name, value in environ.items():
                 monkeypatch.setenv(name, value)
 
@@ -56,7 +56,7 @@ def setting(monkeypatch: pytest.MonkeyPatch) -> Setting:
 
 
 def store() -> S3ObjectStore:
-    """The platform's object store, as its definitions have it."""
+    """The object store of the platform's definitions."""
     from lacrosse_assets.definitions import build_resources
 
     built = build_resources(load_settings())["object_store"]
@@ -72,7 +72,7 @@ each_client = pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
 
 
 def request_of(client: Any, operation: str = "head_object", **parameters: object) -> Any:
-    """The request that it would send for the stream."""
+    """The request that the client would send for the stream."""
     sent = []
 
     def catch(request: Any, **_: object) -> AWSResponse:
@@ -92,7 +92,7 @@ def key_of(request: Any) -> str:
 @pytest.mark.parametrize(
     ("environ", "url", "shown"),
     [
-        # A name, and not only an address: a bucket must not become a part of it.
+        # With a host name, so that a bucket could become a part of it.
         (
             {"AWS_ENDPOINT_URL_S3": "http://minio.example.edu:9000"},
             "http://minio.example.edu:9000/gamestreams/gamestream.txt",
@@ -120,7 +120,7 @@ def key_of(request: Any) -> str:
             "AWS S3 (region cn-north-1)",
         ),
     ],
-    ids=["own server", "boto3's own variable", "AWS", "a region", "boto3's own region", "China"],
+    ids=["own server", "boto3's variable", "AWS", "a region", "boto3's region", "China"],
 )
 def test_where_requests_go(
     setting: Setting, client: Callable[[], Any], environ: dict[str, str], url: str, shown: str
@@ -164,7 +164,7 @@ def test_the_role_of_a_container(setting: Setting, client: Callable[[], Any]) ->
 
 
 @each_client
-def test_no_checksum_that_some_servers_do_not_know(setting: Setting, client: Callable[[], Any]) -> None:
+def test_no_extra_checksums_are_sent(setting: Setting, client: Callable[[], Any]) -> None:
     setting(KEYS, AWS_ENDPOINT_URL_S3="http://minio.example.edu")
     request = request_of(client(), "put_object", Body=b"0 59:30 101 6 1\n")
     assert not [name for name in request.headers if "checksum" in name.lower() or "trailer" in name.lower()]
@@ -180,12 +180,12 @@ def test_a_password_in_an_endpoint_of_a_configuration_file_is_not_shown(setting:
 
 
 @contextmanager
-def server(answer: Callable[[BaseHTTPRequestHandler], tuple[int, str]]) -> Iterator[str]:
-    """A server on loopback that gives these answers; its address."""
+def server(respond: Callable[[BaseHTTPRequestHandler], tuple[int, str]]) -> Iterator[str]:
+    """A server on loopback with these responses. Yields its address."""
 
     class Handler(BaseHTTPRequestHandler):
         def do_GET(self) -> None:
-            status, body = answer(self)
+            status, body = respond(self)
             self.send_response(status)
             self.send_header("Content-Length", str(len(body) if self.command == "GET" else 0))
             self.end_headers()
@@ -204,19 +204,19 @@ def server(answer: Callable[[BaseHTTPRequestHandler], tuple[int, str]]) -> Itera
 
 
 def refusal(code: str) -> str:
-    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>Said by the server.</Message></Error>"
+    return f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>The server's message.</Message></Error>"
 
 
 def error_of(call: Callable[[], object]) -> str:
     with pytest.raises(StoreError) as caught:
         call()
-    told = str(caught.value.description)
-    assert "\n" not in told
-    return told
+    message = str(caught.value.description)
+    assert "\n" not in message
+    return message
 
 
 @pytest.mark.parametrize(
-    ("status", "code", "way_out"),
+    ("status", "code", "hint"),
     [
         (403, "AccessDenied", s3.CREDENTIALS_HINT),
         (403, "InvalidAccessKeyId", s3.CREDENTIALS_HINT),
@@ -228,32 +228,32 @@ def error_of(call: Callable[[], object]) -> str:
         (409, "SomethingElse", "this is the server's response; gamestream_sensor keeps retrying"),
     ],
 )
-def test_a_refusal_and_what_to_do(setting: Setting, status: int, code: str, way_out: str) -> None:
+def test_the_hint_of_a_refused_request(setting: Setting, status: int, code: str, hint: str) -> None:
     with server(lambda _: (status, refusal(code))) as url:
         setting(KEYS, AWS_ENDPOINT_URL_S3=url)
-        told = error_of(store().head)  # whose answer has no body, and so no reason
-        assert error_of(store().get) == told
-    assert told.startswith(f"object store at {url} (s3://gamestreams/gamestream.txt): An error occurred ({code}) ")
-    assert told.endswith(f"({way_out})")
+        message = error_of(store().head)  # the response to a HEAD has no body, and so no reason
+        assert error_of(store().get) == message
+    assert message.startswith(f"object store at {url} (s3://gamestreams/gamestream.txt): An error occurred ({code}) ")
+    assert message.endswith(f"({hint})")
 
 
 @pytest.mark.parametrize(
     ("status", "parts"),
     [
-        # A HEAD has no body: 403 is a wrong key, and a missing object to someone who may not list the bucket.
-        (403, ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "s3:GetObject", "s3:ListBucket", "not there yet")),
+        # 403 is a wrong key, or a missing object if the user may not list the bucket.
+        (403, ("AWS_ACCESS_KEY_ID", "AWS_SESSION_TOKEN", "s3:GetObject", "s3:ListBucket", "does not exist yet")),
         (400, ("gives no reason", "AWS_REGION", "session token")),
     ],
 )
-def test_a_refusal_without_a_reason(setting: Setting, status: int, parts: tuple[str, ...]) -> None:
+def test_a_refused_request_without_a_reason(setting: Setting, status: int, parts: tuple[str, ...]) -> None:
     with server(lambda _: (status, "")) as url:
         setting(KEYS, AWS_ENDPOINT_URL_S3=url)
-        told = error_of(store().head)
-    assert [part for part in parts if part not in told] == []
+        message = error_of(store().head)
+    assert [part for part in parts if part not in message] == []
 
 
 @pytest.mark.parametrize(
-    ("environ", "said", "way_out"),
+    ("environ", "problem", "hint"),
     [
         ({}, "Unable to locate credentials", f"set {s3.CREDENTIAL_SETTINGS}"),
         ({"AWS_PROFILE": "nobody's"}, "(nobody's)", "AWS_PROFILE must name a profile"),
@@ -261,38 +261,34 @@ def test_a_refusal_without_a_reason(setting: Setting, status: int, parts: tuple[
     ],
     ids=["no credentials", "no such profile", "no region"],
 )
-def test_a_setting_that_boto3_cannot_work_with(
-    setting: Setting, environ: dict[str, str], said: str, way_out: str
-) -> None:
+def test_a_setting_that_boto3_rejects(setting: Setting, environ: dict[str, str], problem: str, hint: str) -> None:
     setting(environ)
-    for told in (error_of(store().head), error_of(store().get)):
-        assert told.startswith("object store at ")
-        assert said in told.partition(" (s3://gamestreams/gamestream.txt): ")[2]
-        assert way_out in told
-        assert unreachable_hint("AWS_ENDPOINT_URL_S3") not in told
+    for message in (error_of(store().head), error_of(store().get)):
+        assert message.startswith("object store at ")
+        assert problem in message.partition(" (s3://gamestreams/gamestream.txt): ")[2]
+        assert hint in message
+        assert unreachable_hint("AWS_ENDPOINT_URL_S3") not in message
 
 
-def test_a_file_of_certificates_that_does_not_exist(setting: Setting) -> None:
+def test_a_missing_file_of_certificates(setting: Setting) -> None:
     with server(lambda _: (200, "")) as url:
         setting(KEYS, AWS_ENDPOINT_URL_S3=url.replace("http", "https"), AWS_CA_BUNDLE="/no/such")
         assert error_of(store().head).endswith(f"({s3.HINTS['No such file or directory']})")
 
 
 def test_a_server_that_redirects_everything(setting: Setting) -> None:
-    """As one does whose address is `https://`: boto3 takes it for another region, and asks for that for ever."""
+    """As from http:// to https://. boto3 assumes another region, and asks for the region in an endless loop."""
     with server(lambda _: (301, "")) as url:
         setting(KEYS, AWS_ENDPOINT_URL_S3=url)
-        told = error_of(store().head)
+        message = error_of(store().head)
         with pytest.raises(ClickException) as refused:
             simulator.call_store(made := CLIENTS["simulator"](), lambda: made.head_bucket(Bucket="gamestreams"))
-    for each in (told, refused.value.message):
+    for each in (message, refused.value.message):
         assert f"(301) ({s3.HINTS['(301)']})" in each
 
 
-def test_the_simulator_goes_on_without_the_bucket_that_nothing_uses(
-    setting: Setting, caplog: pytest.LogCaptureFixture
-) -> None:
-    """At AWS somebody else has one of that name."""
+def test_the_simulator_skips_the_unused_bucket(setting: Setting, caplog: pytest.LogCaptureFixture) -> None:
+    """At AWS somebody else owns a bucket of that name."""
     with server(lambda request: (403, "") if request.path.startswith("/boxscores") else (200, "")) as url:
         setting(KEYS, AWS_ENDPOINT_URL_S3=url)
         simulator.connect(load_settings())
@@ -302,13 +298,13 @@ def test_the_simulator_goes_on_without_the_bucket_that_nothing_uses(
             simulator.connect(load_settings())
 
 
-def test_no_answer_is_a_matter_of_the_address(setting: Setting) -> None:
+def test_an_unreachable_server_has_the_hint_to_check_its_address(setting: Setting) -> None:
     setting(KEYS, AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{closed_port()}")
     assert error_of(store().head).endswith(f"({unreachable_hint('AWS_ENDPOINT_URL_S3')})")
 
 
-def test_credentials_that_were_replaced_are_found_without_a_restart(setting: Setting, tmp_path: Path) -> None:
-    """The code server runs for days: a token in a file, which boto3 reads once, would stay the expired one."""
+def test_replaced_credentials_are_read_without_a_restart(setting: Setting, tmp_path: Path) -> None:
+    """The code server runs for days, and boto3 reads a file of credentials once: an expired token would stay."""
     file = tmp_path / "credentials"
 
     def log_in(token: str) -> None:

@@ -1,4 +1,4 @@
-"""The search for secrets finds what is planted, wherever Dagster keeps things and whatever form it has there."""
+"""The secret scanner finds planted secrets in every place and encoding that Dagster uses."""
 
 import base64
 import gzip
@@ -59,13 +59,13 @@ def test_a_secret_in_a_command_line_is_found() -> None:
     assert find_secrets(SECRETS, commands)
 
 
-def test_a_secret_that_a_run_gives_away_is_found(tmp_path: Path) -> None:
-    """By whichever of the ways that Dagster keeps things in."""
+def test_a_secret_that_a_run_leaks_is_found(tmp_path: Path) -> None:
+    """In everything that Dagster stores of a run."""
     ways = ("log", "output", "metadata", "error", "tag", "configuration", "description")
     secrets = {way: Secret(way, f"Way{way}Q7xTb3@/w{way}V9kLp5") for way in ways}
 
     @op(config_schema={"password": str})
-    def talkative(context: OpExecutionContext) -> str:
+    def leaking_op(context: OpExecutionContext) -> str:
         context.log.info("%s", secrets["log"].value)
         print(secrets["output"].value)
         context.add_output_metadata({"password": secrets["metadata"].value})
@@ -76,14 +76,14 @@ def test_a_secret_that_a_run_gives_away_is_found(tmp_path: Path) -> None:
         raise Failure(secrets["error"].value)
 
     @job(description=secrets["description"].value, tags={"password": secrets["tag"].value})
-    def leaking() -> None:
-        failing(talkative())
+    def leaking_job() -> None:
+        failing(leaking_op())
 
     with DagsterInstance.local_temp(str(tmp_path)) as instance:
-        leaking.execute_in_process(
+        leaking_job.execute_in_process(
             instance=instance,
             raise_on_error=False,
-            run_config={"ops": {"talkative": {"config": {"password": secrets["configuration"].value}}}},
+            run_config={"ops": {"leaking_op": {"config": {"password": secrets["configuration"].value}}}},
         )
     found = find_secrets(secrets.values(), in_folder(tmp_path))
     assert {way for way in ways if any(leak.startswith(f"{way}, ") for leak in found)} == set(ways)

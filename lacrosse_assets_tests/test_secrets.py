@@ -1,7 +1,7 @@
-"""No secret in anything that the platform leaves behind, whether all goes well or everything goes wrong.
+"""No secret in anything that the platform stores, logs or prints, in successful and in failed runs.
 
-The exception are the files that are there to hold them, for their owner's eyes: `.env` (test_compose.py) and the
-embedded services' addresses (test_embedded.py).
+The exceptions are the files that hold secrets, readable by their owner only: `.env` (test_compose.py) and the embedded
+services' addresses (test_embedded.py).
 """
 
 import os
@@ -20,6 +20,7 @@ import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 
 from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
+from lacrosse_assets.resources.spark import HINTS as SPARK_HINTS
 from lacrosse_assets_tests.commands import INHERITED, Ended, materialize
 from lacrosse_assets_tests.game.builders import stream
 from lacrosse_assets_tests.secret_scanner import Secret, command_lines, find_secrets, in_answer, in_folder
@@ -34,12 +35,12 @@ from lacrosse_assets_tests.secured_stores import (
 )
 from lacrosse_assets_tests.world import ENDED, MIDDLE
 
-# One that no store takes.
+# A secret that no store accepts.
 WRONG = Secret("a wrong secret", "Rm8bYt3KpW@/:;?#[%&=+Gc5vNs9LxH")
 
-PATIENCE = 90  # seconds; a stop for what hangs, not a measure of anything
+TIMEOUT_SECONDS = 90  # generous: it only stops what hangs
 
-# All that Dagit's pages ask for in which a secret might stand.
+# Everything that the Dagster UI queries and that may contain a secret.
 EVERYTHING = """
 { instance { info }
   workspaceOrError { ... on Workspace { locationEntries { name displayMetadata { key value }
@@ -63,7 +64,7 @@ def secured(tmp_path_factory: pytest.TempPathFactory) -> Iterator[SecuredStores]
 
 
 class Watched:
-    """The platform on the secured stores: Dagit, the daemon and its sensor, runs as processes."""
+    """The platform on the secured stores: webserver, daemon with its sensor, and runs as processes."""
 
     def __init__(self, state: Path, environ: dict[str, str]):
         self._dagit = Dagit(state, print, environ)
@@ -88,21 +89,21 @@ class Watched:
         self.until("another failed run", lambda: self.failures() > before)
 
     def everything(self) -> Any:
-        """What Dagit says about all that there is."""
+        """The response of the Dagster UI's GraphQL API to `EVERYTHING`."""
         answer = httpx.post(f"{self._dagit.url}/graphql", json={"query": EVERYTHING}, timeout=60).json()
         assert "errors" not in answer, answer["errors"]
         return answer
 
     def until(self, what: str, condition: Callable[[], bool]) -> None:
-        give_up = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not condition():
             self._dagit.check_alive()
-            assert time.monotonic() < give_up, f"{what}: not so after {PATIENCE} s"
+            assert time.monotonic() < deadline, f"{what}: timeout after {TIMEOUT_SECONDS} s"
             time.sleep(0.2)
 
 
 def play(environ: dict[str, str], folder: Path) -> Ended:
-    """The simulator, as fast as it can."""
+    """Run the simulator at full speed."""
     inherited = {name: os.environ[name] for name in INHERITED if name in os.environ}
     ended = subprocess.run(
         [sys.executable, "-m", "lacrosse_assets.gamestream"],
@@ -116,7 +117,7 @@ def play(environ: dict[str, str], folder: Path) -> Ended:
 
 
 @pytest.mark.timeout(600)
-def test_a_game_on_which_every_store_fails_in_its_turn(secured: SecuredStores, tmp_path: Path) -> None:
+def test_a_game_in_which_each_store_fails_in_turn(secured: SecuredStores, tmp_path: Path) -> None:
     state = tmp_path / "state"
     with command_lines(psutil.Process()) as commands:
         simulator = play(secured.environ, tmp_path)
@@ -125,31 +126,31 @@ def test_a_game_on_which_every_store_fails_in_its_turn(secured: SecuredStores, t
             watched.until("final tables", watched.is_finished)
             assert watched.failures() == 0
             assert all(login.encrypted and login.password == DATABASE.value for login in secured.sql.logins)
-            # What a run comes to last fails first, so that each has runs that fail at it.
+            # In reverse order of use, so that runs reach each failing store.
             faults: list[Callable[[], None]] = [
                 partial(secured.close, "SPARK_REMOTE"),
                 secured.change_the_databases_password,
             ]
-            for number, fails in enumerate(faults, start=1):
+            for number, inject in enumerate(faults, start=1):
                 before = watched.failures()
-                fails()
+                inject()
                 secured.put(stream(*MIDDLE[:number]))
                 watched.until_more_runs_failed_than(before)
-            # At these, the sensor launches no run: its tick names them.
+            # If one of these fails, the sensor launches no run; its tick reports the store.
             secured.change_the_documents_password()
-            watched.until("the document store is missed", lambda: "document store at" in str(watched.everything()))
+            watched.until("the document store is reported", lambda: "document store at" in str(watched.everything()))
             secured.close("AWS_ENDPOINT_URL_S3")
-            watched.until("the object store is missed", lambda: "object store at" in str(watched.everything()))
+            watched.until("the object store is reported", lambda: "object store at" in str(watched.everything()))
             answer = watched.everything()
-    for said in ("document store at", "Spark Connect server at", "Login failed", "MONGODB_URI"):
-        assert said in str(answer), f"the search would be of no use: nobody says {said!r}"
+    for expected in ("document store at", "Spark Connect server at", "Login failed", "MONGODB_URI"):
+        assert expected in str(answer), f"the search would prove nothing: {expected!r} is missing"
 
     left_behind = [
         *in_folder(state),
-        *in_answer("Dagit", answer),
+        *in_answer("the Dagster UI", answer),
         *in_answer("the simulator", simulator.output),
         *in_answer("the documents", secured.documents()),
-        *in_answer("SQL that was asked", secured.sql.asked),
+        *in_answer("SQL statements", secured.sql.statements),
         *commands,
     ]
     assert find_secrets(SECRETS, left_behind) == []
@@ -157,12 +158,12 @@ def test_a_game_on_which_every_store_fails_in_its_turn(secured: SecuredStores, t
 
 @pytest.mark.timeout(600)
 def test_stores_that_refuse(secured: SecuredStores, tmp_path: Path) -> None:
-    """The ones that do not fail so in the game above."""
+    """The refusals that the game above does not cover."""
     secured.put(stream(*ENDED))
     token = quote(TOKEN.value, safe="")
     wrong = secured.environ["SPARK_REMOTE"].replace(token, quote(WRONG.value, safe=""))
-    wrong_token = ": Invalid authentication token (token= in SPARK_REMOTE has to be the server's)\n"
-    for select, settings, told in (
+    wrong_token = f": Invalid authentication token ({SPARK_HINTS['authentication token']})\n"
+    for select, settings, message in (
         ("raw_gamestream", {"AWS_SECRET_ACCESS_KEY": WRONG.value}, "SignatureDoesNotMatch"),
         ("raw_gamestream,roster,player_game_stats", {"SPARK_REMOTE": wrong}, wrong_token),
     ):
@@ -170,7 +171,7 @@ def test_stores_that_refuse(secured: SecuredStores, tmp_path: Path) -> None:
         with command_lines(psutil.Process()) as commands:
             ended = materialize(home, secured.environ | settings, select)
         assert ended.exit_code == 1
-        assert told in ended.output
+        assert message in ended.output
         left_behind = [*in_folder(home), *in_answer("the output", ended.output), *commands]
         assert find_secrets([*SECRETS, WRONG], left_behind) == []
 
@@ -183,8 +184,8 @@ def test_stores_that_refuse(secured: SecuredStores, tmp_path: Path) -> None:
         ("SPARK_REMOTE", f"sc://127.0.0.1:1/;token={WRONG.value}"),
     ],
 )
-def test_an_address_that_holds_its_secret_as_it_is(tmp_path: Path, name: str, address: str) -> None:
-    """Special characters belong percent-encoded: with one that is not, the rest of the secret may be anything."""
+def test_an_address_with_an_unencoded_secret(tmp_path: Path, name: str, address: str) -> None:
+    """A special character that is not percent-encoded can turn the rest of the secret into any part of the address."""
     whole = {
         "LACROSSE_DEPLOYMENT": "services",
         "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",

@@ -1,4 +1,4 @@
-"""The environment, read and checked: one clear line for whatever is wrong with it, and no secret in any of them."""
+"""Settings from the environment: every error is one clear line without a secret (docs/contract.md, section 8)."""
 
 import os
 import re
@@ -33,7 +33,7 @@ SERVICES = {
 
 
 def error_of(environ: dict[str, str]) -> str:
-    """The one line that the environment is refused with."""
+    """The error for this environment: one line without the secret."""
     with pytest.raises(SettingsError) as caught:
         load_settings(environ)
     message = caught.value.format_message()
@@ -86,7 +86,7 @@ def test_one_key_without_the_other(missing: str) -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "value", "says"),
+    ("name", "value", "expected"),
     [
         ("AWS_ENDPOINT_URL_S3", "store:9000", "AWS_ENDPOINT_URL_S3 must begin with http:// or https://"),
         (
@@ -106,8 +106,8 @@ def test_one_key_without_the_other(missing: str) -> None:
         ("DELAY", "inf", "DELAY must be a number of seconds, 0 or more (got 'inf')"),
     ],
 )
-def test_an_invalid_value(name: str, value: str, says: str) -> None:
-    assert says in error_of({**SERVICES, name: value})
+def test_an_invalid_value(name: str, value: str, expected: str) -> None:
+    assert expected in error_of({**SERVICES, name: value})
 
 
 @pytest.mark.parametrize(
@@ -148,11 +148,11 @@ def test_an_invalid_value(name: str, value: str, says: str) -> None:
         ("SPARK_REMOTE", "sc://[host/;token={}"),
     ],
 )
-def test_an_address_with_a_slip_in_it_is_not_quoted(name: str, value: str) -> None:
-    """Any part of it may be a piece of the secret: the rest of a password after an `@`, a token behind a `/`."""
-    told = error_of({**SERVICES, name: value.format(SECRET)})
-    assert told.startswith(f"{name} is not a valid address (")
-    assert "percent-encode special characters" in told
+def test_an_invalid_address_is_not_quoted(name: str, value: str) -> None:
+    """Any part of it may belong to the secret: the rest of a password after an `@`, a token after a `/`."""
+    message = error_of({**SERVICES, name: value.format(SECRET)})
+    assert message.startswith(f"{name} is not a valid address (")
+    assert "percent-encode special characters" in message
 
 
 @pytest.mark.parametrize(
@@ -176,9 +176,7 @@ def test_an_address_with_a_slip_in_it_is_not_quoted(name: str, value: str) -> No
         (addresses.spark_server, "sc://[::1]/;use_ssl=true;token=p%3D;user_id=me", "sc://[::1]:15002"),
     ],
 )
-def test_an_address_is_shown_without_what_may_be_a_secret(
-    parse: Callable[[str], str], address: str, shown: str
-) -> None:
+def test_an_address_is_shown_without_secrets(parse: Callable[[str], str], address: str, shown: str) -> None:
     assert parse(address) == shown
 
 
@@ -189,11 +187,11 @@ def test_embedded_without_the_services(monkeypatch: pytest.MonkeyPatch, tmp_path
         load_settings()
 
 
-def test_embedded_takes_the_addresses_left_by_the_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def test_embedded_reads_the_addresses_of_the_running_services(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     for name in VARIABLES:
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setenv("LACROSSE_STATE_DIR", str(tmp_path))
-    monkeypatch.setenv("MONGODB_URI", "mongodb://another:1")  # of a real service: not the embedded one's
+    monkeypatch.setenv("MONGODB_URI", "mongodb://another:1")  # a real service's, which the embedded one replaces
     addresses = {name: value for name, value in SERVICES.items() if name != "LACROSSE_DEPLOYMENT"}
     embedded_addresses_file(tmp_path).write_text("".join(f"{name}='{value}'\n" for name, value in addresses.items()))
     settings = load_settings()
@@ -204,7 +202,7 @@ def test_embedded_takes_the_addresses_left_by_the_services(monkeypatch: pytest.M
 def test_the_embedded_object_store_gets_none_of_the_users_aws_settings(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    """A session token belongs to other keys, and a profile that does not exist is an error in boto3."""
+    """The user's session token belongs to other keys, and a missing profile is an error of boto3."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     os.environ.update(AWS_SESSION_TOKEN="t0ken", AWS_PROFILE="work", AWS_ENDPOINT_URL="https://work.example.edu")
     os.environ.update(LACROSSE_DEPLOYMENT="", LACROSSE_STATE_DIR=str(tmp_path))
@@ -215,7 +213,7 @@ def test_the_embedded_object_store_gets_none_of_the_users_aws_settings(
 
 
 def test_a_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """From a file no shell has expanded it."""
+    """No shell expands the `~` of a variable in a file."""
     monkeypatch.setattr(os, "environ", os.environ.copy())
     monkeypatch.setenv("HOME", str(tmp_path))
     assert embedded_settings({"LACROSSE_STATE_DIR": "~/lax"}).state_dir == tmp_path / "lax"
@@ -227,10 +225,10 @@ def test_a_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
     ):
         os.environ.update(SERVICES, SIDEARMDB_URL=given)
         assert load_settings().sidearmdb_url.get_secret_value() == expanded
-        assert os.environ["SIDEARMDB_URL"] == expanded, "where Dagster looks"
+        assert os.environ["SIDEARMDB_URL"] == expanded, "where Dagster reads it"
 
 
-def test_a_home_folder_of_nobody() -> None:
+def test_a_missing_home_folder() -> None:
     message = r"LACROSSE_STATE_DIR is invalid \(got '~nobodys/lax'\): no home folder for ~nobodys"
     with pytest.raises(SettingsError, match=message):
         embedded_settings({"LACROSSE_STATE_DIR": "~nobodys/lax"})
@@ -254,10 +252,10 @@ def test_an_empty_variable_is_not_set_for_the_libraries_either(
     os.environ.update(dict.fromkeys(empty, ""))
     load_settings()
     assert [name for name in empty if name in os.environ] == []
-    assert os.environ["no_proxy"] == os.environ["SOMEBODYS"] == "", "others' variables are left alone"
+    assert os.environ["no_proxy"] == os.environ["SOMEBODYS"] == "", "other variables are left alone"
 
 
-def test_mock_takes_no_spark_server(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_mock_ignores_a_spark_server(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("LACROSSE_DEPLOYMENT", "mock")
     monkeypatch.setenv("SPARK_REMOTE", "sc://nowhere:1")
     monkeypatch.setenv("SPARK_CONNECT_MODE_ENABLED", "1")
@@ -286,5 +284,5 @@ def test_the_example_lists_every_variable() -> None:
 
 
 def test_the_example_leaves_the_deployment_to_the_shell() -> None:
-    """Dagster puts a `.env` before the shell: the documented `LACROSSE_DEPLOYMENT=mock dagster …` would do nothing."""
+    """A `.env` overrides the shell in Dagster: `LACROSSE_DEPLOYMENT=mock dagster …` would have no effect."""
     assert "LACROSSE_DEPLOYMENT" not in dotenv_values(PROJECT_ROOT / ".env.example")

@@ -1,4 +1,4 @@
-"""What goes over the wire to SQL Server and what is made of its answers: Microsoft's driver against a stand-in."""
+"""What is sent to SQL Server, and how its responses are handled: Microsoft's driver against a stand-in (tds.py)."""
 
 import os
 import re
@@ -31,16 +31,16 @@ from lacrosse_assets_tests.sql_server import GREETING, SEED, Script, url
 from lacrosse_assets_tests.tds import (
     LATIN1_COLLATION,
     UTF8_COLLATION,
-    Answer,
-    NoAnswer,
-    Refused,
+    NoResponse,
+    Response,
     Rows,
+    SqlError,
     TdsServer,
 )
 from lacrosse_assets_tests.tls import Authority
 from lacrosse_assets_tests.world import PLAYERS, TEAMS, closed_port
 
-# What the simulator needs besides the database.
+# The simulator's other settings.
 ENVIRON = {
     "LACROSSE_DEPLOYMENT": "services",
     "AWS_ENDPOINT_URL_S3": "http://127.0.0.1:1",
@@ -54,7 +54,7 @@ NO_SUCH_OBJECT, INVALID_COLLATION, LOCK_TIMEOUT_EXCEEDED = 208, 448, 1222
 
 @pytest.fixture(scope="module")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> ssl.SSLContext:
-    """One that nobody but its owner vouches for, as a new SQL Server makes for itself."""
+    """An untrusted certificate, like the self-signed one of a new SQL Server."""
     return Authority(tmp_path_factory.mktemp("certificate")).context()
 
 
@@ -63,16 +63,16 @@ def reference(server: TdsServer) -> SqlReferenceDatabase:
 
 
 def copy_of(table: Table, name: str, *wrong: Column[Any]) -> Table:
-    """The table without foreign keys, as the final tables are; with `wrong` columns, one that is not."""
+    """The table without foreign keys, like the final tables; with `wrong` columns, it differs from them."""
     columns = [Column(each.name, each.type, primary_key=each.primary_key, nullable=each.nullable) for each in table.c]
     return Table(name, MetaData(), *columns, *wrong)
 
 
 def transactions(server: TdsServer) -> list[list[str]]:
-    """What was asked in each, its end included, in one line each; but for what SQLAlchemy and the driver look up."""
+    """The statements of each transaction, its end included, without the lookups of SQLAlchemy and the driver."""
     found: list[list[str]] = []
-    for asked in server.asked:
-        sql = " ".join(asked.sql.split())
+    for statement in server.statements:
+        sql = " ".join(statement.sql.split())
         if sql == "BEGIN":
             found.append([])
         elif not ("sys." in sql or "sp_" in sql or any(part in sql for part in GREETING)):
@@ -82,7 +82,7 @@ def transactions(server: TdsServer) -> list[list[str]]:
     ]
 
 
-def nothing_to_object() -> None: ...
+def no_precondition() -> None: ...
 
 
 @pytest.fixture(autouse=True)
@@ -92,32 +92,32 @@ def short_timeouts(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 def refusal(address: str) -> str:
-    """Why the tables cannot be read: one line, which names the database and holds no password."""
+    """The error of a read: one line that names the database and contains no password."""
     parsed = make_url(address)
     with pytest.raises(StoreError) as raised:
         SqlReferenceDatabase(url=address).read()
-    told = str(raised.value.description)
+    problem = str(raised.value.description)
     beginning = f"reference database at mssql://127.0.0.1:{parsed.port}/{parsed.database}: "
-    assert told.startswith(beginning)
-    assert "\n" not in told
+    assert problem.startswith(beginning)
+    assert "\n" not in problem
     assert parsed.password
     for secret in (parsed.password, quote_plus(parsed.password), parsed.password.replace("}", "}}")):
-        assert secret not in told
-    return told.removeprefix(beginning)
+        assert secret not in problem
+    return problem.removeprefix(beginning)
 
 
 # The login.
 
 
-def test_nobody_listens() -> None:
+def test_a_closed_port() -> None:
     assert "Login timeout expired" in refusal(url(closed_port(), PASSWORD))
 
 
-def test_a_server_that_says_nothing() -> None:
+def test_a_server_that_does_not_respond() -> None:
     start = monotonic()
     with socket.create_server(("127.0.0.1", 0)) as silent:
         assert "Login timeout expired" in refusal(url(silent.getsockname()[1], PASSWORD))
-    assert monotonic() - start < 10, "the driver's own patience is 15 s"
+    assert monotonic() - start < 10, "the driver's own timeout is 15 s"
 
 
 @pytest.mark.parametrize("password", ["p@ss;w}rd", "{}", "a b%20=+'\"ü"])
@@ -131,32 +131,32 @@ def test_a_password_of_any_characters(password: str) -> None:
 @pytest.mark.parametrize("password", ["secret5", "p@ss;w}rd"])
 def test_a_wrong_password(password: str) -> None:
     with TdsServer(Script(*SEED), password="another") as server:
-        told = refusal(url(server.port, password, Encrypt="no"))
-    assert "Login failed for user 'sa'." in told
-    assert told.endswith(f"({Fault.LOGIN.hint})")
+        problem = refusal(url(server.port, password, Encrypt="no"))
+    assert "Login failed for user 'sa'." in problem
+    assert problem.endswith(f"({Fault.LOGIN.hint})")
     assert server.logins[0].password == password
-    assert server.asked == []
+    assert server.statements == []
 
 
 def test_no_such_database() -> None:
     with TdsServer(Script(*SEED), password=PASSWORD, databases=["master"]) as server:
-        told = refusal(url(server.port, PASSWORD, Encrypt="no"))
-    assert 'Cannot open database "sidearmdb" requested by the login.' in told
-    assert told.endswith(f"({Fault.DATABASE.hint})"), "the simulator would drop the real tables"
+        problem = refusal(url(server.port, PASSWORD, Encrypt="no"))
+    assert 'Cannot open database "sidearmdb" requested by the login.' in problem
+    assert problem.endswith(f"({Fault.DATABASE.hint})"), "not the simulator, which would drop the real tables"
 
 
 # Encryption.
 
 
-def test_a_certificate_that_nobody_vouches_for_is_refused(certificate: ssl.SSLContext) -> None:
+def test_an_untrusted_certificate_is_refused(certificate: ssl.SSLContext) -> None:
     with TdsServer(Script(*SEED), tls=certificate) as server:
-        told = refusal(url(server.port))
-    assert "certificate verify failed" in told
-    assert told.endswith(f"({Fault.UNTRUSTED.hint})")
-    assert server.logins == [], "the password stays here"
+        problem = refusal(url(server.port))
+    assert "certificate verify failed" in problem
+    assert problem.endswith(f"({Fault.UNTRUSTED.hint})")
+    assert server.logins == [], "the password is not sent"
 
 
-def test_such_a_certificate_can_be_trusted(certificate: ssl.SSLContext) -> None:
+def test_trust_server_certificate_accepts_it(certificate: ssl.SSLContext) -> None:
     with TdsServer(Script(*SEED), tls=certificate) as server:
         found = SqlReferenceDatabase(url=url(server.port, TrustServerCertificate="yes")).read()
     assert found == (TEAMS, PLAYERS)
@@ -164,7 +164,7 @@ def test_such_a_certificate_can_be_trusted(certificate: ssl.SSLContext) -> None:
 
 
 @pytest.mark.parametrize("with_certificate", [True, False])
-def test_encryption_can_be_done_without(certificate: ssl.SSLContext, with_certificate: bool) -> None:
+def test_encryption_can_be_turned_off(certificate: ssl.SSLContext, with_certificate: bool) -> None:
     with TdsServer(Script(*SEED), tls=certificate if with_certificate else None) as server:
         assert reference(server).read() == (TEAMS, PLAYERS)
     assert [login.encrypted for login in server.logins] == [False]
@@ -173,7 +173,7 @@ def test_encryption_can_be_done_without(certificate: ssl.SSLContext, with_certif
 def test_a_server_that_cannot_encrypt() -> None:
     with TdsServer(Script(*SEED)) as server:
         assert "Encryption not supported" in refusal(url(server.port, PASSWORD))
-    assert server.logins == [], "the password stays here"
+    assert server.logins == [], "the password is not sent"
 
 
 # Reading.
@@ -193,43 +193,46 @@ def test_both_tables_are_read_in_one_transaction() -> None:
     ]
 
 
-def test_the_limits_are_set_before_anything_is_asked() -> None:
+def test_the_timeouts_are_set_before_the_first_query() -> None:
     with TdsServer(Script(*SEED)) as server:
         reference(server).read()
     of_the_driver = ("BEGIN", "[sys].sp_datatype_info_100")
-    assert next(asked.sql for asked in server.asked if asked.sql not in of_the_driver) == "SET LOCK_TIMEOUT 15000"
+    assert (
+        next(statement.sql for statement in server.statements if statement.sql not in of_the_driver)
+        == "SET LOCK_TIMEOUT 15000"
+    )
 
 
 @pytest.mark.parametrize("table", ["teams", "players"])
 def test_a_table_is_missing(table: str) -> None:
-    invalid = Refused(NO_SUCH_OBJECT, f"Invalid object name '{table}'.")
+    invalid = SqlError(NO_SUCH_OBJECT, f"Invalid object name '{table}'.")
     there = [each for each in SEED if each.name != table]
     with TdsServer(Script(*there, exceptions={f"FROM {table}": invalid})) as server:
-        told = refusal(url(server.port, Encrypt="no"))
-    assert f"Invalid object name '{table}'. (208)" in told
-    assert told.endswith(f"({Fault.NO_OBJECT.hint})"), (
-        "it may be there and invisible: nothing may lead to its being made"
+        problem = refusal(url(server.port, Encrypt="no"))
+    assert f"Invalid object name '{table}'. (208)" in problem
+    assert problem.endswith(f"({Fault.NO_OBJECT.hint})"), (
+        "it may exist and be invisible: no hint may lead to its creation"
     )
     assert transactions(server)[-1][-1] == "ROLLBACK"
 
 
 def test_a_table_is_locked_for_too_long() -> None:
-    locked = Refused(LOCK_TIMEOUT_EXCEEDED, "Lock request time out period exceeded.")
+    locked = SqlError(LOCK_TIMEOUT_EXCEEDED, "Lock request time out period exceeded.")
     with TdsServer(Script(*SEED, exceptions={"FROM teams": locked})) as server:
         assert "Lock request time out period exceeded." in refusal(url(server.port, Encrypt="no"))
     assert transactions(server)[-1][-1] == "ROLLBACK"
 
 
-LOST = {NoAnswer.CUT: "Communication link failure|TCP Provider", NoAnswer.SILENCE: "Query timeout expired"}
+LOST = {NoResponse.DISCONNECT: "Communication link failure|TCP Provider", NoResponse.HANG: "Query timeout expired"}
 
 
-@pytest.mark.parametrize("end", NoAnswer)
-def test_a_connection_that_is_lost_while_rows_are_read(end: NoAnswer) -> None:
+@pytest.mark.parametrize("end", NoResponse)
+def test_a_connection_that_is_lost_while_rows_are_read(end: NoResponse) -> None:
     with TdsServer(Script(*SEED, exceptions={"FROM teams": end})) as server:
         assert re.search(LOST[end], refusal(url(server.port, Encrypt="no")))
 
 
-# What the server's errors mean.
+# Hints for the server's errors.
 
 KNOWN = [
     (229, "The SELECT permission was denied on the object 'players'.", Fault.PERMISSION),
@@ -261,58 +264,58 @@ KNOWN = [
 def test_an_error_has_the_hint_of_its_number_or_none(
     statement: str, number: int, message: str, fault: Fault | None
 ) -> None:
-    """Whichever statement meets it: SQLAlchemy does not wrap what goes wrong while the isolation level is set."""
+    """For any statement: SQLAlchemy does not wrap the errors of setting the isolation level."""
     part = {"SELECT": "FROM players", "INSERT": "INSERT INTO teams2"}.get(statement, statement)
-    with TdsServer(Script(*SEED, exceptions={part: Refused(number, message)})) as server:
+    with TdsServer(Script(*SEED, exceptions={part: SqlError(number, message)})) as server:
         database = reference(server)
-        meet = partial(database.replace, FINAL, nothing_to_object) if statement == "INSERT" else database.read
+        fail = partial(database.replace, FINAL, no_precondition) if statement == "INSERT" else database.read
         with pytest.raises(StoreError) as raised:
-            meet()
-    told = str(raised.value.description)
-    assert f"{message} ({number})" in told
+            fail()
+    problem = str(raised.value.description)
+    assert f"{message} ({number})" in problem
     if fault:
-        assert told.endswith(f" ({fault.hint})")
+        assert problem.endswith(f" ({fault.hint})")
     else:
-        assert re.search(r"\((SQL\w+|8180)\)$", told), "what the server said, and nothing else"
+        assert re.search(r"\((SQL\w+|8180)\)$", problem), "the server's message without a hint"
 
 
-@pytest.mark.parametrize("end", NoAnswer)
-def test_a_connection_that_is_lost_while_the_isolation_level_is_set(end: NoAnswer) -> None:
+@pytest.mark.parametrize("end", NoResponse)
+def test_a_connection_that_is_lost_while_the_isolation_level_is_set(end: NoResponse) -> None:
     with TdsServer(Script(*SEED, exceptions={"SET TRANSACTION": end})) as server:
-        told = refusal(url(server.port, Encrypt="no"))
-    assert re.search(LOST[end], told)
-    assert told.endswith(f"({(Fault.SLOW if end is NoAnswer.SILENCE else Fault.UNREACHABLE).hint})")
+        problem = refusal(url(server.port, Encrypt="no"))
+    assert re.search(LOST[end], problem)
+    assert problem.endswith(f"({(Fault.SLOW if end is NoResponse.HANG else Fault.UNREACHABLE).hint})")
 
 
-def test_a_server_that_does_not_say_its_isolation_level() -> None:
-    """Without VIEW SERVER STATE there is none; to set it back was a bare AssertionError."""
-    denied = Refused(300, "VIEW SERVER STATE permission was denied on object 'server'.")
+def test_a_user_who_may_not_query_the_isolation_level() -> None:
+    """Without VIEW SERVER STATE it is unknown. Resetting it was a bare AssertionError."""
+    denied = SqlError(300, "VIEW SERVER STATE permission was denied on object 'server'.")
     with TdsServer(Script(*SEED, exceptions={"FROM sys.dm_exec_sessions": denied})) as server:
         database = reference(server)
         assert database.read() == (TEAMS, PLAYERS)
-        database.replace(FINAL, nothing_to_object)
+        database.replace(FINAL, no_precondition)
         assert database.read() == (TEAMS, PLAYERS)
 
 
-def test_a_refusal_while_the_limits_are_set() -> None:
-    with TdsServer(Script(*SEED, exceptions={"SET LOCK_TIMEOUT": Refused(229, "denied")})) as server:
+def test_an_error_while_the_timeouts_are_set() -> None:
+    with TdsServer(Script(*SEED, exceptions={"SET LOCK_TIMEOUT": SqlError(229, "denied")})) as server:
         assert refusal(url(server.port, Encrypt="no")).endswith(f"({Fault.PERMISSION.hint})")
 
 
 def test_a_certificate_of_another_host(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """It was "is it up?"; to trust any certificate would be the wrong way out."""
+    """The hint was to check that the server runs. To trust any certificate would be a wrong hint, too."""
     authority = Authority(tmp_path, "db.example.edu")
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
     with TdsServer(Script(*SEED), tls=authority.context()) as server:
-        told = refusal(url(server.port))
-        assert told.endswith(f"({Fault.OTHER_HOST.hint})"), told
+        problem = refusal(url(server.port))
+        assert problem.endswith(f"({Fault.OTHER_HOST.hint})"), problem
         named = url(server.port, HostNameInCertificate="db.example.edu")
         assert SqlReferenceDatabase(url=named).read() == (TEAMS, PLAYERS)
 
 
-def test_a_driver_that_is_not_there() -> None:
-    told = refusal(url(closed_port()).replace("libmsodbcsql", "libnosuch"))
-    assert told.endswith(f"({Fault.NO_DRIVER.hint})"), told
+def test_a_missing_driver() -> None:
+    problem = refusal(url(closed_port()).replace("libmsodbcsql", "libnosuch"))
+    assert problem.endswith(f"({Fault.NO_DRIVER.hint})"), problem
 
 
 # Schemas and columns of a school's own.
@@ -320,11 +323,11 @@ def test_a_driver_that_is_not_there() -> None:
 
 @pytest.mark.parametrize("default_schema", ["dbo", "coach"])
 def test_the_final_tables_are_written_beside_their_originals(default_schema: str) -> None:
-    """A SELECT finds a table of dbo from any default schema, and the catalogue was asked in that alone."""
+    """A SELECT finds a table of dbo from any default schema, but the catalogue was queried for that schema only."""
     with TdsServer(Script(*SEED, default_schema=default_schema)) as server:
         database = reference(server)
         assert database.read() == (TEAMS, PLAYERS)
-        database.replace({"teams2": TEAMS}, nothing_to_object)
+        database.replace({"teams2": TEAMS}, no_precondition)
     own = "" if default_schema == "dbo" else "dbo."
     written = [
         re.sub(r" \(.*\) ", " ", sql) for sql in transactions(server)[-1] if sql.startswith(("CREATE", "INSERT"))
@@ -336,11 +339,11 @@ def test_the_final_tables_are_written_beside_their_originals(default_schema: str
 
 def test_tables_of_the_user_s_own_schema() -> None:
     with TdsServer(Script(*SEED, schema="coach", default_schema="coach")) as server:
-        reference(server).replace({"teams2": TEAMS}, nothing_to_object)
+        reference(server).replace({"teams2": TEAMS}, no_precondition)
     assert any(sql.startswith("CREATE TABLE teams2 ") for sql in transactions(server)[-1])
 
 
-def test_columns_that_cannot_be_written_become_some_that_can() -> None:
+def test_columns_that_cannot_be_written_become_writable() -> None:
     def column(name: str, nullable: bool = True, **info: Any) -> Column[Any]:
         return Column(name, Integer, nullable=nullable, info=info)
 
@@ -360,7 +363,7 @@ def test_columns_that_cannot_be_written_become_some_that_can() -> None:
     names = [each.name for each in teams.columns]
     rows = [{**dict.fromkeys(names), **team} for team in TEAMS]
     with TdsServer(Script(teams, SEED[1], rows={"teams": rows})) as server:
-        reference(server).replace({"teams2": [{"id": 101, "wins": 12}]}, nothing_to_object)
+        reference(server).replace({"teams2": [{"id": 101, "wins": 12}]}, no_precondition)
     statements = transactions(server)[-1]
     (create,) = (sql for sql in statements if "CREATE" in sql)
     assert (
@@ -368,11 +371,11 @@ def test_columns_that_cannot_be_written_become_some_that_can() -> None:
     )
     assert "budget DECIMAL(12, 2) NULL, place geography NULL, [key] UNIQUEIDENTIFIER NOT NULL," in create
     assert "[is]]active] BIT NULL, notes NVARCHAR(max)" in create
-    for surprise in ("IDENTITY", "AS (", "DEFAULT", "TIMESTAMP"):
-        assert surprise not in create
+    for unwanted in ("IDENTITY", "AS (", "DEFAULT", "TIMESTAMP"):
+        assert unwanted not in create
     copied = ", ".join(f"[{name.replace(']', ']]')}]" if re.search(r"\W|key", name) else name for name in names)
     assert f"INSERT INTO teams2 ({copied}) SELECT {copied} FROM teams" in statements
-    assert any("CAST(place AS VARBINARY(max))" in sql for sql in statements), "ODBC cannot yield it as it is"
+    assert any("CAST(place AS VARBINARY(max))" in sql for sql in statements), "ODBC cannot read the type"
 
 
 # Replacing.
@@ -397,18 +400,18 @@ CREATES = [
     " teamid INTEGER NOT NULL, PRIMARY KEY (id) )",
 ]
 DELETES = ["DELETE FROM teams2 WITH (TABLOCKX)", "DELETE FROM players2 WITH (TABLOCKX)"]
-ONE_TOO_MANY = [copy_of(table, f"{table.name}2", Column("extra", Integer)) for table in SEED]
-AS_THEY_OUGHT_TO_BE = [copy_of(table, f"{table.name}2") for table in SEED]
+WITH_EXTRA_COLUMN = [copy_of(table, f"{table.name}2", Column("extra", Integer)) for table in SEED]
+UP_TO_DATE = [copy_of(table, f"{table.name}2") for table in SEED]
 
 
 @pytest.mark.parametrize(
     ("there", "expected"),
     [
         ([], CREATES),
-        (AS_THEY_OUGHT_TO_BE, DELETES),
-        (ONE_TOO_MANY, ["DROP TABLE teams2", CREATES[0], "DROP TABLE players2", CREATES[1]]),
+        (UP_TO_DATE, DELETES),
+        (WITH_EXTRA_COLUMN, ["DROP TABLE teams2", CREATES[0], "DROP TABLE players2", CREATES[1]]),
     ],
-    ids=["none", "in shape", "out of shape"],
+    ids=["missing", "up to date", "outdated"],
 )
 def test_the_final_tables_are_replaced_in_one_transaction(there: list[Table], expected: list[str]) -> None:
     seen: list[list[str]] = []
@@ -423,16 +426,18 @@ def test_the_final_tables_are_replaced_in_one_transaction(there: list[Table], ex
         "COMMIT",
     ]
     assert seen == [transaction[: 1 + len(expected)]], (
-        "precondition is called when the tables are locked, and before they are filled"
+        "precondition is called after the tables are locked and before they are filled"
     )
 
 
 def test_values_are_parameters() -> None:
     with TdsServer(Script(*SEED)) as server:
-        reference(server).replace(FINAL, nothing_to_object)
+        reference(server).replace(FINAL, no_precondition)
     for name, rows in FINAL.items():
-        updates = [asked for asked in server.asked if f"UPDATE {name}" in asked.sql]
-        assert [list(asked.parameters) for asked in updates] == [[*list(row.values())[1:], row["id"]] for row in rows]
+        updates = [statement for statement in server.statements if f"UPDATE {name}" in statement.sql]
+        assert [list(statement.parameters) for statement in updates] == [
+            [*list(row.values())[1:], row["id"]] for row in rows
+        ]
         for update in updates:
             assert re.fullmatch(rf"UPDATE {name} SET (\w+=@P\d, )*\w+=@P\d WHERE {name}.id = @P\d", update.sql)
 
@@ -442,34 +447,34 @@ def test_names_of_any_alphabet_are_sent_whole(collation: bytes) -> None:
     names = ["Łukasz", "佐藤太郎", "🥍"]
     rows = [{"id": row["id"], "name": name} for row, name in zip(PLAYERS, names, strict=False)]
     with TdsServer(Script(*SEED), collation=collation) as server:
-        reference(server).replace({"players2": rows}, nothing_to_object)
-    updates = [asked for asked in server.asked if "UPDATE" in asked.sql]
+        reference(server).replace({"players2": rows}, no_precondition)
+    updates = [statement for statement in server.statements if "UPDATE" in statement.sql]
     for update, name in zip(updates, names, strict=True):
         place = update.parameters.index(name)
         declared = re.fullmatch(r"@P\d+ (nvarchar|varchar)\((\d+)\)", update.declared.split(",")[place])
         assert declared, update.declared
         size = len(name.encode("utf-16-le")) // 2 if declared[1] == "nvarchar" else len(name.encode())
-        assert size <= int(declared[2]), "SQL Server cuts what is longer, without a word"
+        assert size <= int(declared[2]), "SQL Server silently truncates what is longer"
 
 
-def test_what_is_no_longer_true_is_not_written() -> None:
-    class NoLongerTrueError(Exception): ...
+def test_a_failed_precondition_rolls_back() -> None:
+    class PreconditionError(Exception): ...
 
-    def object_() -> None:
-        raise NoLongerTrueError
+    def precondition() -> None:
+        raise PreconditionError
 
-    with TdsServer(Script(*SEED, *AS_THEY_OUGHT_TO_BE)) as server, pytest.raises(NoLongerTrueError):
-        reference(server).replace(FINAL, object_)
+    with TdsServer(Script(*SEED, *UP_TO_DATE)) as server, pytest.raises(PreconditionError):
+        reference(server).replace(FINAL, precondition)
     assert transactions(server)[-1][-3:] == [*DELETES, "ROLLBACK"]
 
 
-@pytest.mark.parametrize("end", NoAnswer)
-def test_a_connection_that_is_lost_while_rows_are_written(end: NoAnswer) -> None:
+@pytest.mark.parametrize("end", NoResponse)
+def test_a_connection_that_is_lost_while_rows_are_written(end: NoResponse) -> None:
     with (
         TdsServer(Script(*SEED, exceptions={"INSERT INTO players2": end})) as server,
         pytest.raises(StoreError, match=LOST[end]),
     ):
-        reference(server).replace(FINAL, nothing_to_object)
+        reference(server).replace(FINAL, no_precondition)
     assert "COMMIT" not in transactions(server)[-1]
 
 
@@ -485,22 +490,22 @@ def reset(server: TdsServer) -> None:
 @pytest.mark.parametrize("there", [True, False])
 @pytest.mark.parametrize("old", [True, False], ids=["2017", "2022"])
 def test_the_database_is_created_where_it_is_missing(there: bool, old: bool) -> None:
-    exceptions: dict[str, Answer] = {"FROM sys.databases": Rows([""], [[1]] if there else [])}
+    exceptions: dict[str, Response] = {"FROM sys.databases": Rows([""], [[1]] if there else [])}
     if old:
-        exceptions["COLLATE"] = Refused(INVALID_COLLATION, f"Invalid collation '{COLLATION}'.")
+        exceptions["COLLATE"] = SqlError(INVALID_COLLATION, f"Invalid collation '{COLLATION}'.")
     with TdsServer(Script(exceptions=exceptions), databases=["master"]) as server:
         create_database(url(server.port, Encrypt="no"))
-    asked = [asked for asked in server.asked if "DATABASE " in asked.sql]
+    statements = [statement for statement in server.statements if "DATABASE " in statement.sql]
     assert {(login.database) for login in server.logins} == {"master"}
-    assert not any(each.in_transaction for each in asked)
-    assert [each.sql for each in asked] == [
+    assert not any(each.in_transaction for each in statements)
+    assert [each.sql for each in statements] == [
         *[f"CREATE DATABASE sidearmdb COLLATE {COLLATION}" for _ in range(not there)],
         *["CREATE DATABASE sidearmdb" for _ in range(old and not there)],
         *["ALTER DATABASE sidearmdb SET READ_COMMITTED_SNAPSHOT ON" for _ in range(not there)],
     ]
 
 
-PASSING = [
+TEMPORARY = [
     (1807, "Could not obtain exclusive lock on database 'model'. Retry the operation later."),
     (1222, "Lock request time out period exceeded."),
     (262, "CREATE DATABASE permission denied in database 'master'."),
@@ -508,42 +513,42 @@ PASSING = [
 ]
 
 
-@pytest.mark.parametrize(("number", "message"), PASSING, ids=[str(number) for number, _ in PASSING])
-def test_a_database_is_not_made_in_another_collation_for_a_passing_reason(number: int, message: str) -> None:
-    exceptions: dict[str, Answer] = {"FROM sys.databases": Rows([""]), "COLLATE": Refused(number, message)}
+@pytest.mark.parametrize(("number", "message"), TEMPORARY, ids=[str(number) for number, _ in TEMPORARY])
+def test_a_database_is_not_made_in_another_collation_for_a_temporary_error(number: int, message: str) -> None:
+    exceptions: dict[str, Response] = {"FROM sys.databases": Rows([""]), "COLLATE": SqlError(number, message)}
     with (
         TdsServer(Script(exceptions=exceptions), databases=["master"]) as server,
         pytest.raises(DBAPIError, match=str(number)),
     ):
         create_database(url(server.port, Encrypt="no"))
-    created = [asked.sql for asked in server.asked if "CREATE DATABASE" in asked.sql]
+    created = [statement.sql for statement in server.statements if "CREATE DATABASE" in statement.sql]
     assert created == [f"CREATE DATABASE sidearmdb COLLATE {COLLATION}"]
 
 
 def test_a_server_that_has_no_number_for_an_unknown_collation(caplog: pytest.LogCaptureFixture) -> None:
-    """Babelfish's words."""
-    unknown = Refused(33557097, f'"{COLLATION.lower()}" is not currently supported for database collation ')
-    exceptions: dict[str, Answer] = {"FROM sys.databases": Rows([""]), "COLLATE": unknown}
+    """Babelfish's message."""
+    unknown = SqlError(33557097, f'"{COLLATION.lower()}" is not currently supported for database collation ')
+    exceptions: dict[str, Response] = {"FROM sys.databases": Rows([""]), "COLLATE": unknown}
     with TdsServer(Script(exceptions=exceptions), databases=["master"]) as server:
         create_database(url(server.port, Encrypt="no"))
-    assert "CREATE DATABASE sidearmdb" in [asked.sql for asked in server.asked]
-    assert [record.getMessage() for record in caplog.records if COLLATION in record.getMessage()], "not silently"
+    assert "CREATE DATABASE sidearmdb" in [statement.sql for statement in server.statements]
+    assert [record.getMessage() for record in caplog.records if COLLATION in record.getMessage()], "it is logged"
 
 
 class LockedTwice(Script):
-    """Somebody's open transaction holds `teams` while it is dropped for the first two times."""
+    """Another program's open transaction locks `teams` for the first two attempts to drop it."""
 
     locked = 2
 
-    def __call__(self, sql: str, parameters: Sequence[Any]) -> Answer:
+    def __call__(self, sql: str, parameters: Sequence[Any]) -> Response:
         if "DROP TABLE teams" in sql and self.locked:
             self.locked -= 1
-            return Refused(LOCK_TIMEOUT_EXCEEDED, "Lock request time out period exceeded.")
+            return SqlError(LOCK_TIMEOUT_EXCEEDED, "Lock request time out period exceeded.")
         return super().__call__(sql, parameters)
 
 
-def test_the_simulator_reports_a_lock_and_goes_on_when_it_is_gone(caplog: pytest.LogCaptureFixture) -> None:
-    """It waited for ever, without a line."""
+def test_the_simulator_reports_a_lock_and_retries(caplog: pytest.LogCaptureFixture) -> None:
+    """It waited forever, without logging anything."""
     caplog.set_level("INFO")
     script = LockedTwice(exceptions={"FROM sys.databases": Rows([""], [[1]])})
     script.tables = {table.name: table for table in SEED}
@@ -551,7 +556,9 @@ def test_the_simulator_reports_a_lock_and_goes_on_when_it_is_gone(caplog: pytest
         environ = {**ENVIRON, "SIDEARMDB_URL": url(server.port, Encrypt="no")}
         reset_reference_data(load_settings(environ))
     assert script.locked == 0
-    assert [asked for asked in server.asked if asked.sql == "SET LOCK_TIMEOUT 5000"], "it is endless by default"
+    assert [statement for statement in server.statements if statement.sql == "SET LOCK_TIMEOUT 5000"], (
+        "the default timeout is infinite"
+    )
     (line,) = [record.getMessage() for record in caplog.records if "Waiting for" in record.getMessage()]
     assert line.startswith(f"Waiting for the reference database at mssql://127.0.0.1:{server.port}/sidearmdb (")
     assert f"(1222) (SQLExecDirectW): {Fault.LOCKED.hint})" in line
@@ -575,22 +582,22 @@ def test_the_reference_tables_are_reset_in_one_transaction() -> None:
         "INSERT INTO players",
         "COMMIT",
     ]
-    inserts = [asked.parameters for asked in server.asked if "INSERT" in asked.sql]
+    inserts = [statement.parameters for statement in server.statements if "INSERT" in statement.sql]
     assert inserts == [[value for row in original_rows(table) for value in row.values()] for table in SEED]
 
 
-# All of it.
+# All statements.
 
 
 def test_every_statement_is_transact_sql() -> None:
-    script = Script(*SEED, AS_THEY_OUGHT_TO_BE[0], ONE_TOO_MANY[1], exceptions={"FROM sys.databases": Rows([""])})
+    script = Script(*SEED, UP_TO_DATE[0], WITH_EXTRA_COLUMN[1], exceptions={"FROM sys.databases": Rows([""])})
     with TdsServer(script) as server:
         database = reference(server)
         database.read()
-        database.replace(FINAL, nothing_to_object)
+        database.replace(FINAL, no_precondition)
         reset(server)
         create_database(url(server.port, Encrypt="no"))
-    statements = {asked.sql for asked in server.asked if " " in asked.sql}
+    statements = {statement.sql for statement in server.statements if " " in statement.sql}
     for beginning in (
         "SELECT",
         "UPDATE",
@@ -602,10 +609,10 @@ def test_every_statement_is_transact_sql() -> None:
         "ALTER DATABASE",
     ):
         assert any(sql.strip().startswith(beginning) for sql in statements)
-    # The one that sqlglot does not know.
+    # Except the one that sqlglot does not know.
     for sql in statements - {"ALTER DATABASE sidearmdb SET READ_COMMITTED_SNAPSHOT ON"}:
         (parsed,) = sqlglot.parse(sql, read="tsql")
-        assert not isinstance(parsed, Command), f"only its first word was understood: {sql}"
+        assert not isinstance(parsed, Command), f"parsed as an opaque command: {sql}"
 
 
 def test_pyodbc_is_not_imported_for_another_database(tmp_path: Path) -> None:
@@ -616,7 +623,7 @@ def test_pyodbc_is_not_imported_for_another_database(tmp_path: Path) -> None:
         "database = SqlReferenceDatabase(url=sys.argv[1]); reset_tables(database.create_engine()); database.read();"
         "print([name for name in sys.modules if 'pyodbc' in name.split('.')[0]])"
     )
-    said = subprocess.run(
+    ended = subprocess.run(
         [sys.executable, "-c", program, f"sqlite:///{tmp_path / 'sidearmdb.db'}"],
         env={**os.environ, "LACROSSE_DEPLOYMENT": "mock"},
         cwd=tmp_path,
@@ -624,4 +631,4 @@ def test_pyodbc_is_not_imported_for_another_database(tmp_path: Path) -> None:
         text=True,
         check=True,
     )
-    assert said.stdout == "[]\n"
+    assert ended.stdout == "[]\n"

@@ -1,4 +1,4 @@
-"""TLS in front of a server that speaks in the clear, with a certificate of an authority of the tests' own."""
+"""A TLS proxy for servers without TLS, with a certificate of the tests' own authority."""
 
 import asyncio
 import ssl
@@ -13,7 +13,7 @@ LOOPBACK = "127.0.0.1"
 
 
 class Authority:
-    """Vouches for servers on loopback, or of these names; `file` is what a client has to be given to trust it."""
+    """A certificate authority, and a certificate for loopback or the given names; `file` is the CA certificate."""
 
     def __init__(self, folder: Path, *names: str):
         self.file = folder / "authority.pem"
@@ -22,7 +22,7 @@ class Authority:
         self._certificate = authority.issue_cert(*names or ("localhost", LOOPBACK))
 
     def context(self, *protocols: str) -> ssl.SSLContext:
-        """For a server; `protocols` are those that it agrees upon, as HTTP/2 wants it (`h2`)."""
+        """A server's context; `protocols` are those of its ALPN, which HTTP/2 requires (`h2`)."""
         context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
         self._certificate.configure_cert(context)
         if protocols:
@@ -32,7 +32,7 @@ class Authority:
 
 @contextmanager
 def tls_in_front_of(port: int, context: ssl.SSLContext) -> Iterator[int]:
-    """The port of a server with TLS that passes on what it gets to `port`, and brings back the answers."""
+    """Yields the port of a TLS proxy that forwards to `port`."""
     loop = asyncio.new_event_loop()
     writers: set[asyncio.StreamWriter] = set()
 
@@ -41,7 +41,7 @@ def tls_in_front_of(port: int, context: ssl.SSLContext) -> Iterator[int]:
         with suppress(OSError):
             server, to_server = await asyncio.open_connection(LOOPBACK, port)
             writers.add(to_server)
-            await asyncio.gather(_pass_on(client, to_server), _pass_on(server, to_client))
+            await asyncio.gather(_forward(client, to_server), _forward(server, to_client))
             writers.remove(to_server)
         to_client.close()
         writers.remove(to_client)
@@ -63,8 +63,8 @@ def tls_in_front_of(port: int, context: ssl.SSLContext) -> Iterator[int]:
         loop.close()
 
 
-async def _pass_on(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-    with suppress(OSError):  # one of them is gone
+async def _forward(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    with suppress(OSError):  # one of them has closed the connection
         while data := await reader.read(65536):
             writer.write(data)
             await writer.drain()

@@ -1,4 +1,4 @@
-"""A game of its own for one test: its own bucket, databases and Dagster instance, on the stores that are tested.
+"""The environment of one test: a bucket, databases and a Dagster instance of its own, on the stores under test.
 
 `Stores` has their addresses: the embedded ones, or those of the environment with `LACROSSE_DEPLOYMENT=services`.
 
@@ -83,7 +83,7 @@ ENDED = (*MIDDLE, "3 02:15 101 0 1", "4 00:00 0 0 0", "-1 00:00 0 0 0")
 
 @dataclass(frozen=True)
 class Stores:
-    """The stores that are tested, by the variables that name them; the reference database is the tests' own."""
+    """The addresses of the stores under test, by variable. The reference database belongs to the tests."""
 
     addresses: Mapping[str, str]
 
@@ -92,7 +92,7 @@ class Stores:
         return make_url(self.addresses["SIDEARMDB_URL"]).get_backend_name() != "sqlite"
 
     def database_url(self, folder: Path) -> str:
-        """The reference database for one test: where it is a file, a new one in `folder`."""
+        """The reference database for one test; for SQLite a new file in `folder`."""
         return self.addresses["SIDEARMDB_URL"] if self.sql_is_a_server else f"sqlite:///{folder / 'sidearmdb.db'}"
 
 
@@ -110,7 +110,7 @@ class Run:
     # By step: its error message, and the number of retries.
     failures: Mapping[str, str]
     retries: Mapping[str, int]
-    # The lines of the log that are not Dagster's own events, from INFO upwards.
+    # The log messages from INFO upwards, without Dagster's events.
     log: Sequence[str]
 
     @property
@@ -121,7 +121,7 @@ class Run:
 
 
 class World:
-    """The stores of one game, the Dagster instance that plays it, and what a person would do with both."""
+    """The stores and the Dagster instance of one test, with the actions of other programs and of a user."""
 
     def __init__(self, environ: Mapping[str, str], mongo_database: str, instance: DagsterInstance):
         self.environ = dict(environ)
@@ -129,13 +129,13 @@ class World:
         self.mongo_database = mongo_database
         self._engine = create_engine(environ["SIDEARMDB_URL"], poolclass=NullPool)
         if self._engine.dialect.name == "sqlite":
-            # As every server does: a test that leaves players without their team fails here as well.
+            # As on every server, so that a test that violates a foreign key fails on SQLite as well.
             listen(self._engine, "connect", lambda each, _: each.execute("PRAGMA foreign_keys = ON").close())
 
-    # What others write.
+    # The actions of other programs.
 
     def clear(self) -> None:
-        """An empty bucket of this game's own, no box score, and the reference tables."""
+        """Create the bucket and the reference tables; remove box scores and final tables."""
         self._s3.create_bucket(Bucket=self.environ["GAMESTREAM_BUCKET"])
         self._drop_boxscores()
         for table in FINAL:
@@ -143,19 +143,19 @@ class World:
         self.reset_tables()
 
     def remove(self) -> None:
-        """Nothing of this game is left in the stores."""
+        """Remove the bucket and the box scores."""
         for entry in self._s3.list_objects_v2(Bucket=self.environ["GAMESTREAM_BUCKET"]).get("Contents", []):
             self._s3.delete_object(Bucket=self.environ["GAMESTREAM_BUCKET"], Key=entry["Key"])
         self._s3.delete_bucket(Bucket=self.environ["GAMESTREAM_BUCKET"])
         self._drop_boxscores()
 
     def put(self, *lines: str, body: bytes | None = None, **headers: str) -> str:
-        """Write the whole stream, as the simulator does at each event; its ETag."""
+        """Write the whole stream, as the simulator does at each event. Returns its ETag."""
         content = "".join(f"{line}\n" for line in lines).encode() if body is None else body
         return str(self._s3.put_object(**self._object, Body=content, **headers)["ETag"]).strip('"')
 
     def replay(self, *lines: str) -> str:
-        """Write the same content as an object of another second, as a game that is played again does; its ETag."""
+        """Write the stream with another `LastModified`, as a replayed game does. Returns its ETag."""
         before = self._s3.head_object(**self._object)["LastModified"]
         while True:
             etag = self.put(*lines)
@@ -179,12 +179,12 @@ class World:
                 connection.execute(text(f"INSERT INTO {table} VALUES ({places})"), [dict(row) for row in rows])
 
     def sql(self, statement: str) -> list[tuple[Any, ...]]:
-        """Run a statement on the reference database; the rows that it yields."""
+        """Run a statement on the reference database. Returns its rows."""
         with self._engine.begin() as connection:
             result = connection.exec_driver_sql(statement)
             return [tuple(row) for row in result] if result.returns_rows else []
 
-    # What there is now.
+    # The content of the stores.
 
     def documents(self) -> list[dict[str, Any]]:
         """All box scores, by `_id`."""
@@ -196,7 +196,7 @@ class World:
         return self.documents()[-1]
 
     def table(self, name: str) -> list[dict[str, Any]] | None:
-        """The rows of a table, by id; None if there is no such table."""
+        """The rows of a table, ordered by id; None if it does not exist."""
         with self._engine.connect() as connection:
             if not inspect(connection).has_table(name):
                 return None
@@ -217,15 +217,15 @@ class World:
 
     @contextmanager
     def boxscores(self) -> Iterator[Any]:
-        """The collection itself, for a test that lays something into it."""
+        """The collection, for a test that writes to it."""
         with MongoClient[dict[str, Any]](self.environ["MONGODB_URI"], tz_aware=True) as client:
             yield client[self.mongo_database]["boxscores"]
 
-    # The real resources, for a test that works on one store alone, or derives a stub from it.
+    # The real resources, for tests of a single store and for stubs derived from them.
 
     @property
     def s3(self) -> dict[str, Any]:
-        """What a `LiveS3` needs; None where boto3 is to find it."""
+        """The configuration of a `LiveS3`; None where boto3 finds the setting itself."""
         return {
             "endpoint_url": self.environ.get("AWS_ENDPOINT_URL_S3"),
             "region_name": self.environ.get("AWS_REGION"),
@@ -242,7 +242,7 @@ class World:
     def reference_db(self) -> SqlReferenceDatabase:
         return SqlReferenceDatabase(url=self.environ["SIDEARMDB_URL"])
 
-    # What a person, or the daemon, does.
+    # The actions of a user and of the daemon.
 
     def definitions(self, poll_seconds: float = 0, **overrides: Any) -> Definitions:
         """The definitions for these stores, with resources of the test's own in the place of some.
@@ -259,8 +259,7 @@ class World:
     def materialize(self, *assets: str, checks: bool = True, **overrides: Any) -> Run:
         """'Materialize selected' in the Dagster UI; 'materialize all' without a name.
 
-        `checks=False`: without every check that Dagster lets one leave out, `game_over` before all. (Those that come
-        out of one step with their asset stay.)
+        `checks=False` leaves out all checks but those that are computed in the same step as their asset.
         """
         definitions = self.definitions(**overrides)
         everything = definitions.resolve_implicit_global_asset_job_def()
@@ -275,7 +274,7 @@ class World:
         )
 
     def launch(self, request: RunRequest, **overrides: Any) -> Run:
-        """The run that the sensor asked for, as the daemon launches it."""
+        """Run what the sensor requested, as the daemon does."""
         assert request.job_name
         job = self.definitions(**overrides).resolve_job_def(request.job_name)
         return self._run(job.execute_in_process(instance=self.instance, tags=request.tags, raise_on_error=False))
@@ -285,8 +284,8 @@ class World:
         definitions = self.definitions(poll_seconds, **overrides)
         sensor = definitions.resolve_sensor_def("gamestream_sensor")
         with build_sensor_context(self.instance, definitions=definitions, resources=definitions.resources) as context:
-            verdict = sensor.evaluate_tick(context)
-        for event in verdict.asset_events:
+            result = sensor.evaluate_tick(context)
+        for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
         if not verdict.run_requests:
             assert verdict.skip_message, "a skipped tick must have a reason"
@@ -295,7 +294,7 @@ class World:
         return request
 
     def evaluations(self, check: str) -> list[AssetCheckEvaluation]:
-        """All results of a check of `boxscore_doc` on record, newest first."""
+        """All stored results of a check of `boxscore_doc`, newest first."""
         key = AssetCheckKey(AssetKey("boxscore_doc"), check)
         records = self.instance.event_log_storage.get_asset_check_execution_history(key, limit=100)
         events = [record.event.get_dagster_event() for record in records if record.event]
@@ -306,7 +305,7 @@ class World:
         ]
 
     def tick_and_run(self, **overrides: Any) -> Run:
-        """A tick that has to ask for a run, and that run."""
+        """A tick that must request a run, and that run."""
         request = self.tick(**overrides)
         assert isinstance(request, RunRequest), request
         return self.launch(request, **overrides)
@@ -321,7 +320,7 @@ class World:
                 )
             elif event.is_step_up_for_retry:
                 retries[str(event.step_key)] += 1
-        made = {
+        events = {
             event.materialization.asset_key.to_user_string(): event.materialization
             for event in result.all_events
             if event.is_step_materialization
@@ -329,8 +328,10 @@ class World:
         return Run(
             run_id=result.run_id,
             success=result.success,
-            metadata={key: {name: value.value for name, value in each.metadata.items()} for key, each in made.items()},
-            data_versions={key: (each.tags or {})["dagster/data_version"] for key, each in made.items()},
+            metadata={
+                key: {name: value.value for name, value in each.metadata.items()} for key, each in events.items()
+            },
+            data_versions={key: (each.tags or {})["dagster/data_version"] for key, each in events.items()},
             checks={
                 f"{check.asset_key.to_user_string()}.{check.check_name}": check
                 for check in result.get_asset_check_evaluations()
@@ -357,13 +358,13 @@ class World:
         return boto3.client("s3", **self.s3)
 
 
-def recording_s3(asked: list[str]) -> type[LiveS3]:
-    """The real client; the name of each call that it makes goes into `asked`."""
+def recording_s3(calls: list[str]) -> type[LiveS3]:
+    """A real S3 resource; it appends the name of each call to `calls`."""
 
     class RecordingS3(LiveS3):
         def get_client(self) -> Any:
             client = super().get_client()
-            client.meta.events.register("before-call.s3", lambda model, **_: asked.append(model.name))
+            client.meta.events.register("before-call.s3", lambda model, **_: calls.append(model.name))
             return client
 
     return RecordingS3
@@ -373,7 +374,7 @@ def recording_s3(asked: list[str]) -> type[LiveS3]:
 def new_world(
     stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mongo_database: str | None = None
 ) -> Iterator[World]:
-    """A world, and its variables in the environment. In MongoDB it has a database of its own, if none is named."""
+    """A `World`, with its variables set in the environment. By default it has a MongoDB database of its own."""
     name = f"test-{uuid.uuid4().hex[:12]}"
     environ = {
         **stores.addresses,
@@ -384,7 +385,7 @@ def new_world(
     }
     for variable, value in environ.items():
         monkeypatch.setenv(variable, value)
-    # Its records are kept in memory, which is what most of a run's time would go into otherwise.
+    # In memory, because Dagster's storage would take most of a run's time.
     with DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
         world = World(environ, mongo_database or name, instance)
         try:
@@ -395,7 +396,7 @@ def new_world(
 
 
 def new_embedded_world(embedded: EmbeddedServices, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """The fixture `world` of tests that start other processes: on the embedded stores, as those write to `sidearm`."""
+    """The fixture `world` of tests that start other processes, which write to `sidearm` in the embedded stores."""
     with new_world(Stores(embedded.addresses), tmp_path, monkeypatch, mongo_database="sidearm") as world:
         yield world
 
