@@ -14,7 +14,7 @@ from lacrosse_assets.embedded.cli import boxscore_page, environment
 from lacrosse_assets.embedded.processes import signals_end_the_process
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.game.tables import FINAL_TABLES
-from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.page.browsers import chromium
 
 IMAGES = PROJECT_ROOT / "docs" / "images"

@@ -11,7 +11,7 @@ import pytest
 
 from lacrosse_assets.embedded.processes import free_ports
 from lacrosse_assets.embedded.services import executable
-from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.commands import in_the_background
 
 STARTED_SECONDS = 180  # on a busy machine

@@ -29,7 +29,8 @@ from jupyter_server.auth import identity
 from sqlalchemy import create_engine
 
 from lacrosse_assets.dagster_patches.postgres_storage import PooledPostgresStorage
-from lacrosse_assets.settings import PROJECT_ROOT, VARIABLES, load_settings
+from lacrosse_assets.settings import VARIABLES, load_settings
+from lacrosse_assets_tests import PROJECT_ROOT
 
 COMPOSE_FILE = PROJECT_ROOT / "docker-compose.yaml"
 COMPOSE_TEXT = COMPOSE_FILE.read_text()

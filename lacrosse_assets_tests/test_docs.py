@@ -11,7 +11,8 @@ from pathlib import Path
 import pytest
 
 from lacrosse_assets import automation
-from lacrosse_assets.settings import PROJECT_ROOT, load_settings
+from lacrosse_assets.settings import load_settings
+from lacrosse_assets_tests import PROJECT_ROOT
 
 DOCS = PROJECT_ROOT / "docs"
 README = PROJECT_ROOT / "README.md"

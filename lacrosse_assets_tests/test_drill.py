@@ -26,7 +26,8 @@ from lacrosse_assets.game.finals import PLAYERS, TEAMS, players2, teams2
 from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets.gamestream import reference_data
 from lacrosse_assets.resources import documents, reference_db
-from lacrosse_assets.settings import PROJECT_ROOT, Settings
+from lacrosse_assets.settings import Settings
+from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.game.builders import AWAY, HOME, frame, statistics
 
 FOLDER = PROJECT_ROOT / "drill-storage-plugins"

@@ -12,7 +12,7 @@ import pytest
 
 from lacrosse_assets.embedded.processes import free_ports
 from lacrosse_assets.embedded.services import executable
-from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.commands import in_the_background
 from lacrosse_assets_tests.world import ENDED, World, new_embedded_world
 

@@ -11,7 +11,7 @@ from lacrosse_assets.game.document import Document
 from lacrosse_assets.resources.documents import WriteResult
 from lacrosse_assets.resources.mock import InMemoryDocumentStore
 from lacrosse_assets.resources.object_store import StreamVersion
-from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.commands import materialize
 from lacrosse_assets_tests.world import FINAL, LIVE
 

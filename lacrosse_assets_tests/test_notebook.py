@@ -22,7 +22,7 @@ from matplotlib.image import imread
 from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
-from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.world import ENDED, LIVE, MIDDLE, World, closed_port, new_embedded_world
 
 NOTEBOOK = PROJECT_ROOT / "notebooks" / "boxscore.ipynb"

@@ -10,8 +10,8 @@ import pytest
 from dotenv import dotenv_values
 
 from lacrosse_assets import addresses
+from lacrosse_assets import settings as settings_module
 from lacrosse_assets.settings import (
-    PROJECT_ROOT,
     S3_KEYS,
     SERVICE_ADDRESSES,
     VARIABLES,
@@ -20,6 +20,7 @@ from lacrosse_assets.settings import (
     embedded_settings,
     load_settings,
 )
+from lacrosse_assets_tests import PROJECT_ROOT
 
 SECRET = "s3cr3t-0f-0urs"
 SERVICES = {
@@ -232,6 +233,14 @@ def test_a_missing_home_folder() -> None:
     message = r"LACROSSE_STATE_DIR is invalid \(got '~nobodys/lax'\): no home folder for ~nobodys"
     with pytest.raises(SettingsError, match=message):
         embedded_settings({"LACROSSE_STATE_DIR": "~nobodys/lax"})
+
+
+def test_the_default_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """`.lacrosse` in the checkout; for an installed package, which has no checkout, in the current folder."""
+    monkeypatch.chdir(tmp_path)
+    assert embedded_settings({}).state_dir == PROJECT_ROOT / ".lacrosse"
+    monkeypatch.setattr(settings_module, "PROJECT_ROOT", tmp_path / "site-packages")
+    assert embedded_settings({}).state_dir == tmp_path / ".lacrosse"
 
 
 EMPTY_IS_NOT_SET = (

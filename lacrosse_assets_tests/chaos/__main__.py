@@ -16,7 +16,7 @@ import click
 import psutil
 
 from lacrosse_assets.embedded.processes import signals_end_the_process
-from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.chaos.faults import FAULTS
 from lacrosse_assets_tests.chaos.matrix import Attempt, play_at_once, why_not_here
 from lacrosse_assets_tests.chaos.moments import Moment

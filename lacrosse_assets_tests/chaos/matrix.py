@@ -19,7 +19,7 @@ import click
 
 from lacrosse_assets.embedded.processes import ServerError
 from lacrosse_assets.gamestream.simulator import read_game
-from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.chaos.faults import EARLIER_VERSION, FAULTS, SMALL_DISK
 from lacrosse_assets_tests.chaos.game import REFERENCE_PLAYERS, REFERENCE_TEAMS, bodies
 from lacrosse_assets_tests.chaos.harness import Platform, platform

@@ -20,7 +20,7 @@ from examples.boxscore_page import bench
 from examples.boxscore_page.watcher import Latest
 from lacrosse_assets.embedded.boxscore_page import APP, BoxscorePage
 from lacrosse_assets.embedded.processes import LOOPBACK
-from lacrosse_assets.settings import PROJECT_ROOT
+from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.page.conftest import GAME, TIMEOUT_SECONDS, Scores, mongodb_server, page_on, until
 from lacrosse_assets_tests.world import LIVE, MIDDLE, World, closed_port, new_embedded_world
 
