@@ -287,10 +287,10 @@ class World:
             result = sensor.evaluate_tick(context)
         for event in result.asset_events:
             self.instance.report_runless_asset_event(event)
-        if not verdict.run_requests:
-            assert verdict.skip_message, "a skipped tick must have a reason"
-            return verdict.skip_message
-        (request,) = verdict.run_requests
+        if not result.run_requests:
+            assert result.skip_message, "a skipped tick must have a reason"
+            return result.skip_message
+        (request,) = result.run_requests
         return request
 
     def evaluations(self, check: str) -> list[AssetCheckEvaluation]:

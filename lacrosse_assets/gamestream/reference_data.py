@@ -21,33 +21,37 @@ from sqlalchemy import (
 )
 from sqlalchemy.exc import DBAPIError
 
+from lacrosse_assets.game.tables import REFERENCE_TABLES
 from lacrosse_assets.resources.sql import create_engine_for, is_unknown_collation
 
 UTF8_COLLATION = "Latin1_General_100_CI_AS_SC_UTF8"
 
-METADATA = MetaData()
-TEAMS = Table(
-    "teams",
-    METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("name", String(50), nullable=False),
-    Column("conference", String(50), nullable=False),
-    Column("wins", Integer, nullable=False),
-    Column("losses", Integer, nullable=False),
-)
-PLAYERS = Table(
-    "players",
-    METADATA,
-    Column("id", Integer, primary_key=True, autoincrement=False),
-    Column("name", String(50), nullable=False),
-    Column("number", String(3), nullable=False),  # text: 0 and 00 are two players
-    Column("shots", Integer, nullable=False),
-    Column("goals", Integer, nullable=False),
-    Column("teamid", Integer, ForeignKey("teams.id"), nullable=False),
-)
-
-
 LOCK_TIMEOUT_SECONDS = 5  # then the open transaction is reported, and the reset retried
+
+METADATA = MetaData()
+
+
+def _table(name: str) -> Table:
+    """A reference table as the original exercise declares it: every column NOT NULL, with its keys."""
+    return Table(
+        name,
+        METADATA,
+        *(
+            Column(
+                column.name,
+                Integer if column.type is int else String(column.max_characters),
+                *([ForeignKey(f"{column.references}.id")] if column.references else []),
+                primary_key=column.name == "id",
+                autoincrement=False,
+                nullable=False,
+            )
+            for column in REFERENCE_TABLES[name]
+        ),
+    )
+
+
+TEAMS = _table("teams")
+PLAYERS = _table("players")
 
 
 def create_database(url: str) -> None:

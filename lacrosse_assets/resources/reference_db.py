@@ -144,7 +144,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         foreign keys (the simulator drops and recreates the original), no defaults, and no identity or computed columns
         (their values are copied). A rowversion column becomes BINARY(8), which is writable.
 
-        `changes` maps the name of a final table (a key of `FINAL_TABLES`) to the changed values: one row per changed row,
+        `changes` maps the name of a final table (a key of `FINAL_TABLES`) to the changed values: one row for each row,
         with its `id` and the new values by the exercise's column names. `precondition` is called once the tables are
         locked; an error that it raises rolls everything back. `made_from` are the tables from which `changes` were
         computed: if they have changed since, everything is rolled back, too.
