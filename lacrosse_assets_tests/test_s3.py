@@ -288,7 +288,7 @@ def test_a_server_that_redirects_everything(setting: Setting) -> None:
 
 
 def test_the_simulator_skips_the_unused_bucket(setting: Setting, caplog: pytest.LogCaptureFixture) -> None:
-    """At AWS somebody else owns a bucket of that name."""
+    """Bucket names at AWS are global, and this one has an owner."""
     with server(lambda request: (403, "") if request.path.startswith("/boxscores") else (200, "")) as url:
         setting(KEYS, AWS_ENDPOINT_URL_S3=url)
         simulator.connect(load_settings())

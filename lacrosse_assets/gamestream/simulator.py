@@ -73,7 +73,7 @@ def connect(settings: Settings) -> "BaseClient":
         except ClickException as error:
             if bucket == settings.gamestream_bucket:
                 raise
-            # Bucket names at AWS are global, and somebody owns this one.
+            # Bucket names at AWS are global, and this one has an owner.
             logging.warning("Skipping bucket %s, which this project does not use: %s", bucket, error.message)
             continue
         if number == 0:
