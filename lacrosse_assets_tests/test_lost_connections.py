@@ -18,7 +18,7 @@ from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.errors import StoreError, is_it_up
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
-from lacrosse_assets.resources.spark import ConnectSessions
+from lacrosse_assets.resources.spark import ConnectSparkResource
 from lacrosse_assets_tests.proxy import Proxy, proxy_to
 from lacrosse_assets_tests.world import ENDED, FINAL, LIVE, MIDDLE, PLAYERS, TEAMS, World
 
@@ -131,11 +131,11 @@ def test_the_line_to_mongodb_breaks_at_any_command_of_a_write(world: World, comm
 def test_the_line_to_spark_breaks_in_mid_computation(embedded: EmbeddedServices) -> None:
     server = urlsplit(embedded.addresses["SPARK_REMOTE"])
     with proxy_to(str(server.hostname), server.port or 0) as line:
-        spark = ConnectSessions(spark_config={}, remote=f"sc://127.0.0.1:{line.port}")
+        spark = ConnectSparkResource(spark_config={}, remote=f"sc://127.0.0.1:{line.port}")
 
         def three(meanwhile: Callable[[], None] = lambda: None) -> SparkSession:
             """Count to three, twice; the session that did it."""
-            with spark.computing() as session:
+            with spark.session() as session:
                 assert session.range(3).count() == 3
                 meanwhile()
                 assert session.range(3).count() == 3
@@ -150,7 +150,7 @@ def test_the_line_to_spark_breaks_in_mid_computation(embedded: EmbeddedServices)
 
         line.restore()
         assert three() is not before, "the next try has a session of its own"
-        with pytest.raises(AnalysisException), spark.computing() as session:
+        with pytest.raises(AnalysisException), spark.session() as session:
             session.sql("SELECT * FROM nowhere").collect()  # no fault of the server's
 
 

@@ -77,9 +77,9 @@ def test_the_document_store(
         (
             "/;use_ssl=true",
             "CERTIFICATE_VERIFY_FAILED: unable to get local issuer certificate",
-            "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the file of whoever vouches for the server's certificate",
+            "set GRPC_DEFAULT_SSL_ROOTS_FILE_PATH to the file of the authority that signed the server's certificate",
         ),
-        ("", "Socket closed", "if it wants TLS: /;use_ssl=true behind its address in SPARK_REMOTE"),
+        ("", "Socket closed", "if the server uses TLS, append /;use_ssl=true to its address in SPARK_REMOTE"),
     ],
     ids=["nobody vouches for it", "in the clear"],
 )
