@@ -18,15 +18,15 @@ from dagster import DagsterInstance, DagsterRunStatus
 from dagster._grpc.server import CLEANUP_TICK
 from dagster_graphql import DagsterGraphQLClient
 
-from lacrosse_assets.embedded.processes import LOOPBACK, Server, free_ports
-from lacrosse_assets.embedded.services import executable
+from lacrosse_assets.embedded.ports import LOOPBACK, free_ports
+from lacrosse_assets.embedded.supervision import Server, executable
 
 PATIENCE = 60  # seconds; a stop for what hangs, not a measure of anything
 LOCATION = "jobs"
 JOBS = """
 import os, sys, time
 from dagster import Definitions, in_process_executor, job, op
-from lacrosse_assets import code_server
+from lacrosse_assets.dagster_patches import patch_code_server
 
 ANSWER = "first"
 {adapt}
@@ -35,7 +35,7 @@ ANSWER = "first"
 @op
 def tell(context):
     context.log.info(f"pid {{os.getpid()}} parent {{os.getppid()}} answer {{ANSWER}}")
-    context.log.info(f"warm {{'lacrosse_assets.warm_libraries' in sys.modules}}")
+    context.log.info(f"warm {{'lacrosse_assets.dagster_patches.warm_libraries' in sys.modules}}")
 
 
 @op
@@ -145,19 +145,21 @@ def dagster_dev(folder: Path, adapt: str) -> Iterator[Platform]:
             return False
         return True
 
-    server = Server("dagster", command, folder, is_up, environ={"DAGSTER_HOME": str(home)}, timeout=120, port=port)
+    server = Server(
+        "dagster", command, folder, is_up, environ={"DAGSTER_HOME": str(home)}, startup_timeout=120, port=port
+    )
     try:
         server.start()
         server.wait_until_up()
         with DagsterInstance.from_config(str(home)) as instance:
             yield Platform(home, jobs, port, instance)
     finally:
-        server.end()
+        server.stop()
 
 
 @pytest.fixture(scope="module")
 def warm(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    with dagster_dev(tmp_path_factory.mktemp("warm"), adapt="code_server.adapt(warm_runs=True)") as platform:
+    with dagster_dev(tmp_path_factory.mktemp("warm"), adapt="patch_code_server(warm=True)") as platform:
         yield platform
 
 
@@ -229,7 +231,7 @@ def test_runs_go_on_when_the_warm_process_was_killed(warm: Platform) -> None:
 
 
 def test_without_it_runs_start_as_dagster_starts_them(tmp_path: Path) -> None:
-    with dagster_dev(tmp_path, adapt="code_server.adapt(warm_runs=False)") as platform:
+    with dagster_dev(tmp_path, adapt="patch_code_server(warm=False)") as platform:
         told = platform.run("telling")
     assert told["warm"] == "False"
 
@@ -249,13 +251,16 @@ def test_the_setting_says_which(setting: str, warm_processes: int, tmp_path: Pat
         "lacrosse_assets.definitions",
     ]
     environ = {"LACROSSE_DEPLOYMENT": "mock", "LACROSSE_WARM_RUNS": setting}
-    server = Server("code", command, tmp_path, answers=lambda: True, environ=environ, timeout=PATIENCE, port=port)
+    server = Server("code", command, tmp_path, environ=environ, startup_timeout=PATIENCE, port=port)
     try:
         server.start()
         server.wait_until_up()
         process = server.process
         assert process
         children = [" ".join(child.cmdline()) for child in psutil.Process(process.pid).children(recursive=True)]
-        assert len([line for line in children if "lacrosse_assets.warm_libraries" in line]) == warm_processes
+        assert (
+            len([line for line in children if "lacrosse_assets.dagster_patches.warm_libraries" in line])
+            == warm_processes
+        )
     finally:
-        server.end()
+        server.stop()
