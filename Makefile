@@ -31,7 +31,7 @@ game: java $(STAMP) ## Play one game, with the score live in the terminal, to th
 	@$(BIN)/lacrosse game
 
 dev: java $(STAMP) ## Start the services, Dagster and the box score page, until Ctrl-C
-	@$(BIN)/lacrosse dev
+	@$(BIN)/lacrosse dev --page .
 
 services: java $(STAMP) ## Start the services alone, until Ctrl-C
 	@$(BIN)/lacrosse services

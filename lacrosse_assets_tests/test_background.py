@@ -9,8 +9,9 @@ from pathlib import Path
 import psutil
 import pytest
 
-from lacrosse_assets.embedded.processes import free_ports
-from lacrosse_assets.embedded.services import executable
+from lacrosse_assets.embedded.dagster_dev import INSTANCE_SETTINGS
+from lacrosse_assets.embedded.ports import free_ports
+from lacrosse_assets.embedded.supervision import executable
 from lacrosse_assets.settings import PROJECT_ROOT
 from lacrosse_assets_tests.commands import in_the_background
 
@@ -43,7 +44,7 @@ def assert_ends_with_all_that_it_started(process: "subprocess.Popen[bytes]", log
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    ("command", "up"), [("services", "The services are up"), ("dev", "Up until Ctrl-C"), ("game", "Dagit is at")]
+    ("command", "up"), [("services", "The services are up"), ("dev", "Up until Ctrl-C"), ("game", "Dagster UI: ")]
 )
 def test_a_command_of_ours(tmp_path: Path, command: str, up: str) -> None:
     log, state_dir = tmp_path / "log", tmp_path / "state"
@@ -61,7 +62,7 @@ def test_a_command_of_ours(tmp_path: Path, command: str, up: str) -> None:
 def test_dagster_dev_with_this_projects_dagster_yaml(tmp_path: Path) -> None:
     home, log = tmp_path / "home", tmp_path / "log"
     home.mkdir()
-    shutil.copy(PROJECT_ROOT / "dagster.yaml", home)
+    shutil.copy(INSTANCE_SETTINGS, home)
     (port,) = free_ports(0)
     command = [executable("dagster"), "dev", "-h", "127.0.0.1", "-p", port, "-w", PROJECT_ROOT / "workspace.yaml"]
     environ = {"DAGSTER_HOME": str(home), "LACROSSE_DEPLOYMENT": "mock"}

@@ -18,10 +18,12 @@ from dotenv import dotenv_values
 from mirakuru.base_env import processes_with_env
 from pymongo import MongoClient
 
-from lacrosse_assets.embedded import processes
-from lacrosse_assets.embedded.dagster_dev import Dagit
-from lacrosse_assets.embedded.processes import MARK, RESTARTS, Server, ServerError, free_ports, locked
+from lacrosse_assets.embedded import supervision
+from lacrosse_assets.embedded.dagster_dev import DagsterDev
+from lacrosse_assets.embedded.ports import free_ports
 from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.embedded.state_dir import locked
+from lacrosse_assets.embedded.supervision import MAX_RESTARTS, OWNER_VARIABLE, Server, ServerError
 from lacrosse_assets.java import JavaError, check_java
 from lacrosse_assets.settings import VARIABLES, embedded_addresses_file
 
@@ -39,7 +41,7 @@ def s3(addresses: dict[str, str]) -> Any:
 
 
 def environ_for(state_dir: Path, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES and name != MARK}
+    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES and name != OWNER_VARIABLE}
     return {**kept, "LACROSSE_STATE_DIR": str(state_dir), **more}
 
 
@@ -71,7 +73,7 @@ def services_process(state_dir: Path) -> Iterator[tuple["subprocess.Popen[str]",
 
 
 def left_running(state_dir: Path) -> set[int]:
-    return processes_with_env(MARK, f"@{state_dir};")
+    return processes_with_env(OWNER_VARIABLE, f"@{state_dir};")
 
 
 @pytest.fixture
@@ -125,14 +127,14 @@ def test_state_is_kept_other_ports_are_taken_and_nothing_is_left(state_dir: Path
         output, _ = second.communicate(timeout=60)
         assert second.returncode == 1
         assert output.count("\n") == 1
-        assert f"already up, started by process {process.pid}: end that one (Ctrl-C, or `kill {process.pid}`)" in output
+        assert f"already running (process {process.pid}): stop that process (Ctrl-C, or `kill {process.pid}`)" in output
 
         process.kill()  # SIGKILL: it cannot end its servers
         process.wait(30)
         assert len(left_running(state_dir)) >= 3
 
     with services_process(state_dir) as (process, said):
-        assert any("that an earlier start had left running" in line for line in said)
+        assert any("orphaned processes of an earlier start" in line for line in said)
         addresses = {k: str(v) for k, v in dotenv_values(embedded_addresses_file(state_dir)).items()}
         assert s3(addresses).get_object(Bucket="kept", Key="a")["Body"].read() == b"hello"
         with MongoClient[dict[str, object]](addresses["MONGODB_URI"]) as client:
@@ -167,7 +169,7 @@ def test_a_taken_port_is_not_chosen() -> None:
 
 def test_two_who_choose_at_the_same_moment_choose_differently() -> None:
     """Neither has a server yet that would listen."""
-    choose = "from lacrosse_assets.embedded.processes import free_ports; print(*free_ports(0), flush=True); input()"
+    choose = "from lacrosse_assets.embedded.ports import free_ports; print(*free_ports(0), flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", choose], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
@@ -179,28 +181,26 @@ def test_two_who_choose_at_the_same_moment_choose_differently() -> None:
 
 
 def test_a_server_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None:
-    server = Server("oracle", ["/bin/sh", "-c", "echo doom is near; exit 3"], tmp_path, answers=lambda: False)
+    server = Server("oracle", ["/bin/sh", "-c", "echo doom is near; exit 3"], tmp_path, is_ready=lambda: False)
     with pytest.raises(ServerError) as caught:
         server.start().wait_until_up()
-    assert caught.value.message == (
-        f"oracle ended with exit code 3 (all of its log: {tmp_path}/logs/oracle.log)\n  doom is near"
-    )
+    assert caught.value.message == (f"oracle exited with code 3 (full log: {tmp_path}/logs/oracle.log)\n  doom is near")
 
 
 def test_a_server_that_gives_no_answer(tmp_path: Path) -> None:
-    server = Server("oracle", ["/bin/sleep", "60"], tmp_path, answers=lambda: False, timeout=0.3)
-    with pytest.raises(ServerError, match="oracle gave no answer within 0 s"):
+    server = Server("oracle", ["/bin/sleep", "60"], tmp_path, is_ready=lambda: False, startup_timeout=0.3)
+    with pytest.raises(ServerError, match="oracle is not up after 0 s"):
         server.start().wait_until_up()
     assert not left_running(tmp_path)
 
 
 def test_what_a_server_started_ends_with_it(tmp_path: Path) -> None:
     # The child is out of its session, as daemons are.
-    server = Server("oracle", ["/bin/sh", "-c", "setsid sleep 300 & exec sleep 300"], tmp_path, answers=lambda: True)
+    server = Server("oracle", ["/bin/sh", "-c", "setsid sleep 300 & exec sleep 300"], tmp_path)
     server.start()
     server.wait_until_up()
-    server.end()
-    server.end()
+    server.stop()
+    server.stop()
     assert not left_running(tmp_path)
 
 
@@ -212,64 +212,62 @@ def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:
 
     server = Server("oracle", ["/bin/sh", "-c", "echo I am up; exec sleep 300"], tmp_path, answers)
     server.start().wait_until_up()
-    server.keep_up(said.append)
+    server.ensure_running(said.append)
     assert said == []
     assert server.process
     first = server.process.pid
     server.process.kill()
     server.process.wait()
-    server.keep_up(said.append)
-    assert said == [
-        f"oracle ended with exit code -9 (all of its log: {tmp_path}/logs/oracle.log): it is started again."
-    ]
+    server.ensure_running(said.append)
+    assert said == [f"oracle exited with code -9 (full log: {tmp_path}/logs/oracle.log): restarting it."]
     assert server.process.pid != first
-    server.end()
+    server.stop()
 
 
 def test_a_server_that_is_broken_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A storage engine that has given up answers errors until it is started anew."""
-    monkeypatch.setattr(processes, "LOOK_EVERY", 0)
+    monkeypatch.setattr(supervision, "HEALTH_CHECK_INTERVAL_SECONDS", 0)
     verdicts = iter([False, True, False])
-    server = Server("oracle", ["/bin/sleep", "300"], tmp_path, answers=lambda: True, is_broken=lambda: next(verdicts))
+    server = Server("oracle", ["/bin/sleep", "300"], tmp_path, is_broken=lambda: next(verdicts))
     server.start().wait_until_up()
     pids, said = [], list[str]()
     for _ in range(3):
-        server.keep_up(said.append)
+        server.ensure_running(said.append)
         assert server.process
         pids.append(server.process.pid)
     assert said == [
-        f"oracle runs, and answers errors alone (all of its log: {tmp_path}/logs/oracle.log): it is started again."
+        f"oracle is running, but every request fails (full log: {tmp_path}/logs/oracle.log): restarting it."
     ]
     assert pids[0] != pids[1] == pids[2]
-    server.end()
+    server.stop()
 
 
 def test_the_document_store_is_not_broken(embedded: EmbeddedServices) -> None:
     said: list[str] = []
-    embedded.keep_up(said.append)
+    embedded.ensure_running(said.append)
     assert said == []
 
 
 def test_a_server_that_keeps_ending_stays_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Server("oracle", ["/bin/sh", "-c", "echo doom; sleep 0.2; exit 3"], tmp_path, answers=lambda: True)
+    server = Server("oracle", ["/bin/sh", "-c", "echo doom; sleep 0.2; exit 3"], tmp_path)
     said: list[str] = []
 
     def keeps_ending() -> None:
         server.start()
-        for _ in range(RESTARTS + 1):
+        for _ in range(MAX_RESTARTS + 1):
             assert server.process
             server.process.wait()
-            server.keep_up(said.append)
+            server.ensure_running(said.append)
 
-    with pytest.raises(ServerError, match="oracle ended with exit code 3"):
+    with pytest.raises(ServerError, match="oracle exited with code 3"):
         keeps_ending()
-    assert len(said) == RESTARTS
+    assert len(said) == MAX_RESTARTS
 
     # One that was up for a good while in between has its tries again.
-    monkeypatch.setattr(processes, "SETTLED_AFTER", 0.1)
-    server.keep_up(said.append)
-    assert len(said) == RESTARTS + 1
-    server.end()
+    monkeypatch.setattr(supervision, "STABLE_AFTER_SECONDS", 0.1)
+    server.ensure_running(said.append)
+    assert len(said) == MAX_RESTARTS + 1
+    server.stop()
 
 
 def test_the_state_folder_is_free_again(tmp_path: Path) -> None:
@@ -327,9 +325,9 @@ def test_definitions_that_do_not_load_are_told_at_once(
     embedded: EmbeddedServices, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setenv("HOME_TEAM_ID", "205")
-    dagit = Dagit(embedded.state_dir, print)
+    dagster = DagsterDev(embedded.state_dir, print)
     try:
         with pytest.raises(ServerError, match="HOME_TEAM_ID and AWAY_TEAM_ID are both 205: a game has two teams"):
-            dagit.start().wait_until_up()
+            dagster.start().wait_until_up()
     finally:
-        dagit.end()
+        dagster.stop()

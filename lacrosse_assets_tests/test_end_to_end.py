@@ -19,7 +19,7 @@ from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 from pymongo import MongoClient
 from sqlalchemy import create_engine, text
 
-from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
+from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets_tests.game import plain
 
@@ -61,7 +61,7 @@ class Platform:
     """The platform from outside: what is in its stores, and what Dagster has on record."""
 
     services: EmbeddedServices
-    dagit: Dagit
+    dagster: DagsterDev
     instance: DagsterInstance
 
     @property
@@ -125,7 +125,7 @@ class Platform:
         """Wait until it is so, while the platform is alive."""
         give_up = time.monotonic() + PATIENCE
         while not condition():
-            self.dagit.check_alive()
+            self.dagster.check_alive()
             assert time.monotonic() < give_up, f"{what}: not so after {PATIENCE} s"
             time.sleep(0.1)
 
@@ -134,13 +134,13 @@ class Platform:
 def platform(embedded: EmbeddedServices) -> Iterator[Platform]:
     with MongoClient[dict[str, Any]](embedded.addresses["MONGODB_URI"]) as client:
         client["sidearm"]["boxscores"].drop()  # what other tests left
-    dagit = Dagit(embedded.state_dir, print)
+    dagster = DagsterDev(embedded.state_dir, print)
     try:
-        dagit.start().wait_until_up()
+        dagster.start().wait_until_up()
         with DagsterInstance.from_config(str(dagster_home(embedded.state_dir))) as instance:
-            yield Platform(embedded, dagit, instance)
+            yield Platform(embedded, dagster, instance)
     finally:
-        dagit.end()
+        dagster.stop()
 
 
 def simulator(platform: Platform, delay: str) -> subprocess.Popen[str]:

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 
-from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
+from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets_tests.commands import INHERITED, Ended, materialize
 from lacrosse_assets_tests.game.builders import stream
 from lacrosse_assets_tests.guarded import ACCESS_KEY, DATABASE, DOCUMENTS, SECRETS, TOKEN, GuardedStores, guarded_stores
@@ -58,17 +58,17 @@ class Watched:
     """The platform on the guarded stores: Dagit, the daemon and its sensor, runs as processes."""
 
     def __init__(self, state: Path, environ: dict[str, str]):
-        self._dagit = Dagit(state, print, environ)
+        self._dagster = DagsterDev(state, print, environ)
         self._home = dagster_home(state)
 
     def __enter__(self) -> "Watched":
-        self._dagit.start().wait_until_up()
+        self._dagster.start().wait_until_up()
         self._instance = DagsterInstance.from_config(str(self._home))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._instance.dispose()
-        self._dagit.end()
+        self._dagster.stop()
 
     def is_finished(self) -> bool:
         return self._instance.get_latest_materialization_event(AssetKey("players2")) is not None
@@ -81,14 +81,14 @@ class Watched:
 
     def everything(self) -> Any:
         """What Dagit says about all that there is."""
-        answer = httpx.post(f"{self._dagit.url}/graphql", json={"query": EVERYTHING}, timeout=60).json()
+        answer = httpx.post(f"{self._dagster.url}/graphql", json={"query": EVERYTHING}, timeout=60).json()
         assert "errors" not in answer, answer["errors"]
         return answer
 
     def until(self, what: str, condition: Callable[[], bool]) -> None:
         give_up = time.monotonic() + PATIENCE
         while not condition():
-            self._dagit.check_alive()
+            self._dagster.check_alive()
             assert time.monotonic() < give_up, f"{what}: not so after {PATIENCE} s"
             time.sleep(0.2)
 
@@ -153,7 +153,7 @@ def test_stores_that_refuse(guarded: GuardedStores, tmp_path: Path) -> None:
     guarded.put(stream(*ENDED))
     token = quote(TOKEN.value, safe="")
     wrong = guarded.environ["SPARK_REMOTE"].replace(token, quote(WRONG.value, safe=""))
-    wrong_token = ": Invalid authentication token (token= in SPARK_REMOTE has to be the server's)\n"
+    wrong_token = ": Invalid authentication token (token= in SPARK_REMOTE must be the token of the server)\n"
     for select, settings, told in (
         ("raw_gamestream", {"AWS_SECRET_ACCESS_KEY": WRONG.value}, "SignatureDoesNotMatch"),
         ("raw_gamestream,roster,player_game_stats", {"SPARK_REMOTE": wrong}, wrong_token),

@@ -15,7 +15,7 @@ from statistics import median
 import click
 import psutil
 
-from lacrosse_assets.embedded.processes import signals_end_the_process
+from lacrosse_assets.embedded.supervision import stop_on_signals
 from lacrosse_assets.settings import PROJECT_ROOT
 from lacrosse_assets_tests.chaos.faults import FAULTS
 from lacrosse_assets_tests.chaos.matrix import Attempt, play_at_once, why_not_here
@@ -73,7 +73,7 @@ def main(
     _say(f"{len(trials)} trials, seed {seed}")
     began = time.monotonic()
     outcomes: list[Outcome] = []
-    with signals_end_the_process():
+    with stop_on_signals():
         for _, group in itertools.groupby(trials, key=lambda trial: trial.fault.needs):
             for outcome in play_at_once(list(group), jobs, seed, _say):
                 outcomes.append(outcome)

@@ -16,10 +16,11 @@ import psutil
 from dagster import DagsterInstance
 from mirakuru.base_env import processes_with_env
 
-from lacrosse_assets.embedded.cli import WATCH_EVERY
-from lacrosse_assets.embedded.dagster_dev import CODE_SERVER, CODE_SERVER_PROXY, Dagit, dagster_home
-from lacrosse_assets.embedded.processes import LOOPBACK, MARK, Server, ServerError
+from lacrosse_assets.embedded.cli import CHECK_INTERVAL_SECONDS
+from lacrosse_assets.embedded.dagster_dev import CODE_SERVER, CODE_SERVER_PROXY, DagsterDev, dagster_home
+from lacrosse_assets.embedded.ports import LOOPBACK
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
+from lacrosse_assets.embedded.supervision import OWNER_VARIABLE, Server, ServerError
 from lacrosse_assets.settings import embedded_settings
 from lacrosse_assets_tests.proxy import Proxy
 
@@ -54,7 +55,7 @@ class Platform:
             "SPARK_REMOTE": f"sc://{LOOPBACK}:{self.lines['spark'].port}",
             "DAGSTER_HOME": str(dagster_home(self.state_dir)),
         }
-        self.dagit = Dagit(self.state_dir, say, self.environ)
+        self.dagster = DagsterDev(self.state_dir, say, self.environ)
         self.restarts: list[str] = []  # what was said when something was started again
         self.gone: ServerError | None = None  # what did not stay up
         self._say = say
@@ -68,14 +69,14 @@ class Platform:
         return Path(self.addresses["SIDEARMDB_URL"].removeprefix("sqlite:///"))
 
     def start(self) -> None:
-        self.dagit.start().wait_until_up()
+        self.dagster.start().wait_until_up()
         self._watcher.start()
 
     def end(self) -> None:
         self._ended.set()
         if self._watcher.ident:
             self._watcher.join()
-        self.dagit.end()
+        self.dagster.stop()
         for line in self.lines.values():
             line.close()
 
@@ -103,11 +104,11 @@ class Platform:
     def kill_everything(self) -> None:
         """SIGKILL to every process at once, and after a moment all of it is started again: the machine's restart."""
         with self._watching:
-            for pid in processes_with_env(MARK, f"@{self.state_dir};"):
+            for pid in processes_with_env(OWNER_VARIABLE, f"@{self.state_dir};"):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             for server in self._all():
-                server.end()
+                server.stop()
             for server in self._all():
                 server.start()
             for server in self._all():
@@ -115,20 +116,20 @@ class Platform:
 
     def _of_dagster(self) -> list[psutil.Process]:
         found = []
-        for pid in processes_with_env(MARK, f"dagster@{self.state_dir};"):
+        for pid in processes_with_env(OWNER_VARIABLE, f"dagster@{self.state_dir};"):
             with suppress(psutil.Error):
                 found.append(psutil.Process(pid))
         return found
 
     def _all(self) -> list[Server]:
-        return [*self.services.servers, self.dagit]
+        return [*self.services.servers, self.dagster]
 
     def _watch(self) -> None:
-        while not self._ended.wait(WATCH_EVERY):
+        while not self._ended.wait(CHECK_INTERVAL_SECONDS):
             with self._watching:
                 try:
-                    self.services.keep_up(self.restarts.append)
-                    self.dagit.keep_up(self.restarts.append)
+                    self.services.ensure_running(self.restarts.append)
+                    self.dagster.ensure_running(self.restarts.append)
                 except ServerError as error:
                     self.gone = error
                     return

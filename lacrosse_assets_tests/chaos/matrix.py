@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import click
 
-from lacrosse_assets.embedded.processes import ServerError
+from lacrosse_assets.embedded.supervision import ServerError
 from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets.settings import PROJECT_ROOT
 from lacrosse_assets_tests.chaos.faults import EARLIER_VERSION, FAULTS, SMALL_DISK
@@ -159,5 +159,5 @@ def _keep(up: Platform, say: Callable[[str], None]) -> None:
     """Dagster's log, for who looks for the cause."""
     with suppress(OSError):
         kept = Path(tempfile.gettempdir()) / f"{up.state_dir.name}.log"
-        kept.write_bytes(up.dagit.log_file.read_bytes())
+        kept.write_bytes(up.dagster.log_file.read_bytes())
         say(f"    (Dagster's log of this trial: {kept})")

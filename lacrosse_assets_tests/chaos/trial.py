@@ -13,7 +13,7 @@ from typing import NamedTuple
 
 from dagster import DagsterInstance, RunsFilter
 
-from lacrosse_assets.embedded.services import executable
+from lacrosse_assets.embedded.supervision import executable
 from lacrosse_assets.sensors import MAX_RUNTIME_SECONDS
 from lacrosse_assets_tests.chaos.game import REFERENCE_PLAYERS, REFERENCE_TEAMS, Producer, bodies, random_game
 from lacrosse_assets_tests.chaos.harness import Platform
