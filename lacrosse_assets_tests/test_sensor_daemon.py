@@ -5,7 +5,6 @@ import logging
 import sys
 import threading
 import time
-from collections.abc import Iterator
 from types import ModuleType, SimpleNamespace
 from typing import Any
 
@@ -16,10 +15,10 @@ from lacrosse_assets.dagster_patches.sensor_daemon import DAEMON, apply
 
 
 @pytest.fixture
-def daemon(monkeypatch: pytest.MonkeyPatch) -> Iterator[ModuleType]:
+def daemon(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     """Dagster's module, imported again for this test."""
     monkeypatch.delitem(sys.modules, DAEMON, raising=False)
-    yield importlib.import_module(DAEMON)
+    return importlib.import_module(DAEMON)
 
 
 def seconds_of_rounds(daemon: ModuleType, monkeypatch: pytest.MonkeyPatch, number: int) -> float:

@@ -227,9 +227,7 @@ def test_a_home_folder_in_a_path(monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 
 
 def test_a_home_folder_of_nobody() -> None:
-    with pytest.raises(
-        SettingsError, match=r"LACROSSE_STATE_DIR='~nobodys/lax' .*no home folder for ~nobodys"
-    ):
+    with pytest.raises(SettingsError, match=r"LACROSSE_STATE_DIR='~nobodys/lax' .*no home folder for ~nobodys"):
         embedded_settings({"LACROSSE_STATE_DIR": "~nobodys/lax"})
 
 

@@ -37,8 +37,9 @@ def _exists(attribute: str) -> bool:
     module, _, path = attribute.partition(":")
     path, _, assigned = path.partition("().")
     try:
-        found = reduce(getattr, path.split("."), import_module(module))
-    except (ImportError, AttributeError):
+        # Not getattr: an attribute of a base class is not what a patch relies on.
+        found = reduce(lambda owner, name: vars(owner)[name], path.split("."), import_module(module))
+    except (ImportError, KeyError, TypeError):
         return False
     return not assigned or assigned in _names_in_constructor(found)
 

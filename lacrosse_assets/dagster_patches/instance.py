@@ -1,4 +1,4 @@
-"""The Dagster instance of this project's dagster.yaml: Dagster's own, which applies the patches outside the code server.
+"""The Dagster instance of this project's dagster.yaml: Dagster's own, with the patches outside the code server.
 
 `dagster dev`, the webserver and the daemon import this module when they read `instance_class` in dagster.yaml, before
 they start anything:

@@ -19,7 +19,8 @@ SCHEDULES = "dagster._core.storage.schedules.sqlite.sqlite_schedule_storage:Sqli
 STORAGE = "dagster._core.storage.sqlite_storage"
 RELIES_ON = (
     *(f"{EVENT_LOG}.{name}" for name in ("_connect", "_initdb", "conn_string_for_shard", "path_for_shard")),
-    *(f"{EVENT_LOG}.{name}" for name in ("delete_events", "dispose")),
+    f"{EVENT_LOG}.dispose",
+    "dagster._core.storage.event_log.sql_event_log:SqlEventLogStorage.delete_events",
     *(f"{EVENT_LOG}().{name}" for name in ("_db_lock", "_initialized_dbs")),
     *(f"{storage}{name}" for storage in (RUNS, SCHEDULES) for name in (".connect", ".from_local", "()._conn_string")),
     *(f"{STORAGE}:{name}" for name in ("_event_logs_directory", "_runs_directory", "_schedule_directory")),

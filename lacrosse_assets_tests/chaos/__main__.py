@@ -18,7 +18,7 @@ import psutil
 from lacrosse_assets.embedded.supervision import stop_on_signals
 from lacrosse_assets.settings import PROJECT_ROOT
 from lacrosse_assets_tests.chaos.faults import FAULTS
-from lacrosse_assets_tests.chaos.matrix import Attempt, play_at_once, why_not_here
+from lacrosse_assets_tests.chaos.matrix import Attempt, play_at_once, unmet_requirement
 from lacrosse_assets_tests.chaos.moments import Moment
 from lacrosse_assets_tests.chaos.trial import Fault, Outcome
 
@@ -66,7 +66,7 @@ def main(
             click.echo(f"{fault.name}, {moment.value}, {number + 1}")
         return
     for fault in chosen:
-        if problem := why_not_here(fault.needs):
+        if problem := unmet_requirement(fault.needs):
             raise click.ClickException(f"{fault.name}: {problem}; `--without {shlex.quote(fault.name)}` leaves it out")
     if report is None and not (names or without or moments):
         report = REPORT
