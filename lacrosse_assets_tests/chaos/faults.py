@@ -186,7 +186,7 @@ def file_away(trial: Trial) -> Iterator[None]:
     file = trial.stores.database
     away = file.with_name("away.db")
     trial.watcher.sees_tables = False
-    trial.until("nobody writes", lambda: not trial.stores.is_being_written())
+    trial.until("no transaction is open", lambda: not trial.stores.is_being_written())
     file.rename(away)
     try:
         yield
