@@ -9,6 +9,7 @@ import signal
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
@@ -234,6 +235,35 @@ def test_without_warm_runs_dagster_starts_runs_itself(tmp_path: Path) -> None:
     with dagster_dev(tmp_path, patch="patch_code_server(warm=False)") as platform:
         logged = platform.run("reporting")
     assert logged["warm"] == "False"
+
+
+ANOTHER_VERSION = """
+from lacrosse_assets.dagster_patches import guard
+guard.TESTED_VERSIONS["dagster"] = "1.12"
+"""
+# As if Dagster detected crashed runs in another way.
+ANOTHER_CHECK = """
+from dagster._grpc.server import DagsterApiServer
+DagsterApiServer._cleanup_thread = lambda server: None
+del DagsterApiServer._check_for_orphaned_runs
+"""
+
+
+@pytest.mark.parametrize(
+    ("dagster", "missing", "warm"),
+    [
+        (ANOTHER_VERSION, "the start of warm runs is off", "False"),
+        (ANOTHER_CHECK, "detection of crashed runs after an error is off", "True"),
+    ],
+    ids=["another version", "without the attribute"],
+)
+def test_another_dagster_works_unpatched(dagster: str, missing: str, warm: str, tmp_path: Path) -> None:
+    """A missing attribute used to keep the code location from loading."""
+    with dagster_dev(tmp_path, patch=f"{dagster}patch_code_server(warm=True)") as platform:
+        logged = platform.run("reporting")
+    assert logged["warm"] == warm
+    log = (tmp_path / "logs" / "dagster.log").read_text()
+    assert f"{missing}, Dagster is left as it is: dagster {version('dagster')} " in log
 
 
 @pytest.mark.parametrize(("setting", "warm_processes"), [("true", 1), ("false", 0)])

@@ -19,13 +19,14 @@ from mirakuru.base_env import processes_with_env
 from pymongo import MongoClient
 
 from lacrosse_assets.embedded import supervision
-from lacrosse_assets.embedded.dagster_dev import DagsterDev
+from lacrosse_assets.embedded.boxscore_page import BoxscorePage
+from lacrosse_assets.embedded.dagster_dev import INSTANCE_SETTINGS, DagsterDev
 from lacrosse_assets.embedded.ports import free_ports
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.embedded.state_dir import locked
 from lacrosse_assets.embedded.supervision import MAX_RESTARTS, OWNER_VARIABLE, Server, ServerError
 from lacrosse_assets.java import JavaError, check_java
-from lacrosse_assets.settings import VARIABLES, embedded_addresses_file
+from lacrosse_assets.settings import PROJECT_ROOT, VARIABLES, embedded_addresses_file
 
 UP = "The services are up"
 
@@ -329,3 +330,18 @@ def test_invalid_definitions_are_reported_at_once(embedded: EmbeddedServices, mo
             dagster.start().wait_until_up()
     finally:
         dagster.stop()
+
+
+def test_the_example_page_needs_a_checkout(tmp_path: Path) -> None:
+    """The page is not in the wheel: `lacrosse dev --page` names the file that is missing."""
+    with pytest.raises(ServerError, match=f"^{tmp_path}/examples/boxscore_page/app.py does not exist: .* a checkout"):
+        BoxscorePage(tmp_path, "mongodb://localhost", print, checkout=tmp_path)
+
+
+def test_the_package_reads_nothing_from_the_root_of_the_project() -> None:
+    """An installed wheel has no such folder; only the default of the state folder looks whether there is one."""
+    package = PROJECT_ROOT / "lacrosse_assets"
+    reading = [file.name for file in sorted(package.rglob("*.py")) if "PROJECT_ROOT" in file.read_text()]
+    assert reading == ["settings.py"]
+    assert INSTANCE_SETTINGS.is_relative_to(package)
+    assert INSTANCE_SETTINGS.exists()

@@ -21,7 +21,7 @@ RELIES_ON = ("dagster._grpc.server:DagsterApiServer.StartRun", "dagster._grpc.se
 
 def apply() -> None:
     """Fork the runs of this code server, and start the warm process now, so that the first run is warm as well."""
-    if not is_supported("warm runs", "dagster", *RELIES_ON):
+    if not is_supported("the start of warm runs", "dagster", *RELIES_ON):
         return
     from dagster._grpc.server import DagsterApiServer
 
