@@ -97,7 +97,7 @@ def test_another_dagster_is_detected(
     change(monkeypatch)
     with caplog.at_level(logging.WARNING, guard.log.name):
         assert not is_supported("the patch", package, *attributes)
-    (line,) = [record.message for record in caplog.records if record.name == guard.log.name]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == guard.log.name]
     assert line.startswith(f"the patch is off, Dagster is left as it is: {package} ")
     assert missing in line
 

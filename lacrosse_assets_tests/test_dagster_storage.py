@@ -135,7 +135,7 @@ def test_another_dagster_keeps_its_own_storage_with_one_line(
     with pytest.MonkeyPatch.context() as changed, caplog.at_level(logging.WARNING, guard.log.name):
         change(changed)
         configured = dagster_yaml(tmp_path)
-    (line,) = [record.message for record in caplog.records if record.name == guard.log.name]
+    (line,) = [record.getMessage() for record in caplog.records if record.name == guard.log.name]
     assert line.startswith("the SQLite connection pool is off, Dagster is left as it is: dagster 1.1")
     (tmp_path / "dagster.yaml").write_text(configured)
     with DagsterInstance.from_config(str(tmp_path)) as instance:
