@@ -419,7 +419,7 @@ def test_our_code_is_given_every_setting_that_it_reads_and_no_other(services: Se
         "jupyter": {"DELAY", "LACROSSE_WARM_RUNS"},
         "gamestream": {"LACROSSE_WARM_RUNS", "HOME_TEAM_ID", "AWAY_TEAM_ID", "SPARK_REMOTE"},
     }[name]
-    embedded = {"LACROSSE_STATE_DIR"}
+    embedded = {"LACROSSE_STATE_DIR", "LACROSSE_POOLED_SQLITE"}
     assert set(environ) - others == set(VARIABLES) - embedded - not_used
     assert others <= set(environ)
 
