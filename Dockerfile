@@ -92,7 +92,7 @@ USER 1000
 FROM sqlserver AS platform
 ENV DAGSTER_HOME=/var/lib/dagster
 # The folder is there beforehand, for a new volume takes over the owner of what it is mounted on.
-RUN --mount=type=bind,source=dagster.yaml,target=/run/dagster.yaml \
+RUN --mount=type=bind,source=lacrosse_assets/dagster.yaml,target=/run/dagster.yaml \
     --mount=type=bind,source=docker/postgres.yaml,target=/run/postgres.yaml \
     install --directory --owner lacrosse "$DAGSTER_HOME" "$DAGSTER_HOME/storage" \
     && cat /run/dagster.yaml /run/postgres.yaml > "$DAGSTER_HOME/dagster.yaml"

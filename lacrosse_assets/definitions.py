@@ -9,18 +9,18 @@ from typing import Any
 
 from dagster import Definitions, EnvVar, in_process_executor
 
-from lacrosse_assets import code_server
 from lacrosse_assets.assets.final import final_tables
 from lacrosse_assets.assets.live import FRAMES, live_assets
 from lacrosse_assets.assets.sources import SOURCES
 from lacrosse_assets.checks import game_over, is_fresh
+from lacrosse_assets.dagster_patches import patch_code_server
 from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.frames import parquet_frames
 from lacrosse_assets.resources.mock import CannedObjectStore, InMemoryDocumentStore, InMemoryReferenceDatabase
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
-from lacrosse_assets.resources.spark import spark_sessions
+from lacrosse_assets.resources.spark import spark_resource
 from lacrosse_assets.retention import daily_retention, retention
 from lacrosse_assets.sensors import POLL_SECONDS, gamestream_sensor
 from lacrosse_assets.settings import Settings, load_settings
@@ -34,7 +34,7 @@ def build_resources(settings: Settings) -> dict[str, Any]:
     """
     stream = {"bucket": settings.gamestream_bucket, "key": settings.gamestream_key}
     engine = {
-        "spark": spark_sessions(connect=bool(settings.spark_remote.get_secret_value())),
+        "spark": spark_resource(connect=bool(settings.spark_remote.get_secret_value())),
         FRAMES: parquet_frames,
     }
     if settings.deployment == "mock":
@@ -67,5 +67,5 @@ def build_definitions(settings: Settings, *, poll_seconds: float = POLL_SECONDS,
 
 
 settings = load_settings()
-code_server.adapt(warm_runs=settings.warm_runs)
+patch_code_server(warm=settings.warm_runs)
 defs = build_definitions(settings)

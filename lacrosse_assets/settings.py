@@ -75,6 +75,7 @@ class Settings(BaseModel):
     deployment: Literal["embedded", "services", "mock"] = Field("embedded", validation_alias="LACROSSE_DEPLOYMENT")
     state_dir: Path = Field(default_factory=_default_state_dir, validation_alias="LACROSSE_STATE_DIR")
     warm_runs: bool = Field(True, validation_alias="LACROSSE_WARM_RUNS")
+    pooled_sqlite: bool = Field(True, validation_alias="LACROSSE_POOLED_SQLITE")
 
     s3_endpoint_url: str = Field("", validation_alias="AWS_ENDPOINT_URL_S3")
     aws_access_key_id: SecretStr = Field(SecretStr(""), validation_alias="AWS_ACCESS_KEY_ID")

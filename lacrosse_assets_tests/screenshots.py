@@ -11,8 +11,8 @@ from playwright.sync_api import Page, sync_playwright
 from pymongo import MongoClient
 
 from lacrosse_assets.embedded.cli import boxscore_page, environment
-from lacrosse_assets.embedded.processes import signals_end_the_process
 from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.embedded.supervision import stop_on_signals
 from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.page.browsers import chromium
@@ -24,19 +24,19 @@ LOOKS = 4  # seconds that Dagit takes to draw
 
 def main() -> None:
     IMAGES.mkdir(parents=True, exist_ok=True)
-    with signals_end_the_process(), tempfile.TemporaryDirectory(prefix="lacrosse-screenshots-") as folder:
+    with stop_on_signals(), tempfile.TemporaryDirectory(prefix="lacrosse-screenshots-") as folder:
         os.environ.update(LACROSSE_STATE_DIR=folder, DELAY="0.04")
-        with environment() as (up, dagit), boxscore_page(up) as page, sync_playwright() as playwright:
+        with environment() as (up, dagster), boxscore_page(up, PROJECT_ROOT) as page, sync_playwright() as playwright:
             browser = playwright.chromium.launch(executable_path=chromium())
             tab = browser.new_page(viewport={"width": 1360, "height": 860}, device_scale_factor=1)
             simulator = subprocess.Popen([sys.executable, "-m", "lacrosse_assets.gamestream"])
             _wait_for_event(up, MID_GAME)
             _shoot(tab, page.url, "page")
-            _shoot(tab, f"{dagit.url}/assets/boxscore_doc", "boxscore_doc")
+            _shoot(tab, f"{dagster.url}/assets/boxscore_doc", "boxscore_doc")
             simulator.wait()
-            _wait_for_finals(dagit.url)
+            _wait_for_finals(dagster.url)
             groups = ",".join(f"global@global:{group}" for group in ("sources", "live", "final"))
-            _shoot(tab, f"{dagit.url}/asset-groups?expanded={groups}", "lineage")
+            _shoot(tab, f"{dagster.url}/asset-groups?expanded={groups}", "lineage")
             browser.close()
 
 
@@ -49,10 +49,10 @@ def _wait_for_event(up: EmbeddedServices, event: int) -> None:
 def _wait_for_finals(url: str) -> None:
     from dagster_graphql import DagsterGraphQLClient
 
-    dagit = DagsterGraphQLClient(url.removeprefix("http://").split(":")[0], port_number=int(url.rsplit(":", 1)[1]))
+    dagster = DagsterGraphQLClient(url.removeprefix("http://").split(":")[0], port_number=int(url.rsplit(":", 1)[1]))
     query = "{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { runId } } }"
     while True:
-        nodes = dagit._execute(query)["assetNodes"]
+        nodes = dagster._execute(query)["assetNodes"]
         made = {node["assetKey"]["path"][-1] for node in nodes if node["assetMaterializations"]}
         if made >= set(FINAL_TABLES):
             return

@@ -10,8 +10,9 @@ from urllib.parse import quote
 import boto3
 from pymongo import MongoClient
 
-from lacrosse_assets.embedded.processes import LOOPBACK, Server, free_ports
+from lacrosse_assets.embedded.ports import LOOPBACK, free_ports
 from lacrosse_assets.embedded.services import document_store, object_store, spark_connect
+from lacrosse_assets.embedded.supervision import Server
 from lacrosse_assets_tests.secret_scanner import Secret
 from lacrosse_assets_tests.sql_server import SEED, Script, url
 from lacrosse_assets_tests.tds import Rows, TdsServer
@@ -81,7 +82,7 @@ def secured_stores(folder: Path) -> Iterator[SecuredStores]:
             _document_store_with_users(folder, mongodb_port),
         )
         for server in servers:
-            stack.callback(server.end)
+            stack.callback(server.stop)
             server.start()
         for server in servers:
             server.wait_until_up()
@@ -126,5 +127,5 @@ def _document_store_with_users(folder: Path, port: int) -> Server:
             for user, password in ((USER, DOCUMENTS.value), (ADMINISTRATOR, ADMINISTRATOR)):
                 client.admin.command("createUser", user, pwd=password, roles=["root"])
     finally:
-        server.end()
+        server.stop()
     return document_store(folder, port, "--auth")

@@ -210,7 +210,7 @@ def test_an_upstream_that_was_never_stored_is_named(world: World, name: str, mis
     run = world.materialize(name)
 
     assert not run.success
-    assert f"{missing} is not stored here yet" in run.failures[name]
+    assert f"{missing} is not stored yet" in run.failures[name]
     assert f"materialize {missing} first" in run.failures[name]
     assert not run.retries
 

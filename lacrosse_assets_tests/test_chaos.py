@@ -1,4 +1,4 @@
-"""A few trials of the fault matrix, so that it cannot rot; `make chaos` runs all of it."""
+"""A few trials of the fault matrix. `make chaos` runs all of it."""
 
 import random
 import time
@@ -15,7 +15,7 @@ from lacrosse_assets_tests.chaos.faults import FAULTS
 from lacrosse_assets_tests.chaos.harness import Platform, platform
 from lacrosse_assets_tests.chaos.matrix import play
 from lacrosse_assets_tests.chaos.moments import Moment
-from lacrosse_assets_tests.chaos.verdict import LOOK_EVERY, Stores, Truth, Watcher, why_not_done
+from lacrosse_assets_tests.chaos.verdict import POLL_INTERVAL_SECONDS, Stores, Truth, Watcher, difference_from_truth
 
 FEW = [
     ("run killed (SIGKILL)", Moment.TABLES),
@@ -26,7 +26,7 @@ FEW = [
 
 @pytest.fixture(scope="module")
 def up(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Platform]:
-    # A platform of its own: what is killed and cut here must not be another test's.
+    # A separate platform: other tests must not be affected.
     with platform(tmp_path_factory.mktemp("chaos"), print) as up:
         yield up
 
@@ -44,7 +44,7 @@ def test_survived(up: Platform, truths: dict[str, Truth], name: str, moment: Mom
     assert outcome.recovered_in is not None
 
 
-def test_the_verdict_sees_what_is_wrong(up: Platform, truths: dict[str, Truth]) -> None:
+def test_the_verdict_detects_errors(up: Platform, truths: dict[str, Truth]) -> None:
     stores = Stores(up.addresses, up.database)
     outcome = play(up, truths, FAULTS[0], Moment.MIDDLE, random.Random(0))
     assert outcome.problems == []
@@ -56,32 +56,32 @@ def test_the_verdict_sees_what_is_wrong(up: Platform, truths: dict[str, Truth]) 
         current = stores.documents()[-1]  # type: ignore[index]
 
         boxscores.delete_one({"_id": 3})
-        assert "box scores of events [0, 1, 2, 4" in str(why_not_done(stores, truth))
+        assert "box scores of events [0, 1, 2, 4" in str(difference_from_truth(stores, truth))
         boxscores.insert_one({**current, "_id": 3})
-        assert "the box score of event 3 is not true" in str(why_not_done(stores, truth))
+        assert "the box score of event 3 is wrong" in str(difference_from_truth(stores, truth))
         boxscores.replace_one({"_id": 3}, next(each for each in truth.timeline if each["_id"] == 3))
-        assert why_not_done(stores, truth) is None
+        assert difference_from_truth(stores, truth) is None
 
         with seen(stores, truths) as watcher:
             boxscores.update_one({"_id": current["_id"]}, {"$inc": {"home.score": 1}})
             stores.sql("DELETE FROM players2 WHERE id = 1")
-            time.sleep(5 * LOOK_EVERY)
+            time.sleep(5 * POLL_INTERVAL_SECONDS)
         assert [words.split(": ")[0] for words in watcher.faults] == [
-            "a current box score was seen that is not true",
+            "a wrong current box score was seen",
             "final tables of no game were seen",
         ]
-        assert "is not true: home" in str(why_not_done(stores, truth))
+        assert "is wrong: home" in str(difference_from_truth(stores, truth))
         boxscores.replace_one({"_id": current["_id"]}, current)
-        assert why_not_done(stores, truth) == "teams2 and players2 are not those of the final box score"
+        assert difference_from_truth(stores, truth) == "teams2 and players2 are not those of the final box score"
     stores.close()
 
 
-def test_what_cannot_be_tried_here_is_told_before_an_hour_is_spent(monkeypatch: pytest.MonkeyPatch) -> None:
+def test_an_unmet_requirement_is_reported_at_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr("os.geteuid", lambda: 1000)
-    told = CliRunner().invoke(main, [])
-    assert told.exit_code == 1
-    assert told.output == (
-        "Error: disk full (local state): a small disk takes a mount, and so root; "
+    result = CliRunner().invoke(main, [])
+    assert result.exit_code == 1
+    assert result.output == (
+        "Error: disk full (local state): a small disk is a mount, which needs root; "
         "`--without 'disk full (local state)'` leaves it out\n"
     )
     left = CliRunner().invoke(main, ["--list", "--without", "disk full (local state)"]).output.splitlines()
@@ -93,6 +93,6 @@ def test_what_cannot_be_tried_here_is_told_before_an_hour_is_spent(monkeypatch: 
 def seen(stores: Stores, truths: dict[str, Truth]) -> Iterator[Watcher]:
     watcher = Watcher(stores, truths, stores.tables())
     watcher.start()
-    time.sleep(3 * LOOK_EVERY)
+    time.sleep(3 * POLL_INTERVAL_SECONDS)
     yield watcher
-    watcher.end()
+    watcher.stop()

@@ -1,4 +1,4 @@
-"""`dagster asset materialize` as a process: real services, wrong settings, and no secret in what it leaves."""
+"""`dagster asset materialize` as a process: real services, invalid settings, no secret in output or storage."""
 
 import uuid
 from collections.abc import Iterator
@@ -14,7 +14,7 @@ from lacrosse_assets_tests.world import ENDED, FINAL, MIDDLE, World, closed_port
 world = pytest.fixture(new_embedded_world)
 
 
-# No word of them is part of anything else that is printed.
+# None of them is a part of any other output.
 SECRETS = {"AWS_SECRET_ACCESS_KEY": "s3cr3t-0f-s3", "password": "s3cr3t-0f-m0ng0db", "token": "s3cr3t-0f-sidearm"}
 
 
@@ -43,9 +43,7 @@ def any_s3(world: World) -> Iterator[dict[str, str]]:
     server.stop()
 
 
-def test_services_are_worked_with_by_their_addresses_alone(
-    world: World, any_s3: dict[str, str], tmp_path: Path
-) -> None:
+def test_services_need_their_addresses_only(world: World, any_s3: dict[str, str], tmp_path: Path) -> None:
     home = tmp_path / "home"
 
     ended = materialize(home, {**world.environ, **any_s3})
@@ -58,7 +56,7 @@ def test_services_are_worked_with_by_their_addresses_alone(
     assert [(row["shots"], row["goals"]) for row in players2 if row["id"] in (1, 12)] == [(57, 24), (41, 21)]
     assert SECRETS["AWS_SECRET_ACCESS_KEY"] not in ended.output
     assert files_with(home, SECRETS["AWS_SECRET_ACCESS_KEY"]) == []
-    assert files_with(home, "somebody") == [], "the user is nobody's business either"
+    assert files_with(home, "somebody") == [], "the user name is not stored either"
 
 
 def test_materialize_all_during_a_game_ends_in_failure_with_its_reason(world: World, tmp_path: Path) -> None:
@@ -67,7 +65,7 @@ def test_materialize_all_during_a_game_ends_in_failure_with_its_reason(world: Wo
     ended = materialize(tmp_path / "home", world.environ)
 
     assert ended.exit_code != 0
-    # Dagster's own account of the check, at level DEBUG, is no line of ours.
+    # Dagster logs the check as well, at level DEBUG.
     (line,) = [line for line in ended.output.splitlines() if "not over yet" in line and " DEBUG " not in line]
     assert line.endswith(
         "teams2 and players2 are not written: the game is not over yet (syracuse 1 : 1 johns hopkins, 31:10, event 2)"
@@ -86,7 +84,7 @@ def test_a_failed_run_leaves_no_secret_in_its_output_or_its_storage(world: World
         "SIDEARMDB_URL": f"mssql+pyodbc://sa:{SECRETS['token']}@127.0.0.1:{port}/sidearmdb?driver=FreeTDS",
     }
 
-    # The final tables alone come to the document store at once.
+    # The final tables alone start with the document store.
     for select in ("raw_gamestream,roster", "teams2,players2"):
         ended = materialize(home, {**world.environ, **down}, select)
 
@@ -98,15 +96,15 @@ def test_a_failed_run_leaves_no_secret_in_its_output_or_its_storage(world: World
     assert files_with(home, f"127.0.0.1:{port}"), "the search would not have found anything"
 
 
-# Settings that cannot be worked with: one line, and the way out.
+# Invalid settings: one line that says what to do.
 
 
 def assert_one_line(output: str, *words: str) -> None:
     assert "Traceback" not in output
-    told = [line for line in output.splitlines() if words[0] in line]
-    assert len(told) == 1, output
+    found = [line for line in output.splitlines() if words[0] in line]
+    assert len(found) == 1, output
     for word in words:
-        assert word in told[0]
+        assert word in found[0]
 
 
 def test_a_misspelt_deployment_is_one_line(tmp_path: Path) -> None:

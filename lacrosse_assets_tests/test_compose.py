@@ -420,7 +420,7 @@ def test_our_code_is_given_every_setting_that_it_reads_and_no_other(services: Se
         "jupyter": {"DELAY", "LACROSSE_WARM_RUNS"},
         "gamestream": {"LACROSSE_WARM_RUNS", "HOME_TEAM_ID", "AWAY_TEAM_ID", "SPARK_REMOTE"},
     }[name]
-    embedded = {"LACROSSE_STATE_DIR"}
+    embedded = {"LACROSSE_STATE_DIR", "LACROSSE_POOLED_SQLITE"}
     assert set(environ) - others == set(VARIABLES) - embedded - not_used
     assert others <= set(environ)
 
@@ -537,7 +537,7 @@ def test_the_instance_of_the_image_is_ours_on_postgres(tmp_path: Path, monkeypat
 
     instance = InstanceRef.from_dir(str(tmp_path))  # which refuses what Dagster does not know
 
-    ours = yaml.safe_load((PROJECT_ROOT / "dagster.yaml").read_text())
+    ours = yaml.safe_load((PROJECT_ROOT / "lacrosse_assets" / "dagster.yaml").read_text())
     coordinator, instance_class = ours.pop("run_coordinator"), ours.pop("instance_class")
     round_seconds = ours.pop("sensor_round_seconds")
     assert ours.items() <= dict(instance.settings).items()
@@ -589,7 +589,7 @@ def test_what_the_dockerfile_takes_is_there_and_sent_to_the_build() -> None:
         for line in (PROJECT_ROOT / ".dockerignore").read_text().splitlines()
         if line.startswith("!")
     }
-    assert {"setup.py", "constraints.txt", "lacrosse_assets", "dagster.yaml"} <= set(taken)
+    assert {"setup.py", "constraints.txt", "lacrosse_assets", "lacrosse_assets/dagster.yaml"} <= set(taken)
     assert {source.split("/")[0] for source in taken} == sent
     for source in taken:
         assert (PROJECT_ROOT / source).exists(), source

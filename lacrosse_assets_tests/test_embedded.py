@@ -1,4 +1,4 @@
-"""The embedded services: up by one command, on loopback, kept over restarts, and nothing left running."""
+"""The embedded services: one command starts them, on loopback; state is kept; no process is left running."""
 
 import os
 import signal
@@ -18,12 +18,15 @@ from dotenv import dotenv_values
 from mirakuru.base_env import processes_with_env
 from pymongo import MongoClient
 
-from lacrosse_assets.embedded import processes
-from lacrosse_assets.embedded.dagster_dev import Dagit
-from lacrosse_assets.embedded.processes import MARK, RESTARTS, Server, ServerError, free_ports, locked
+from lacrosse_assets.embedded import supervision
+from lacrosse_assets.embedded.boxscore_page import BoxscorePage
+from lacrosse_assets.embedded.dagster_dev import INSTANCE_SETTINGS, DagsterDev
+from lacrosse_assets.embedded.ports import free_ports
 from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.embedded.state_dir import locked
+from lacrosse_assets.embedded.supervision import MAX_RESTARTS, OWNER_VARIABLE, Server, ServerError
 from lacrosse_assets.java import JavaError, check_java
-from lacrosse_assets.settings import VARIABLES, embedded_addresses_file
+from lacrosse_assets.settings import PROJECT_ROOT, VARIABLES, embedded_addresses_file
 
 UP = "The services are up"
 
@@ -39,7 +42,7 @@ def s3(addresses: dict[str, str]) -> Any:
 
 
 def environ_for(state_dir: Path, **more: str) -> dict[str, str]:
-    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES and name != MARK}
+    kept = {name: value for name, value in os.environ.items() if name not in VARIABLES and name != OWNER_VARIABLE}
     return {**kept, "LACROSSE_STATE_DIR": str(state_dir), **more}
 
 
@@ -53,30 +56,30 @@ def start(state_dir: Path, **more: str) -> "subprocess.Popen[str]":
 
 @contextmanager
 def services_process(state_dir: Path) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
-    """The command once it is up, and what it has said until then; ended in any case."""
+    """The running command and its output so far; stopped in any case."""
     process = start(state_dir)
-    said: list[str] = []
+    lines: list[str] = []
     try:
         assert process.stdout
         for line in process.stdout:
-            said.append(line)
+            lines.append(line)
             if UP in line:
                 break
         else:
-            pytest.fail(f"it did not come up: {said}")
-        yield process, said
+            pytest.fail(f"it did not come up: {lines}")
+        yield process, lines
     finally:
         process.terminate()
         process.wait(60)
 
 
 def left_running(state_dir: Path) -> set[int]:
-    return processes_with_env(MARK, f"@{state_dir};")
+    return processes_with_env(OWNER_VARIABLE, f"@{state_dir};")
 
 
 @pytest.fixture
 def state_dir(tmp_path: Path) -> Iterator[Path]:
-    folder = tmp_path / "state of a game's"  # blanks and quotes are a nuisance, and allowed
+    folder = tmp_path / "state of a game's"  # blanks and quotes are allowed
     folder.mkdir()
     yield folder
     for pid in left_running(folder):
@@ -95,7 +98,7 @@ def test_the_services_answer(embedded: EmbeddedServices) -> None:
     socket.create_connection((host, int(port)), timeout=5).close()
 
 
-def test_the_addresses_are_left_for_this_user_alone(embedded: EmbeddedServices) -> None:
+def test_the_addresses_are_readable_by_this_user_only(embedded: EmbeddedServices) -> None:
     file = embedded_addresses_file(embedded.state_dir)
     assert dotenv_values(file) == embedded.addresses
     assert stat.S_IMODE(file.stat().st_mode) == 0o600
@@ -113,8 +116,8 @@ def test_they_listen_on_loopback_only(embedded: EmbeddedServices) -> None:
     assert {ip.removeprefix("::ffff:") for ip in listening} == {"127.0.0.1"}
 
 
-def test_state_is_kept_other_ports_are_taken_and_nothing_is_left(state_dir: Path) -> None:
-    with services_process(state_dir) as (process, said):
+def test_state_is_kept_orphans_are_stopped_and_nothing_is_left_running(state_dir: Path) -> None:
+    with services_process(state_dir) as (process, lines):
         addresses = {k: str(v) for k, v in dotenv_values(embedded_addresses_file(state_dir)).items()}
         s3(addresses).create_bucket(Bucket="kept")
         s3(addresses).put_object(Bucket="kept", Key="a", Body=b"hello")
@@ -125,14 +128,14 @@ def test_state_is_kept_other_ports_are_taken_and_nothing_is_left(state_dir: Path
         output, _ = second.communicate(timeout=60)
         assert second.returncode == 1
         assert output.count("\n") == 1
-        assert f"already up, started by process {process.pid}: end that one (Ctrl-C, or `kill {process.pid}`)" in output
+        assert f"already running (process {process.pid}): stop that process (Ctrl-C, or `kill {process.pid}`)" in output
 
-        process.kill()  # SIGKILL: it cannot end its servers
+        process.kill()  # SIGKILL: it cannot stop its servers
         process.wait(30)
         assert len(left_running(state_dir)) >= 3
 
-    with services_process(state_dir) as (process, said):
-        assert any("that an earlier start had left running" in line for line in said)
+    with services_process(state_dir) as (process, lines):
+        assert any("orphaned processes of an earlier start" in line for line in lines)
         addresses = {k: str(v) for k, v in dotenv_values(embedded_addresses_file(state_dir)).items()}
         assert s3(addresses).get_object(Bucket="kept", Key="a")["Body"].read() == b"hello"
         with MongoClient[dict[str, object]](addresses["MONGODB_URI"]) as client:
@@ -143,7 +146,7 @@ def test_state_is_kept_other_ports_are_taken_and_nothing_is_left(state_dir: Path
     assert not embedded_addresses_file(state_dir).exists()
 
 
-def test_ctrl_c_while_starting_leaves_nothing(state_dir: Path) -> None:
+def test_ctrl_c_during_the_start_leaves_nothing_running(state_dir: Path) -> None:
     process = start(state_dir)
     while process.poll() is None and len(left_running(state_dir)) < 3:
         pass
@@ -154,7 +157,7 @@ def test_ctrl_c_while_starting_leaves_nothing(state_dir: Path) -> None:
     assert not left_running(state_dir)
 
 
-def test_a_taken_port_is_not_chosen() -> None:
+def test_a_port_in_use_is_not_chosen() -> None:
     with socket.socket() as taken:
         taken.bind(("127.0.0.1", 0))
         taken.listen()
@@ -165,9 +168,9 @@ def test_a_taken_port_is_not_chosen() -> None:
     assert free_ports(port) == [port]
 
 
-def test_two_who_choose_at_the_same_moment_choose_differently() -> None:
-    """Neither has a server yet that would listen."""
-    choose = "from lacrosse_assets.embedded.processes import free_ports; print(*free_ports(0), flush=True); input()"
+def test_two_processes_choose_different_ports() -> None:
+    """Even while no server listens yet."""
+    choose = "from lacrosse_assets.embedded.ports import free_ports; print(*free_ports(0), flush=True); input()"
     with subprocess.Popen(
         [sys.executable, "-c", choose], stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     ) as other:
@@ -175,101 +178,97 @@ def test_two_who_choose_at_the_same_moment_choose_differently() -> None:
         port = int(other.stdout.readline())
         assert free_ports(port) != [port]
         other.kill()
-    assert free_ports(port) == [port], "who has ended has no port any more"
+    assert free_ports(port) == [port], "a process that has exited has no reserved port"
 
 
-def test_a_server_that_dies_is_named_with_its_last_words(tmp_path: Path) -> None:
-    server = Server("oracle", ["/bin/sh", "-c", "echo doom is near; exit 3"], tmp_path, answers=lambda: False)
+def test_a_server_that_exits_is_named_with_its_log_tail(tmp_path: Path) -> None:
+    server = Server("oracle", ["/bin/sh", "-c", "echo doom is near; exit 3"], tmp_path, is_ready=lambda: False)
     with pytest.raises(ServerError) as caught:
         server.start().wait_until_up()
-    assert caught.value.message == (
-        f"oracle ended with exit code 3 (all of its log: {tmp_path}/logs/oracle.log)\n  doom is near"
-    )
+    assert caught.value.message == (f"oracle exited with code 3 (full log: {tmp_path}/logs/oracle.log)\n  doom is near")
 
 
-def test_a_server_that_gives_no_answer(tmp_path: Path) -> None:
-    server = Server("oracle", ["/bin/sleep", "60"], tmp_path, answers=lambda: False, timeout=0.3)
-    with pytest.raises(ServerError, match="oracle gave no answer within 0 s"):
+def test_a_server_that_is_not_ready_in_time(tmp_path: Path) -> None:
+    server = Server("oracle", ["/bin/sleep", "60"], tmp_path, is_ready=lambda: False, startup_timeout=0.3)
+    with pytest.raises(ServerError, match="oracle is not up after 0 s"):
         server.start().wait_until_up()
     assert not left_running(tmp_path)
 
 
-def test_what_a_server_started_ends_with_it(tmp_path: Path) -> None:
-    # The child is out of its session, as daemons are.
-    server = Server("oracle", ["/bin/sh", "-c", "setsid sleep 300 & exec sleep 300"], tmp_path, answers=lambda: True)
+def test_child_processes_stop_with_their_server(tmp_path: Path) -> None:
+    # The child process has a session of its own, as daemons have.
+    server = Server("oracle", ["/bin/sh", "-c", "setsid sleep 300 & exec sleep 300"], tmp_path)
     server.start()
     server.wait_until_up()
-    server.end()
-    server.end()
+    server.stop()
+    server.stop()
     assert not left_running(tmp_path)
 
 
-def test_a_server_that_ends_is_started_again(tmp_path: Path) -> None:
-    said: list[str] = []
+def test_a_server_that_exits_is_restarted(tmp_path: Path) -> None:
+    lines: list[str] = []
 
     def answers() -> bool:
-        return server.log_file.read_text() == "I am up\n" * (1 + len(said))
+        return server.log_file.read_text() == "I am up\n" * (1 + len(lines))
 
     server = Server("oracle", ["/bin/sh", "-c", "echo I am up; exec sleep 300"], tmp_path, answers)
     server.start().wait_until_up()
-    server.keep_up(said.append)
-    assert said == []
+    server.ensure_running(lines.append)
+    assert lines == []
     assert server.process
     first = server.process.pid
     server.process.kill()
     server.process.wait()
-    server.keep_up(said.append)
-    assert said == [
-        f"oracle ended with exit code -9 (all of its log: {tmp_path}/logs/oracle.log): it is started again."
-    ]
+    server.ensure_running(lines.append)
+    assert lines == [f"oracle exited with code -9 (full log: {tmp_path}/logs/oracle.log): restarting it."]
     assert server.process.pid != first
-    server.end()
+    server.stop()
 
 
-def test_a_server_that_is_broken_is_started_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A storage engine that has given up answers errors until it is started anew."""
-    monkeypatch.setattr(processes, "LOOK_EVERY", 0)
+def test_a_broken_server_is_restarted(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A storage engine that has failed answers every request with an error until it is restarted."""
+    monkeypatch.setattr(supervision, "HEALTH_CHECK_INTERVAL_SECONDS", 0)
     verdicts = iter([False, True, False])
-    server = Server("oracle", ["/bin/sleep", "300"], tmp_path, answers=lambda: True, is_broken=lambda: next(verdicts))
+    server = Server("oracle", ["/bin/sleep", "300"], tmp_path, is_broken=lambda: next(verdicts))
     server.start().wait_until_up()
-    pids, said = [], list[str]()
+    pids, lines = [], list[str]()
     for _ in range(3):
-        server.keep_up(said.append)
+        server.ensure_running(lines.append)
         assert server.process
         pids.append(server.process.pid)
-    assert said == [
-        f"oracle runs, and answers errors alone (all of its log: {tmp_path}/logs/oracle.log): it is started again."
+    assert lines == [
+        f"oracle is running, but every request fails (full log: {tmp_path}/logs/oracle.log): restarting it."
     ]
     assert pids[0] != pids[1] == pids[2]
-    server.end()
+    server.stop()
 
 
 def test_the_document_store_is_not_broken(embedded: EmbeddedServices) -> None:
-    said: list[str] = []
-    embedded.keep_up(said.append)
-    assert said == []
+    lines: list[str] = []
+    embedded.ensure_running(lines.append)
+    assert lines == []
 
 
-def test_a_server_that_keeps_ending_stays_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    server = Server("oracle", ["/bin/sh", "-c", "echo doom; sleep 0.2; exit 3"], tmp_path, answers=lambda: True)
-    said: list[str] = []
+def test_a_server_that_keeps_exiting_stays_down(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    server = Server("oracle", ["/bin/sh", "-c", "echo doom; sleep 0.2; exit 3"], tmp_path)
+    lines: list[str] = []
 
-    def keeps_ending() -> None:
+    def keep_exiting() -> None:
         server.start()
-        for _ in range(RESTARTS + 1):
+        for _ in range(MAX_RESTARTS + 1):
             assert server.process
             server.process.wait()
-            server.keep_up(said.append)
+            server.ensure_running(lines.append)
 
-    with pytest.raises(ServerError, match="oracle ended with exit code 3"):
-        keeps_ending()
-    assert len(said) == RESTARTS
+    with pytest.raises(ServerError, match="oracle exited with code 3"):
+        keep_exiting()
+    assert len(lines) == MAX_RESTARTS
 
-    # One that was up for a good while in between has its tries again.
-    monkeypatch.setattr(processes, "SETTLED_AFTER", 0.1)
-    server.keep_up(said.append)
-    assert len(said) == RESTARTS + 1
-    server.end()
+    # A server that was stable in between may be restarted again.
+    monkeypatch.setattr(supervision, "STABLE_AFTER_SECONDS", 0.1)
+    server.ensure_running(lines.append)
+    assert len(lines) == MAX_RESTARTS + 1
+    server.stop()
 
 
 def test_the_state_folder_is_free_again(tmp_path: Path) -> None:
@@ -300,7 +299,7 @@ def test_an_old_java(tmp_path: Path, version: str, found: str) -> None:
 
 
 @pytest.mark.parametrize("version", ["17", "17.0.15", "21-ea", "25.0.1"])
-def test_a_java_that_will_do(tmp_path: Path, version: str) -> None:
+def test_a_supported_java(tmp_path: Path, version: str) -> None:
     java(tmp_path, f"echo 'openjdk version \"{version}\" 2025-04-15' >&2")
     check_java({"JAVA_HOME": str(tmp_path)})
 
@@ -323,13 +322,26 @@ def test_the_command_without_java(tmp_path: Path) -> None:
     assert output.count("\n") == 1
 
 
-def test_definitions_that_do_not_load_are_told_at_once(
-    embedded: EmbeddedServices, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_invalid_definitions_are_reported_at_once(embedded: EmbeddedServices, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("HOME_TEAM_ID", "205")
-    dagit = Dagit(embedded.state_dir, print)
+    dagster = DagsterDev(embedded.state_dir, print)
     try:
         with pytest.raises(ServerError, match="HOME_TEAM_ID and AWAY_TEAM_ID are both 205: a game has two teams"):
-            dagit.start().wait_until_up()
+            dagster.start().wait_until_up()
     finally:
-        dagit.end()
+        dagster.stop()
+
+
+def test_the_example_page_needs_a_checkout(tmp_path: Path) -> None:
+    """The page is not in the wheel: `lacrosse dev --page` names the file that is missing."""
+    with pytest.raises(ServerError, match=f"^{tmp_path}/examples/boxscore_page/app.py does not exist: .* a checkout"):
+        BoxscorePage(tmp_path, "mongodb://localhost", print, checkout=tmp_path)
+
+
+def test_the_package_reads_nothing_from_the_root_of_the_project() -> None:
+    """An installed wheel has no such folder; only the default of the state folder looks whether there is one."""
+    package = PROJECT_ROOT / "lacrosse_assets"
+    reading = [file.name for file in sorted(package.rglob("*.py")) if "PROJECT_ROOT" in file.read_text()]
+    assert reading == ["settings.py"]
+    assert INSTANCE_SETTINGS.is_relative_to(package)
+    assert INSTANCE_SETTINGS.exists()

@@ -19,7 +19,7 @@ from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 from pymongo import MongoClient
 from sqlalchemy import create_engine, text
 
-from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
+from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets_tests.game import reference_model
 
@@ -30,9 +30,9 @@ NOT_FINISHED = [
     for status in DagsterRunStatus
     if status not in (DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED)
 ]
-PATIENCE = 150  # seconds; a stop for what hangs, not a measure of anything
+TIMEOUT_SECONDS = 150  # only to end a test that hangs
 
-# Another game, of other people, by another producer: names that are any text, an unrostered jersey, dirt of all kinds.
+# Another game by another producer: names are any text, a player is unrostered, lines are invalid in several ways.
 OTHER_TEAMS = [
     {"id": 101, "name": "Saint-Étienne; DROP TABLE teams", "conference": "l'été <b>", "wins": 0, "losses": 7},
     {"id": 205, "name": 'the "visitors"', "conference": "none", "wins": 3, "losses": 3},
@@ -58,10 +58,10 @@ OTHER_GAME = [
 
 @dataclass
 class Platform:
-    """The platform from outside: what is in its stores, and what Dagster has on record."""
+    """The platform from outside: the content of its stores, and Dagster's records."""
 
     services: EmbeddedServices
-    dagit: Dagit
+    dagster: DagsterDev
     instance: DagsterInstance
 
     @property
@@ -75,7 +75,7 @@ class Platform:
         self._s3.put_object(Bucket=BUCKET, Key=KEY, Body=body)
 
     def stream(self) -> tuple[bytes, str]:
-        """Body and ETag of the stream as it is."""
+        """Body and ETag of the current stream."""
         response = self._s3.get_object(Bucket=BUCKET, Key=KEY)
         return response["Body"].read(), response["ETag"].strip('"')
 
@@ -89,7 +89,7 @@ class Platform:
             return [dict(row) for row in connection.execute(text(f"SELECT * FROM {name} ORDER BY id")).mappings()]
 
     def reset(self, teams: list[dict[str, Any]], players: list[dict[str, Any]]) -> None:
-        """The reference tables with other rows, by another client than the simulator."""
+        """Replace the rows of the reference tables, as another client than the simulator."""
         engine = create_engine(self.services.addresses["SIDEARMDB_URL"])
         with engine.begin() as connection:
             for name, rows in (("players", players), ("teams", teams)):
@@ -98,7 +98,7 @@ class Platform:
                 connection.execute(text(f"INSERT INTO {name} VALUES ({places})"), rows)
 
     def final_of(self, table: str) -> tuple[str, int] | None:
-        """The ETag that a final table was last made from, and the event that tells so."""
+        """The ETag of the latest materialization of a final table, and the id of its event."""
         event = self.instance.get_latest_materialization_event(AssetKey(table))
         record = self.instance.fetch_materializations(AssetKey(table), limit=1).records
         if event is None or event.asset_materialization is None:
@@ -112,7 +112,7 @@ class Platform:
         return len(self.instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.FAILURE])))
 
     def until_final(self, etag: str) -> None:
-        """Wait until both final tables are made from this stream, and no run is under way."""
+        """Wait until both final tables are made from this stream, and no run is active."""
         self.until(
             f"final tables of {etag}",
             lambda: (
@@ -122,11 +122,11 @@ class Platform:
         )
 
     def until(self, what: str, condition: Callable[[], bool]) -> None:
-        """Wait until it is so, while the platform is alive."""
-        give_up = time.monotonic() + PATIENCE
+        """Wait until the condition is met, while the platform is running."""
+        deadline = time.monotonic() + TIMEOUT_SECONDS
         while not condition():
-            self.dagit.check_alive()
-            assert time.monotonic() < give_up, f"{what}: not so after {PATIENCE} s"
+            self.dagster.check_alive()
+            assert time.monotonic() < deadline, f"{what}: not met after {TIMEOUT_SECONDS} s"
             time.sleep(0.1)
 
 
@@ -134,13 +134,13 @@ class Platform:
 def platform(embedded: EmbeddedServices) -> Iterator[Platform]:
     with MongoClient[dict[str, Any]](embedded.addresses["MONGODB_URI"]) as client:
         client["sidearm"]["boxscores"].drop()  # what other tests left
-    dagit = Dagit(embedded.state_dir, print)
+    dagster = DagsterDev(embedded.state_dir, print)
     try:
-        dagit.start().wait_until_up()
+        dagster.start().wait_until_up()
         with DagsterInstance.from_config(str(dagster_home(embedded.state_dir))) as instance:
-            yield Platform(embedded, dagit, instance)
+            yield Platform(embedded, dagster, instance)
     finally:
-        dagit.end()
+        dagster.stop()
 
 
 def simulator(platform: Platform, delay: str) -> subprocess.Popen[str]:
@@ -175,10 +175,10 @@ def assert_true_to(platform: Platform, body: bytes, etag: str) -> None:
     assert platform.table("players2") == game.players2
 
 
-def test_a_game_and_its_replay_with_nobodys_hand_in_it(platform: Platform) -> None:
+def test_a_game_and_its_replay_without_manual_action(platform: Platform) -> None:
     first = simulator(platform, "0.005")
-    said, _ = first.communicate(timeout=PATIENCE)
-    assert first.returncode == 0, said
+    output, _ = first.communicate(timeout=TIMEOUT_SECONDS)
+    assert first.returncode == 0, output
     body, etag = platform.stream()
     platform.until_final(etag)
     assert_true_to(platform, body, etag)
@@ -193,7 +193,7 @@ def test_a_game_and_its_replay_with_nobodys_hand_in_it(platform: Platform) -> No
         assert [row["wins"] for row in platform.table("teams2")] == [12, 9], "kept until the new game is over"
     finally:
         second.send_signal(signal.SIGTERM)
-        second.communicate(timeout=PATIENCE)
+        second.communicate(timeout=TIMEOUT_SECONDS)
     platform.put(body)
     platform.until("the replay's final tables", lambda: platform.final_of("teams2") != before)
     platform.until_final(etag)

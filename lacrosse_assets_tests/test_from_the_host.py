@@ -10,8 +10,9 @@ from pathlib import Path
 
 import pytest
 
-from lacrosse_assets.embedded.processes import free_ports
-from lacrosse_assets.embedded.services import executable
+from lacrosse_assets.embedded.dagster_dev import INSTANCE_SETTINGS
+from lacrosse_assets.embedded.ports import free_ports
+from lacrosse_assets.embedded.supervision import executable
 from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.commands import in_the_background
 from lacrosse_assets_tests.world import ENDED, World, new_embedded_world
@@ -53,7 +54,7 @@ def test_dagster_dev_plays_a_game_with_the_env_file_of_compose(world: World, tmp
     for folder in (home, checkout):
         folder.mkdir()
     env_file(checkout, world)
-    shutil.copy(PROJECT_ROOT / "dagster.yaml", home)
+    shutil.copy(INSTANCE_SETTINGS, home)
     (port,) = free_ports(0)
     command = [executable("dagster"), "dev", "-h", "127.0.0.1", "-p", port, "-w", PROJECT_ROOT / "workspace.yaml"]
     environ = {"LACROSSE_DEPLOYMENT": "services", "DAGSTER_HOME": str(home)}

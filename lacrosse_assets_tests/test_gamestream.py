@@ -18,7 +18,7 @@ import boto3
 import pytest
 from moto.server import ThreadedMotoServer
 
-from lacrosse_assets.embedded.processes import free_ports
+from lacrosse_assets.embedded.ports import free_ports
 from lacrosse_assets.gamestream.simulator import play as play_game
 from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets.settings import load_settings

@@ -16,7 +16,7 @@ from dagster._daemon.types import DaemonHeartbeat
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 
 from bench.postgres import USER, postgres, storage_yaml
-from lacrosse_assets.embedded.processes import LOOPBACK, free_ports
+from lacrosse_assets.embedded.ports import LOOPBACK, free_ports
 from lacrosse_assets_tests import PROJECT_ROOT
 
 SCRIPT = PROJECT_ROOT / "docker" / "healthcheck.py"

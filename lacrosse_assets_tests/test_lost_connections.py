@@ -18,7 +18,7 @@ from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.errors import StoreError, unreachable_hint
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
-from lacrosse_assets.resources.spark import ConnectSessions
+from lacrosse_assets.resources.spark import ConnectSparkResource
 from lacrosse_assets_tests.proxy import Proxy, proxy_to
 from lacrosse_assets_tests.world import ENDED, FINAL, LIVE, MIDDLE, PLAYERS, TEAMS, World
 
@@ -128,11 +128,11 @@ def test_the_connection_to_mongodb_breaks_at_any_command_of_a_write(world: World
 def test_the_connection_to_spark_breaks_during_a_computation(embedded: EmbeddedServices) -> None:
     server = urlsplit(embedded.addresses["SPARK_REMOTE"])
     with proxy_to(str(server.hostname), server.port or 0) as line:
-        spark = ConnectSessions(spark_config={}, remote=f"sc://127.0.0.1:{line.port}")
+        spark = ConnectSparkResource(spark_config={}, remote=f"sc://127.0.0.1:{line.port}")
 
         def three(meanwhile: Callable[[], None] = lambda: None) -> SparkSession:
             """Run two jobs, with `meanwhile` between them. Returns their session."""
-            with spark.computing() as session:
+            with spark.session() as session:
                 assert session.range(3).count() == 3
                 meanwhile()
                 assert session.range(3).count() == 3
@@ -147,7 +147,7 @@ def test_the_connection_to_spark_breaks_during_a_computation(embedded: EmbeddedS
 
         line.restore()
         assert three() is not before, "the retry has a new session"
-        with pytest.raises(AnalysisException), spark.computing() as session:
+        with pytest.raises(AnalysisException), spark.session() as session:
             session.sql("SELECT * FROM nowhere").collect()  # not a failure of the server
 
 

@@ -19,7 +19,7 @@ import psutil
 import pytest
 from dagster import AssetKey, DagsterInstance, DagsterRunStatus, RunsFilter
 
-from lacrosse_assets.embedded.dagster_dev import Dagit, dagster_home
+from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.resources.spark import HINTS as SPARK_HINTS
 from lacrosse_assets_tests.commands import INHERITED, Ended, materialize
 from lacrosse_assets_tests.game.builders import stream
@@ -67,17 +67,17 @@ class Watched:
     """The platform on the secured stores: webserver, daemon with its sensor, and runs as processes."""
 
     def __init__(self, state: Path, environ: dict[str, str]):
-        self._dagit = Dagit(state, print, environ)
+        self._dagster = DagsterDev(state, print, environ)
         self._home = dagster_home(state)
 
     def __enter__(self) -> "Watched":
-        self._dagit.start().wait_until_up()
+        self._dagster.start().wait_until_up()
         self._instance = DagsterInstance.from_config(str(self._home))
         return self
 
     def __exit__(self, *_: object) -> None:
         self._instance.dispose()
-        self._dagit.end()
+        self._dagster.stop()
 
     def is_finished(self) -> bool:
         return self._instance.get_latest_materialization_event(AssetKey("players2")) is not None
@@ -90,14 +90,14 @@ class Watched:
 
     def everything(self) -> Any:
         """The response of the Dagster UI's GraphQL API to `EVERYTHING`."""
-        answer = httpx.post(f"{self._dagit.url}/graphql", json={"query": EVERYTHING}, timeout=60).json()
+        answer = httpx.post(f"{self._dagster.url}/graphql", json={"query": EVERYTHING}, timeout=60).json()
         assert "errors" not in answer, answer["errors"]
         return answer
 
     def until(self, what: str, condition: Callable[[], bool]) -> None:
         deadline = time.monotonic() + TIMEOUT_SECONDS
         while not condition():
-            self._dagit.check_alive()
+            self._dagster.check_alive()
             assert time.monotonic() < deadline, f"{what}: timeout after {TIMEOUT_SECONDS} s"
             time.sleep(0.2)
 

@@ -10,8 +10,8 @@ from typing import Any
 
 import pytest
 
-from lacrosse_assets.dagster_patches import sensor_daemon
-from lacrosse_assets.dagster_patches.sensor_daemon import DAEMON, patch, untested
+from lacrosse_assets.dagster_patches import guard
+from lacrosse_assets.dagster_patches.sensor_daemon import DAEMON, apply
 
 
 @pytest.fixture
@@ -21,8 +21,8 @@ def daemon(monkeypatch: pytest.MonkeyPatch) -> ModuleType:
     return importlib.import_module(DAEMON)
 
 
-def rounds(daemon: ModuleType, monkeypatch: pytest.MonkeyPatch, number: int) -> float:
-    """How many seconds the loop itself takes for so many rounds without a sensor."""
+def seconds_of_rounds(daemon: ModuleType, monkeypatch: pytest.MonkeyPatch, number: int) -> float:
+    """The seconds that the loop takes for this number of rounds without a sensor."""
     monkeypatch.setattr(daemon, "execute_sensor_iteration", lambda *_, **__: iter(()))
     stop = threading.Event()
     loop = daemon.execute_sensor_iteration_loop(SimpleNamespace(), logging.getLogger(), stop)
@@ -33,17 +33,17 @@ def rounds(daemon: ModuleType, monkeypatch: pytest.MonkeyPatch, number: int) -> 
 
 
 def test_a_round_follows_the_other_at_once(daemon: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    patch(0.01)
+    apply(0.01)
 
-    assert rounds(daemon, monkeypatch, 5) < 5
+    assert seconds_of_rounds(daemon, monkeypatch, 5) < 5
 
 
 def test_a_clock_that_is_set_back_makes_no_round_longer(daemon: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    patch(0.01)
+    apply(0.01)
     start = time.time()
     monkeypatch.setattr(time, "time", lambda: start - 3600 * (time.monotonic() % 0.002 > 0.001))
 
-    assert rounds(daemon, monkeypatch, 5) < 5
+    assert seconds_of_rounds(daemon, monkeypatch, 5) < 5
 
 
 def state(last_tick: float) -> Any:
@@ -53,12 +53,12 @@ def state(last_tick: float) -> Any:
     return SimpleNamespace(instigator_data=data, spec=InstigatorState)
 
 
-def test_a_sensor_whose_last_tick_is_dated_in_the_future_is_evaluated(daemon: ModuleType) -> None:
+def test_a_sensor_whose_last_tick_is_in_the_future_is_evaluated(daemon: ModuleType) -> None:
     sensor = SimpleNamespace(min_interval_seconds=60)
     now = time.time()
-    assert daemon.is_under_min_interval(state(now + 3600), sensor), "Dagster itself waits for that hour"
+    assert daemon.is_under_min_interval(state(now + 3600), sensor), "Dagster itself waits an hour"
 
-    patch(0.01)
+    apply(0.01)
 
     assert not daemon.is_under_min_interval(state(now + 3600), sensor)
     assert daemon.is_under_min_interval(state(now - 10), sensor)
@@ -81,24 +81,23 @@ def test_without_an_attribute_dagster_is_left_as_it_is(
     monkeypatch.delattr(daemon, name)
     before = dict(vars(daemon))
 
-    patch(0.01)
+    apply(0.01)
 
     assert vars(daemon) == before
     (record,) = caplog.records
-    assert record.getMessage().endswith(f"dagster._daemon.sensor has no {name}")
+    assert record.getMessage().endswith(f" has no dagster._daemon.sensor.{name}")
 
 
 def test_another_version_is_left_as_it_is(daemon: ModuleType, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(sensor_daemon, "version", lambda _: "1.14.0")
+    monkeypatch.setattr(guard, "version", lambda _: "1.14.0")
 
-    assert untested(daemon) == "version 1.14.0 is not tested (1.13.x is)"
-    patch(0.01)
+    apply(0.01)
     assert daemon.MIN_INTERVAL_LOOP_TIME == 5
 
 
 def test_a_process_without_the_daemon_is_left_alone(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.delitem(sys.modules, DAEMON, raising=False)
 
-    patch(0.01)
+    apply(0.01)
 
     assert DAEMON not in sys.modules

@@ -39,4 +39,4 @@ def test_a_server_that_does_not_answer_is_one_line(world: World) -> None:
     )
     assert ended.returncode == 1
     _, last = ended.stdout.splitlines()
-    assert last.startswith("Spark at sc://127.0.0.1:1 is not warmed up, so the first box scores take longer: ")
+    assert last.startswith("Spark at sc://127.0.0.1:1 could not be warmed up, so the first box scores take longer: ")

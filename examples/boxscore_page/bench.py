@@ -20,8 +20,8 @@ import httpx
 from pymongo import AsyncMongoClient
 
 from lacrosse_assets.embedded.boxscore_page import BoxscorePage
-from lacrosse_assets.embedded.processes import LOOPBACK, free_ports
-from lacrosse_assets.embedded.services import ANY_PORT, document_store
+from lacrosse_assets.embedded.ports import ANY_PORT, LOOPBACK, free_ports
+from lacrosse_assets.embedded.services import document_store
 
 # A replica set has change streams, a standalone server has none.
 SERVERS: Mapping[str, tuple[str, ...]] = {"change stream": (), "polling": ("--standalone",)}
@@ -56,9 +56,9 @@ def measure(server: tuple[str, ...], viewers: int, events: int, pace: float) -> 
         mongodb_port, page_port = free_ports(ANY_PORT, ANY_PORT)
         uri = f"mongodb://{LOOPBACK}:{mongodb_port}"
         mongodb = document_store(state_dir, mongodb_port, *server)
-        page = BoxscorePage(state_dir, uri, print, page_port)
+        page = BoxscorePage(state_dir, uri, print, page_port, checkout=Path(__file__).parents[2])
         for process in (mongodb, page):
-            stack.callback(process.end)
+            stack.callback(process.stop)
             process.start()
             process.wait_until_up()
         return asyncio.run(_play(uri, page.url, viewers, events, pace))

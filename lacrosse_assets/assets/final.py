@@ -31,7 +31,7 @@ from lacrosse_assets.resources.documents import DocumentStore
 from lacrosse_assets.resources.frames import arrow_table, spark_frame
 from lacrosse_assets.resources.object_store import ObjectStore
 from lacrosse_assets.resources.reference_db import Original, ReferenceDatabase, Row
-from lacrosse_assets.resources.spark import SparkSessions
+from lacrosse_assets.resources.spark import SparkResource
 
 TEAMS2, PLAYERS2 = AssetKey("teams2"), AssetKey("players2")
 FINAL_ASSETS = frozenset({TEAMS2, PLAYERS2})
@@ -129,7 +129,7 @@ def final_tables(
     documents: DocumentStore,
     object_store: ObjectStore,
     reference_db: ReferenceDatabase,
-    spark: SparkSessions,
+    spark: SparkResource,
 ) -> Iterator[MaterializeResult]:
     """The selected tables, from one final box score, in one transaction."""
     final = current_final(documents, object_store)
@@ -146,7 +146,7 @@ def final_tables(
             raise Failure(f"{' and '.join(names)} not written: {problem}", allow_retries=False)
         played[name] = [row for row in rows if row["id"] in games[name]]
     changes: dict[str, list[Row]] = {}
-    with spark.computing() as session:
+    with spark.session() as session:
         for name in names:
             before = spark_frame(session, arrow_table(played[name], TABLES[name].computed))
             changes[name] = TABLES[name].add_the_game(session, before, box).toArrow().to_pylist()

@@ -56,7 +56,7 @@ from lacrosse_assets.resources.documents import DocumentStore, WriteResult
 from lacrosse_assets.resources.frames import arrow_table, spark_frame
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
 from lacrosse_assets.resources.reference_db import ReferenceDatabase, Row
-from lacrosse_assets.resources.spark import SparkSessions
+from lacrosse_assets.resources.spark import SparkResource
 
 GROUP = "live"
 FRAMES = "frames"
@@ -184,9 +184,9 @@ def live_assets(home: int, away: int) -> list[Any]:
     description="Shots, goals and percentage of every player in this game, as of the latest event.",
 )
 def player_game_stats(
-    context: AssetExecutionContext, raw_gamestream: pa.Table, roster: pa.Table, spark: SparkSessions
+    context: AssetExecutionContext, raw_gamestream: pa.Table, roster: pa.Table, spark: SparkResource
 ) -> MaterializeResult:
-    with spark.computing() as session:
+    with spark.session() as session:
         lines, players = spark_frame(session, game_lines(raw_gamestream)), spark_frame(session, roster)
         counted = statistics(lines, players).toArrow()
     stats = counted.cast(to_arrow_schema(PLAYER_GAME_STATS))
@@ -245,7 +245,7 @@ def boxscore_doc(
     raw_gamestream: pa.Table,
     documents: DocumentStore,
     object_store: ObjectStore,
-    spark: SparkSessions,
+    spark: SparkResource,
 ) -> MaterializeResult:
     raw_gamestream = game_lines(raw_gamestream)
     roster = _roster(player_game_stats)
@@ -255,7 +255,7 @@ def boxscore_doc(
         return MaterializeResult(metadata={"document": "none: the stream has no event yet"})
     stored = documents.fingerprints()
     missing = {event for event, fingerprint in timeline.items() if stored.get(event) != fingerprint}
-    with spark.computing() as session:
+    with spark.session() as session:
         stats = _statistics_at(missing, max(timeline), player_game_stats, raw_gamestream, session)
         computed = documents_of(boxscore(stats))
     boxes = [{**box, "fingerprint": timeline[box["_id"]]} for box in computed]

@@ -1,21 +1,18 @@
 """Dagster's Postgres storage with a bounded connection pool.
 
-dagster-postgres opens a connection for every query: a live run makes hundreds of them, and the sensor dozens a second
-at rest. Here all storages of a process share one pool. Tables and queries are dagster-postgres's own, so an instance
-can switch between the two at any time.
+dagster-postgres opens a connection for each query: a live run makes hundreds of them, and the idle sensor dozens a
+second. Here all storages of a process share one pool. Tables and queries are dagster-postgres's own, so an instance can
+switch between the two at any time.
 
-The pool is configured where the storage is, in dagster.yaml (docker/postgres.yaml). `pool_size: 0` turns it off.
+The pool is configured with the storage (docker/postgres.yaml). `pool_size: 0` turns it off.
 """
 
-import logging
 import os
 import threading
 from collections.abc import Mapping
-from importlib.metadata import version
-from typing import Any, NamedTuple, cast
+from typing import TYPE_CHECKING, Any, NamedTuple, cast
 
 from dagster import Field, IntSource
-from dagster._config import UserConfigSchema
 from dagster_postgres import (
     DagsterPostgresStorage,
     PostgresEventLogStorage,
@@ -25,13 +22,24 @@ from dagster_postgres import (
 )
 from sqlalchemy import Engine, event
 
-TESTED = "0.29."
-POOL_SIZE = 2  # connections that a process keeps open: what one run uses at once
-MAX_OVERFLOW = 18  # further ones for a time, closed after use
-RECYCLE_SECONDS = 1800  # then a connection is replaced, so that no server process grows old
-CONNECT_TIMEOUT_SECONDS = 10  # for a host that drops packets; dagster-postgres retries
+from lacrosse_assets.dagster_patches.guard import is_supported
 
-log = logging.getLogger("dagster.postgres_storage")
+if TYPE_CHECKING:
+    from dagster._config import UserConfigSchema
+
+STORAGES = ("PostgresRunStorage", "PostgresEventLogStorage", "PostgresScheduleStorage")
+RELIES_ON = (
+    "dagster_postgres.utils:create_pg_engine",
+    "dagster_postgres.utils:get_token_provider_from_config",
+    "dagster_postgres.utils:pg_url_from_config",
+    "dagster_postgres.utils:set_pg_statement_timeout",
+    *(f"dagster_postgres:{storage}()._engine" for storage in STORAGES),
+    *(f"dagster_postgres:{storage}.optimize_for_webserver" for storage in STORAGES),
+)
+POOL_SIZE = 2  # connections that a process keeps open, as many as one run uses at a time
+MAX_OVERFLOW = 18  # further connections under load, closed after use
+RECYCLE_SECONDS = 1800  # maximum age of a connection
+CONNECT_TIMEOUT_SECONDS = 10  # for a host that drops packets; dagster-postgres retries
 
 
 class _Pool(NamedTuple):
@@ -49,7 +57,7 @@ _engines: dict[_Pool, Engine] = {}
 
 
 def _engine(pool: _Pool, token_provider: Any) -> Engine:
-    """This process's engine for this pool. Dagster constructs an instance per sensor evaluation; all of them use it."""
+    """This process's engine for the pool. Dagster creates an instance per sensor evaluation; all of them share it."""
     with _lock:
         if pool not in _engines:
             engine = utils.create_pg_engine(
@@ -60,7 +68,7 @@ def _engine(pool: _Pool, token_provider: Any) -> Engine:
                 max_overflow=pool.max_overflow,
                 pool_pre_ping=True,  # a connection that a restart of Postgres has closed is replaced before use
                 pool_recycle=pool.recycle_seconds,
-                pool_use_lifo=True,  # the connection used last is the one that is surely alive
+                pool_use_lifo=True,  # the most recently used connection is the least likely to be stale
                 connect_args={"connect_timeout": CONNECT_TIMEOUT_SECONDS},
             )
             if pool.statement_timeout_ms is not None:
@@ -71,7 +79,7 @@ def _engine(pool: _Pool, token_provider: Any) -> Engine:
 
 
 def _forget_engines() -> None:
-    """A forked process must neither use its parent's connections nor close them. It opens its own."""
+    """After a fork: the child neither uses nor closes its parent's connections. It opens its own."""
     global _lock
     _lock = threading.Lock()  # another thread of the parent may have held it
     for engine in _engines.values():
@@ -102,10 +110,10 @@ class _Pooled:
 
     @_engine.setter
     def _engine(self, unpooled: Engine) -> None:
-        """dagster-postgres assigns an engine of its own when it is constructed. It has no connection yet."""
+        """The constructor of dagster-postgres assigns its own engine, which has no connection yet. It is not used."""
 
     def optimize_for_webserver(self, statement_timeout: int, pool_recycle: int, max_overflow: int) -> None:
-        """The webserver's queries have a timeout. Dagster's own version makes a pool for each of the three storages."""
+        """Set the timeout of the webserver's queries. Dagster's own version creates a pool for each storage."""
         self._statement_timeout_ms, self._recycle_seconds = statement_timeout, pool_recycle
         self._max_overflow = max_overflow
 
@@ -122,28 +130,11 @@ class _Schedules(_Pooled, PostgresScheduleStorage):
     pass
 
 
-def untested() -> str | None:
-    """What the pool relies on and the installed dagster-postgres does not have. None: it is as tested."""
-    installed = version("dagster-postgres")
-    if not installed.startswith(TESTED):
-        return f"version {installed} is not tested ({TESTED}x is)"
-    for name in ("create_pg_engine", "set_pg_statement_timeout", "get_token_provider_from_config"):
-        if not hasattr(utils, name):
-            return f"dagster_postgres.utils has no {name}"
-    for storage in (PostgresRunStorage, PostgresEventLogStorage, PostgresScheduleStorage):
-        # An instance attribute: its constructor assigns it.
-        if "_engine" not in storage.__init__.__code__.co_names:
-            return f"{storage.__name__} has no _engine"
-        if "optimize_for_webserver" not in vars(storage):
-            return f"{storage.__name__} has no optimize_for_webserver"
-    return None
-
-
 class PooledPostgresStorage(DagsterPostgresStorage):
-    """Runs, events and ticks in Postgres, as `DagsterPostgresStorage` keeps them, over pooled connections."""
+    """Dagster's Postgres storage of runs, events and ticks, over pooled connections."""
 
     def __init__(self, inst_data: Any, config: Mapping[str, Any], pool_size: int, max_overflow: int) -> None:
-        # Not DagsterPostgresStorage's own, which would construct the three unpooled storages.
+        # Not the constructor of DagsterPostgresStorage, which creates the three unpooled storages.
         self.postgres_url = utils.pg_url_from_config(config)
         self.should_autocreate_tables = config.get("should_autocreate_tables", True)
         self._inst_data = inst_data
@@ -155,7 +146,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         super(DagsterPostgresStorage, self).__init__()
 
     @classmethod
-    def config_type(cls) -> UserConfigSchema:
+    def config_type(cls) -> "UserConfigSchema":
         return {
             **cast(dict[str, Any], super().config_type()),
             "pool_size": Field(IntSource, is_required=False, default_value=POOL_SIZE),
@@ -166,9 +157,6 @@ class PooledPostgresStorage(DagsterPostgresStorage):
     def from_config_value(cls, inst_data: Any, config_value: Mapping[str, Any]) -> DagsterPostgresStorage:  # type: ignore[override]
         config = dict(config_value)
         pool_size, max_overflow = config.pop("pool_size"), config.pop("max_overflow")
-        if pool_size > 0:
-            missing = untested()
-            if missing is None:
-                return cls(inst_data, config, pool_size, max_overflow)
-            log.warning("dagster-postgres opens a connection for each query: %s", missing)
+        if pool_size > 0 and is_supported("the Postgres connection pool", "dagster-postgres", *RELIES_ON):
+            return cls(inst_data, config, pool_size, max_overflow)
         return DagsterPostgresStorage.from_config_value(inst_data, cast(Any, config))

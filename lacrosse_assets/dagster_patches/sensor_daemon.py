@@ -1,36 +1,38 @@
 """The rounds of Dagster's sensor daemon: no pause between two of them, and no wall clock.
 
-**The pause.** The daemon evaluates its sensors in rounds, and starts one every five seconds at most: a constant without
-a setting. A tick that launches a run early in its round is followed by the next tick only when the round is five
-seconds old, so a stream that changes all the time got one box score per five seconds. Here the next round starts after
-`round_seconds`. A tick of `gamestream_sensor` polls for fifteen seconds by itself while there is nothing to launch, so
-an idle daemon has no more rounds than before.
+**The pause.** The daemon evaluates its sensors in rounds, at most one every five seconds: a constant without a setting.
+If a tick launches a run early in its round, the next tick follows when the round is five seconds old. A stream that
+changes all the time then gets one box score per five seconds. With this patch the next round starts after
+`round_seconds`. A tick of `gamestream_sensor` polls for fifteen seconds while there is nothing to launch, so an idle
+daemon has no more rounds than before.
 
-**The clock.** The daemon measures its rounds, and the interval of each sensor, by the wall clock. When that is set back
-by an hour, no sensor is evaluated for an hour. Here it uses a clock that is only read once and then goes on by itself.
-A sensor whose last tick is dated in the future is evaluated.
+**The clock.** The daemon measures its rounds, and the interval of each sensor, by the wall clock. If that is set back
+by an hour, no sensor is evaluated for an hour. With this patch it uses a steady clock. A sensor whose last tick has a
+timestamp in the future is evaluated.
 
-Changes the process that runs the daemon and no other. dagster.yaml configures it: `sensor_round_seconds: 5` leaves
-Dagster's own pause. docs/adr/0006-sensor-rounds.md has the alternatives.
+It changes only a process that runs the daemon. `sensor_round_seconds: 5` in dagster.yaml restores Dagster's pause.
+docs/adr/0006-sensor-rounds.md has the alternatives.
 """
 
-import inspect
-import logging
 import sys
 import time
-from importlib.metadata import version
-from types import ModuleType
 from typing import Any
 
-TESTED = "1.13."
-DAEMON = "dagster._daemon.sensor"
-ROUND_SECONDS = 0.1
+from lacrosse_assets.dagster_patches.guard import is_supported
 
-log = logging.getLogger("dagster.sensor_daemon")
+DAEMON = "dagster._daemon.sensor"
+RELIES_ON = (
+    f"{DAEMON}:MIN_INTERVAL_LOOP_TIME",
+    f"{DAEMON}:execute_sensor_iteration_loop",
+    f"{DAEMON}:get_current_timestamp",
+    f"{DAEMON}:get_elapsed",
+    f"{DAEMON}:is_under_min_interval",
+)
+ROUND_SECONDS = 0.1
 
 
 class SteadyClock:
-    """Seconds since the epoch, by the wall clock of the time when it was made: whoever sets that moves nothing here."""
+    """Seconds since the epoch, by the wall clock at construction. Setting the wall clock does not move it."""
 
     def __init__(self) -> None:
         self._offset = time.time() - time.monotonic()
@@ -39,33 +41,19 @@ class SteadyClock:
         return self._offset + time.monotonic()
 
 
-def patch(round_seconds: float) -> None:
-    """Change the daemon, if this process runs it (and so has its module)."""
-    daemon = sys.modules.get(DAEMON)
+def apply(round_seconds: float) -> None:
+    """Patch the daemon if this process runs it, that is, has imported its module."""
+    daemon: Any = sys.modules.get(DAEMON)
     if daemon is None or isinstance(getattr(daemon, "get_current_timestamp", None), SteadyClock):
         return
-    if reason := untested(daemon):
-        log.warning("Sensors are evaluated in Dagster's own rounds, of five seconds: %s", reason)
+    if not is_supported("sensor rounds without a pause", "dagster", *RELIES_ON):
         return
-    daemon.MIN_INTERVAL_LOOP_TIME = round_seconds  # type: ignore[attr-defined]
-    daemon.get_current_timestamp = SteadyClock()  # type: ignore[attr-defined]
+    daemon.MIN_INTERVAL_LOOP_TIME = round_seconds
+    daemon.get_current_timestamp = SteadyClock()
     is_under_min_interval, get_elapsed = daemon.is_under_min_interval, daemon.get_elapsed
 
-    def is_due_where_the_last_tick_is_in_the_future(state: Any, *sensor: Any, **options: Any) -> bool:
+    def is_under_min_interval_unless_in_the_future(state: Any, *sensor: Any, **options: Any) -> bool:
         elapsed = get_elapsed(state)
         return (elapsed is None or elapsed >= 0) and bool(is_under_min_interval(state, *sensor, **options))
 
-    daemon.is_under_min_interval = is_due_where_the_last_tick_is_in_the_future  # type: ignore[attr-defined]
-
-
-def untested(daemon: ModuleType) -> str | None:
-    """What this relies on and the installed Dagster does not have. None: it is as tested."""
-    installed = version("dagster")
-    if not installed.startswith(TESTED):
-        return f"version {installed} is not tested ({TESTED}x is)"
-    if not isinstance(getattr(daemon, "MIN_INTERVAL_LOOP_TIME", None), int | float):
-        return f"{DAEMON} has no MIN_INTERVAL_LOOP_TIME"
-    for name in ("get_current_timestamp", "get_elapsed", "is_under_min_interval", "execute_sensor_iteration_loop"):
-        if not inspect.isfunction(getattr(daemon, name, None)):
-            return f"{DAEMON} has no {name}"
-    return None
+    daemon.is_under_min_interval = is_under_min_interval_unless_in_the_future

@@ -1,123 +1,133 @@
-"""The `lacrosse` command: what `make services`, `make dev` and `make game` run."""
+"""The `lacrosse` command, which `make services`, `make dev` and `make game` run."""
 
 import os
 import shlex
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
 
 import click
 
 from lacrosse_assets.embedded.boxscore_page import BoxscorePage
-from lacrosse_assets.embedded.dagster_dev import Dagit
-from lacrosse_assets.embedded.processes import Server, signals_end_the_process
+from lacrosse_assets.embedded.dagster_dev import DagsterDev
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
+from lacrosse_assets.embedded.supervision import Report, Server, stop_on_signals
 from lacrosse_assets.settings import embedded_settings
 
 GAME_DELAY = "0.01"  # `lacrosse game` plays an hour in 36 seconds unless DELAY is set
-WATCH_EVERY = 0.5  # seconds between two looks whether all servers are still up
+CHECK_INTERVAL_SECONDS = 0.5  # between two checks that all servers are running
+INTERRUPTED = 130  # the exit code that a shell gives a command stopped by Ctrl-C
 
 
 @click.group(context_settings={"help_option_names": ["-h", "--help"]})
 def main() -> None:
-    """A lacrosse game on this machine: the embedded services, Dagster, and the simulator."""
+    """Play a lacrosse game on this machine: embedded services, Dagster and the simulator."""
 
 
 @main.command()
 def services() -> None:
-    """Start the services alone; they stay up until Ctrl-C."""
-    with _unwinding(), embedded_services(embedded_settings(), _say) as up:
-        _say("The services are up, until Ctrl-C. This project's commands find them by themselves; others by:")
+    """Run the services alone, until Ctrl-C."""
+    with _stopping(), embedded_services(embedded_settings(), _print) as up:
+        _print("The services are up until Ctrl-C. This project's commands find them; for other programs:")
         for name, value in up.addresses.items():
-            _say(f"export {name}={shlex.quote(value)}")
-        _watch(up.keep_up)
+            _print(f"export {name}={shlex.quote(value)}")
+        _supervise(up.ensure_running)
 
 
 @main.command()
-def dev() -> None:
-    """Start the services, Dagster and the box score page; they stay up until Ctrl-C."""
-    with _unwinding(), environment() as (up, dagit), boxscore_page(up) as page:
+@click.option(
+    "--page",
+    "checkout",
+    type=click.Path(exists=True, file_okay=False, path_type=Path),
+    help="Also run the example box score page of this checkout of the project.",
+)
+def dev(checkout: Path | None) -> None:
+    """Run the services and Dagster, until Ctrl-C."""
+    with _stopping(), environment() as (up, dagster), ExitStack() as stack:
+        page = stack.enter_context(boxscore_page(up, checkout)) if checkout else None
         for name, value in up.addresses.items():
-            _say(f"{name}={shlex.quote(value)}")
-        # Not sys.argv's words but what can be pasted: this Python, whichever environment it is in.
-        python = os.path.relpath(sys.executable)
-        state = os.environ.get("LACROSSE_STATE_DIR")
-        setting = f"LACROSSE_STATE_DIR={shlex.quote(state)} " if state else ""
-        _say(f"Logs are in {up.state_dir / 'logs'}")
-        _say(f"Dagit is at {dagit.url}")
-        _say(f"The box score page is at {page.url}")
-        _say("Up until Ctrl-C. To play a game, in another terminal:")
-        _say(f"  {setting}{shlex.quote(python)} -m lacrosse_assets.gamestream")
+            _print(f"{name}={shlex.quote(value)}")
+        _print(f"Logs: {up.state_dir / 'logs'}")
+        _print(f"Dagster UI: {dagster.url}")
+        if page:
+            _print(f"Box score page: {page.url}")
+        _print("Up until Ctrl-C. To play a game, run in another terminal:")
+        # A command that can be pasted: with this Python, whichever environment it is in.
+        state_dir = os.environ.get("LACROSSE_STATE_DIR")
+        setting = f"LACROSSE_STATE_DIR={shlex.quote(state_dir)} " if state_dir else ""
+        _print(f"  {setting}{shlex.quote(os.path.relpath(sys.executable))} -m lacrosse_assets.gamestream")
 
-        _watch(up.keep_up, dagit.keep_up, page.keep_up)
+        _supervise(up.ensure_running, dagster.ensure_running, *([page.ensure_running] if page else []))
 
 
 @main.command()
 def game() -> None:
-    """Play one game to the final tables, with the score live; DELAY sets its pace (0.01 here unless set)."""
-    # Imported here, as it brings Dagster: the other commands start sooner without.
+    """Play one game with the live score, until the final tables are written. DELAY sets the pace (here 0.01)."""
+    # Imported here because it imports Dagster: the other commands start faster without.
     from lacrosse_assets.embedded.game import play
 
     os.environ["DELAY"] = os.environ.get("DELAY") or GAME_DELAY
-    with _unwinding(), environment() as (up, dagit):
-        _say(f"Dagit is at {dagit.url} until the game is over")
-        play(up, dagit)
+    with _stopping(), environment() as (up, dagster):
+        _print(f"Dagster UI: {dagster.url} (until the game is over)")
+        play(up, dagster)
 
 
 @contextmanager
-def environment() -> Iterator[tuple[EmbeddedServices, Dagit]]:
-    """The services and Dagster, up; Spark is still warming up."""
-    _say("Starting the services and Dagster ...")
-    with embedded_services(embedded_settings(), _say) as up:
-        dagit = Dagit(up.state_dir, _say)
+def environment() -> Iterator[tuple[EmbeddedServices, DagsterDev]]:
+    """The running services and Dagster. The Spark server may still be warming up."""
+    _print("Starting the services and Dagster ...")
+    settings = embedded_settings()
+    with embedded_services(settings, _print) as up:
+        dagster = DagsterDev(up.state_dir, _print, pooled_sqlite=settings.pooled_sqlite)
         warm_up = Server(
             "warm_spark",
             [sys.executable, "-m", "lacrosse_assets.warm_spark"],
             up.state_dir,
-            answers=lambda: True,
             environ={"LACROSSE_DEPLOYMENT": "embedded", "LACROSSE_STATE_DIR": str(up.state_dir)},
-            kill_timeout=0,  # it has nothing to lose, and Dagster ends no run in the process on SIGTERM
+            kill_timeout=0,  # it has no state, and Dagster does not stop a run in the process on SIGTERM
         )
         try:
             warm_up.start()
-            dagit.start()
-            dagit.wait_until_up()
-            yield up, dagit
+            dagster.start()
+            dagster.wait_until_up()
+            yield up, dagster
         finally:
-            warm_up.end()
-            dagit.end()
+            warm_up.stop()
+            dagster.stop()
 
 
 @contextmanager
-def boxscore_page(up: EmbeddedServices) -> Iterator[BoxscorePage]:
-    """The example page on these services, up."""
-    page = BoxscorePage(up.state_dir, up.addresses["MONGODB_URI"], _say)
+def boxscore_page(up: EmbeddedServices, checkout: Path) -> Iterator[BoxscorePage]:
+    """The running example page of this checkout of the project."""
+    page = BoxscorePage(up.state_dir, up.addresses["MONGODB_URI"], _print, checkout=checkout)
     try:
         page.start()
         page.wait_until_up()
         yield page
     finally:
-        page.end()
+        page.stop()
 
 
 @contextmanager
-def _unwinding() -> Iterator[None]:
-    with signals_end_the_process():
+def _stopping() -> Iterator[None]:
+    """Stop all servers on SIGTERM, SIGHUP and Ctrl-C."""
+    with stop_on_signals():
         try:
             yield
         except KeyboardInterrupt:
-            raise SystemExit(130) from None  # as a shell has it, and without click's `Aborted!`
+            raise SystemExit(INTERRUPTED) from None  # without click's `Aborted!`
 
 
-def _watch(*keep_up: Callable[[Callable[[str], None]], None]) -> None:
-    """Start again what ends, until a Ctrl-C or something that does not stay up."""
+def _supervise(*ensure_running: Callable[[Report], None]) -> None:
+    """Restart servers that exit, until Ctrl-C or until one does not stay up."""
     while True:
-        for each in keep_up:
-            each(_say)
-        time.sleep(WATCH_EVERY)
+        for each in ensure_running:
+            each(_print)
+        time.sleep(CHECK_INTERVAL_SECONDS)
 
 
-def _say(line: str) -> None:
+def _print(line: str) -> None:
     click.echo(line)
-    sys.stdout.flush()  # for who reads it through a pipe
+    sys.stdout.flush()  # for a reader at the other end of a pipe

@@ -1,4 +1,4 @@
-"""The score in the terminal: live on a real one, plain lines where the output goes anywhere else."""
+"""The terminal view: a live scoreboard on a terminal, plain lines if the output goes to a file or a pipe."""
 
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
@@ -22,7 +22,7 @@ COLORS = {"winning": "bold green", "losing": "red", "tied": "yellow"}
 
 @contextmanager
 def scoreboard() -> Iterator[Callable[[Document], None]]:
-    """A function that shows a box score document; the same document twice is shown once."""
+    """A function that shows a box score document. A document equal to the previous one is skipped."""
     console = Console()
     board = _Board()
     if not console.is_terminal:
@@ -43,14 +43,14 @@ def scoreboard() -> Iterator[Callable[[Document], None]]:
 
 
 class _Board:
-    """The current document, and what can be told from the ones before it."""
+    """The current document, and the last goals, derived from the documents before it."""
 
     def __init__(self) -> None:
         self._document: Document = {}
         self._goals: list[str] = []
 
     def take(self, document: Document) -> bool:
-        """Make it the current document; False if it already is."""
+        """Make it the current document. False if it already is."""
         if document == self._document:
             return False
         self._goals = [*self._goals, *_new_goals(self._document, document)][-EVENTS_SHOWN:]
@@ -94,7 +94,7 @@ class _Board:
 
 
 def show_table(name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]]) -> None:
-    """A database table on the terminal, or as aligned plain text."""
+    """Print a database table: styled on a terminal, otherwise as aligned plain text."""
     console = Console()
     numeric = [all(isinstance(row[index], int) for row in rows) for index in range(len(columns))]
     if console.is_terminal:
@@ -117,7 +117,7 @@ def show_table(name: str, columns: Sequence[str], rows: Sequence[Sequence[Any]])
 
 
 def _new_goals(before: Document, now: Document) -> list[str]:
-    """The goals that `now` counts and `before` does not, in words. Two in a row may fall between two looks."""
+    """Descriptions of the goals in `now` that are not in `before`. There may be several between two polls."""
     goals = []
     for side in ("home", "away"):
         known = {player["id"]: player["goals"] for player in before.get(side, {}).get("players", [])}

@@ -1,7 +1,8 @@
-"""Where the frames between the assets are kept: Parquet files in Dagster's own storage folder.
+"""The frames between the assets, stored as Parquet files in the storage folder of the Dagster instance.
 
-An asset gives the Arrow table that it read from outside or collected from Spark; one downstream gets it back, to send
-of it to Spark (`spark_frame`) what it computes with. So each asset can be materialized by itself.
+An asset returns an Arrow table that it has read from a store or collected from Spark. A downstream asset loads it, and
+sends to Spark (`spark_frame`) what it computes with. Therefore each asset can be materialized by itself
+(docs/contract.md, section 5).
 """
 
 import os
@@ -25,24 +26,23 @@ from pyspark.sql.pandas.types import from_arrow_schema, to_arrow_schema
 from pyspark.sql.types import StructType
 from upath import UPath
 
-# So many rows at a time are held as Python's objects, which take ten times the room.
-BATCH = 10_000
+BATCH_ROWS = 10_000  # rows that are Python objects at a time; those take ten times the memory of Arrow's
 
 
 def arrow_table(rows: Iterable[Mapping[str, Any]], schema: StructType) -> pa.Table:
-    """Rows from outside as an Arrow table of the given Spark schema; raises `ArrowInvalid` if one does not fit."""
+    """Rows as an Arrow table of the given Spark schema. Raises `ArrowInvalid` if a value does not fit its type."""
     arrow_schema, rows = to_arrow_schema(schema), iter(rows)
-    batches = iter(lambda: list(islice(rows, BATCH)), [])
+    batches = iter(lambda: list(islice(rows, BATCH_ROWS)), [])
     return pa.Table.from_batches((pa.RecordBatch.from_pylist(batch, arrow_schema) for batch in batches), arrow_schema)
 
 
 def spark_frame(session: SparkSession, table: pa.Table) -> DataFrame:
-    """An Arrow table as a frame of Spark."""
+    """An Arrow table as a Spark frame with the same columns."""
     return session.createDataFrame(table, schema=from_arrow_schema(table.schema))
 
 
 class ParquetFrames(UPathIOManager):
-    """One Parquet file an asset, replaced whole: a reader sees the old frame or the new."""
+    """One Parquet file per asset, replaced atomically: a reader sees the old frame or the new one."""
 
     extension = ".parquet"
 
@@ -60,12 +60,10 @@ class ParquetFrames(UPathIOManager):
             return pq.read_table(str(path))
         except FileNotFoundError:
             name = context.asset_key.to_user_string()
-            raise Failure(
-                f"{name} is not stored here yet ({path}): materialize {name} first", allow_retries=False
-            ) from None
+            raise Failure(f"{name} is not stored yet ({path}): materialize {name} first", allow_retries=False) from None
 
 
 @io_manager
 def parquet_frames(context: InitResourceContext) -> ParquetFrames:
-    """Frames in the storage folder of the Dagster instance."""
+    """The IO manager of all assets: frames in the storage folder of the Dagster instance."""
     return ParquetFrames(UPath(cast(DagsterInstance, context.instance).storage_directory()))

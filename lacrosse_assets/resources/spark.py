@@ -1,14 +1,13 @@
-"""The Spark session: dagster-pyspark's, in the process or attached to a Spark Connect server."""
+"""The Spark session as a Dagster resource: in the run's process, or of a Spark Connect server."""
 
 import re
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from typing import TYPE_CHECKING, Any
 
-from dagster import EnvVar, InitResourceContext
-from dagster_pyspark import LazyPySparkResource
+from dagster import ConfigurableResource, EnvVar, InitResourceContext
 from dagster_pyspark.resources import spark_session_from_config
-from pydantic import Field
+from pydantic import Field, PrivateAttr
 
 from lacrosse_assets import addresses
 from lacrosse_assets.java import JavaError, check_java
@@ -19,143 +18,146 @@ if TYPE_CHECKING:
     from pyspark.sql import SparkSession
 
 STORE = "Spark Connect server"
-ANSWER_TIMEOUT = 5  # seconds
-# How often the client asks a server again that has gone, within a second or so. By itself it does for ten minutes, and
-# then finds its session gone with the server; a new run finds another as soon as the server is back.
-RETRIES = 3
+HEALTH_TIMEOUT_SECONDS = 5
+# Retries of the client, within about a second. Its own default is ten minutes, after which its session is gone together
+# with the server. A new run gets a new session as soon as the server is back.
+MAX_RETRIES = 3
 HINTS = {
     "Hostname Verification Check failed": "the server's certificate is for another host name: use that name in "
     "SPARK_REMOTE",
-    "CERTIFICATE_VERIFY_FAILED": "GRPC_DEFAULT_SSL_ROOTS_FILE_PATH names the file of whoever vouches for the server's "
-    "certificate",
-    "Socket closed": "if it wants TLS: /;use_ssl=true behind its address in SPARK_REMOTE",
-    "authentication token": "token= in SPARK_REMOTE has to be the server's",
+    "CERTIFICATE_VERIFY_FAILED": "set GRPC_DEFAULT_SSL_ROOTS_FILE_PATH to the file of the authority that signed "
+    "the server's certificate",
+    "Socket closed": "if the server uses TLS, append /;use_ssl=true to its address in SPARK_REMOTE",
+    "authentication token": "token= in SPARK_REMOTE must be the token of the server",
 }
 
-# Frames of a game are small, and each run asks its few questions once: one partition, no planning anew on the way, and
-# nothing compiled that takes longer to compile than to run. It halves the time of a live run's Spark jobs.
-SMALL_FRAMES = {
+# A game has few rows, and each run has a few queries that run once: one partition, no adaptive planning, and no code
+# generation, which takes longer than the query. This halves the time of a live run's Spark jobs.
+SMALL_DATA_CONFIG = {
     "spark.sql.shuffle.partitions": "1",
     "spark.sql.adaptive.enabled": "false",
     "spark.sql.codegen.wholeStage": "false",
     "spark.sql.codegen.factoryMode": "NO_CODEGEN",
     "spark.sql.session.timeZone": "UTC",
 }
-IN_THE_PROCESS = {
+LOCAL_CONFIG = {
     "spark.master": "local[2]",
     "spark.ui.enabled": "false",
     "spark.driver.host": "127.0.0.1",
     "spark.driver.bindAddress": "127.0.0.1",
-    # An expression does not note where in the code it stands: a walk up the stack (and for IPython) each time.
+    # No call site for each expression: that walks the stack, and looks for IPython, every time.
     "spark.python.sql.dataFrameDebugging.enabled": "false",
 }
 
 
-class SparkSessions(LazyPySparkResource):
-    """A Spark session in the process, made at the first use and ended with the process."""
+class SparkResource(ConfigurableResource[Any]):
+    """A Spark session in the run's process. It is created at first use and ends with the process."""
+
+    spark_config: dict[str, Any] = Field(description="Spark settings by name.")
 
     @contextmanager
-    def computing(self) -> "Iterator[SparkSession]":
-        """The session, for the time in which something is asked of it: what goes wrong meanwhile is told here."""
-        yield self.spark_session
+    def session(self) -> "Iterator[SparkSession]":
+        """The session, for everything that uses it. Raises `StoreError` if a Spark server fails."""
+        yield spark_session_from_config(self.spark_config)
 
 
-class ConnectSessions(SparkSessions):
-    """A session of a Spark Connect server, made at the first use and ended with the run.
+class ConnectSparkResource(SparkResource):
+    """A session of a Spark Connect server. It is created at first use and closed at the end of the run.
 
-    One that anything went wrong with is not used again: the server may be another by now, or the client have closed it.
+    After an error a session is not used again: the server may have been replaced, or the client may have closed it.
     """
 
-    remote: str = Field(description="sc://host:port; it may hold a token, so it is given by the name of its variable.")
+    remote: str = Field(description="sc://host:port. It may hold a token, so it is given by the name of its variable.")
+    _session: Any = PrivateAttr(default=None)
 
     @property
     def address(self) -> str:
-        """Where the server is, without the parameters, which may hold a token."""
+        """The server's host and port, without the parameters, which may hold a token."""
         return addresses.spark_server(self.remote)
 
     @contextmanager
-    def computing(self) -> "Iterator[SparkSession]":
-        with self._errors():
-            session = self.spark_session
+    def session(self) -> "Iterator[SparkSession]":
+        with self._store_errors():
+            if self._session is None:
+                self._session = self._connect()
             try:
-                yield session
+                yield self._session
             except Exception:
-                session.client.close()  # or `stop` would ask the server, which may be gone, to release it
-                self._end()
+                self._session.client.close()  # or `stop` would ask the server, which may be down, to release it
+                self._close()
                 raise
 
-    def _init_session(self) -> None:
-        if self._spark_session is None:
-            from pyspark.sql.connect.client.retries import DefaultPolicy
+    def _connect(self) -> "SparkSession":
+        from pyspark.sql.connect.client.retries import DefaultPolicy
 
-            _see_that_it_answers(self.remote)
-            session = spark_session_from_config({**self.spark_config, "spark.remote": self.remote})
-            session.client.set_retry_policies([DefaultPolicy(max_retries=RETRIES)])
-            self._spark_session = session
+        _check_reachable(self.remote)
+        session: Any = spark_session_from_config({**self.spark_config, "spark.remote": self.remote})
+        session.client.set_retry_policies([DefaultPolicy(max_retries=MAX_RETRIES)])
+        return session
 
-    def _errors(self) -> Any:
+    def _store_errors(self) -> AbstractContextManager[None]:
         import grpc
         from pyspark.errors import AnalysisException, PySparkAssertionError
         from pyspark.errors.exceptions.connect import SparkConnectException
 
-        # The assertion: the session is of another server. An `AnalysisException` is no fault of the server's.
+        # PySparkAssertionError: the session is that of another server. AnalysisException: the query is wrong.
         errors = grpc.RpcError, SparkConnectException, PySparkAssertionError
         return translate_errors(
             STORE, self.address, *errors, hints=HINTS, hint=_hint, message=_message, unless=AnalysisException
         )
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
-        # Otherwise it stays on the server, with what it holds, for an hour.
-        self._end()
+        # Otherwise the server would keep the session, and what it holds, for an hour.
+        self._close()
 
-    def _end(self) -> None:
-        if self._spark_session is not None:
-            self._spark_session.stop()
-            self._spark_session = None
+    def _close(self) -> None:
+        if self._session is not None:
+            self._session.stop()
+            self._session = None
 
 
-def _see_that_it_answers(remote: str) -> None:
-    """Ask the server for anything: PySpark's own client tries one that is down, or not trusted, for ten minutes."""
+def _check_reachable(remote: str) -> None:
+    """Raise `grpc.RpcError` if the server is unreachable. PySpark's own client would retry for ten minutes."""
     import grpc
     from pyspark.sql.connect.client import DefaultChannelBuilder
 
-    # A connection of its own: gRPC shares them, and would not try again for a second what has failed before.
+    # A separate connection: gRPC shares connections, and does not retry a failed one for a second.
     with DefaultChannelBuilder(remote, [("grpc.use_local_subchannel_pool", 1)]).toChannel() as channel:
         try:
-            channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=ANSWER_TIMEOUT)
+            channel.unary_unary("/grpc.health.v1.Health/Check")(b"", timeout=HEALTH_TIMEOUT_SECONDS)
         except grpc.RpcError as error:
-            # Any other is an answer: Spark's server knows no such method.
+            # Every other error is an answer: Spark's server does not implement this method.
             if error.code() in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED):
                 raise
 
 
 def _hint(error: Exception) -> str | None:
-    """What to do where no server answers. One that answers with an error is up, and says itself what is wrong."""
+    """What to do if the server is unreachable. A server that answers with an error is up; its message says more."""
     import grpc
 
     lost = grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.DEADLINE_EXCEEDED
     code = error.code() if isinstance(error, grpc.Call) else None
-    # The client wraps some of gRPC's errors, and leaves the status in the text.
+    # The client wraps some of gRPC's errors. Then only the text has the status.
     is_unreachable = code in lost or (code is None and any(f"StatusCode.{each.name}" in str(error) for each in lost))
     return unreachable_hint("SPARK_REMOTE") if is_unreachable else None
 
 
 def _message(error: Exception) -> str:
-    """What went wrong, which is one among the many lines of gRPC's own words."""
+    """The detail line of a gRPC error, whose text has many lines."""
     details = re.search(r'details = "(.*?)"\s+debug_error_string', str(error), re.DOTALL)
     return details[1] if details else str(error)
 
 
-def spark_sessions(connect: bool) -> SparkSessions:
-    """Sessions of the Spark Connect server that `SPARK_REMOTE` names, or of the process.
+def spark_resource(connect: bool) -> SparkResource:
+    """The Spark Connect server at `SPARK_REMOTE` if `connect`, otherwise a session in the process.
 
-    Raises `SettingsError` if the process has no Java for Spark: definitions that cannot compute anything do not load,
-    or every step would fail in PySpark's hundred lines, and be tried again.
+    Raises `SettingsError` if there is no Java for a session in the process. The definitions then do not load; otherwise
+    each step would fail with a hundred lines of PySpark's, and be retried.
     """
     if connect:
-        return ConnectSessions(spark_config=SMALL_FRAMES, remote=EnvVar("SPARK_REMOTE"))
+        return ConnectSparkResource(spark_config=SMALL_DATA_CONFIG, remote=EnvVar("SPARK_REMOTE"))
     try:
         check_java()
     except JavaError as error:
         raise SettingsError(f"without SPARK_REMOTE, Spark runs in the process, and {error}") from None
-    return SparkSessions(spark_config={**IN_THE_PROCESS, **SMALL_FRAMES})
+    return SparkResource(spark_config={**LOCAL_CONFIG, **SMALL_DATA_CONFIG})

@@ -1,1 +1,1 @@
-"""The platform broken on purpose, and held against the contract: `make chaos`."""
+"""Chaos tests: faults are injected into games, and the result is compared with the contract. `make chaos`."""

@@ -15,10 +15,10 @@ from statistics import median
 import click
 import psutil
 
-from lacrosse_assets.embedded.processes import signals_end_the_process
+from lacrosse_assets.embedded.supervision import stop_on_signals
 from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.chaos.faults import FAULTS
-from lacrosse_assets_tests.chaos.matrix import Attempt, play_at_once, why_not_here
+from lacrosse_assets_tests.chaos.matrix import Attempt, play_at_once, unmet_requirement
 from lacrosse_assets_tests.chaos.moments import Moment
 from lacrosse_assets_tests.chaos.trial import Fault, Outcome
 
@@ -30,15 +30,15 @@ MOMENTS = {moment.name.lower(): moment for moment in Moment}
 @click.option("--fault", "names", multiple=True, help="Only faults whose name contains this; may be given repeatedly.")
 @click.option("--without", multiple=True, help="No fault whose name contains this; may be given repeatedly.")
 @click.option("--moment", "moments", multiple=True, type=click.Choice(list(MOMENTS)), help="Only these moments.")
-@click.option("--times", default=1, show_default=True, help="How often each fault is tried at each of its moments.")
-@click.option("--jobs", default=1, show_default=True, help="On how many platforms at once, a core each.")
-@click.option("--seed", type=int, help="Of an earlier run, to do the same again.  [default: a new one]")
+@click.option("--times", default=1, show_default=True, help="Number of trials of each fault at each of its moments.")
+@click.option("--jobs", default=1, show_default=True, help="Number of platforms at the same time; each needs a core.")
+@click.option("--seed", type=int, help="The seed of an earlier run, to repeat it.  [default: a new one]")
 @click.option(
     "--report",
     type=click.Path(path_type=Path),
-    help="Where the table goes.  [default: docs/chaos.md, if everything was tried]",
+    help="File of the table.  [default: docs/chaos.md, if all trials were run]",
 )
-@click.option("--list", "only_list", is_flag=True, help="List the trials, and do nothing.")
+@click.option("--list", "only_list", is_flag=True, help="List the trials and exit.")
 def main(
     names: tuple[str, ...],
     without: tuple[str, ...],
@@ -49,7 +49,7 @@ def main(
     report: Path | None,
     only_list: bool,
 ) -> None:
-    """Break the platform in every way, again and again, and hold what it does against docs/contract.md."""
+    """Inject faults into games, and compare the results with docs/contract.md."""
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     chosen = [fault for fault in FAULTS if (not names or _is_called(fault, names)) and not _is_called(fault, without)]
     trials = [
@@ -60,20 +60,22 @@ def main(
         for number in range(times * fault.weight)
     ]
     if not trials:
-        raise click.ClickException(f"no fault is called so: {', '.join(sorted({fault.name for fault in FAULTS}))}")
+        raise click.ClickException(
+            f"no fault has this name; the names are: {', '.join(sorted({fault.name for fault in FAULTS}))}"
+        )
     if only_list:
         for fault, moment, number in trials:
             click.echo(f"{fault.name}, {moment.value}, {number + 1}")
         return
     for fault in chosen:
-        if problem := why_not_here(fault.needs):
+        if problem := unmet_requirement(fault.needs):
             raise click.ClickException(f"{fault.name}: {problem}; `--without {shlex.quote(fault.name)}` leaves it out")
     if report is None and not (names or without or moments):
         report = REPORT
     _say(f"{len(trials)} trials, seed {seed}")
     began = time.monotonic()
     outcomes: list[Outcome] = []
-    with signals_end_the_process():
+    with stop_on_signals():
         for _, group in itertools.groupby(trials, key=lambda trial: trial.fault.needs):
             for outcome in play_at_once(list(group), jobs, seed, _say):
                 outcomes.append(outcome)
@@ -97,8 +99,8 @@ def _line(outcome: Outcome) -> str:
     seconds = "" if outcome.recovered_in is None else f", recovered in {outcome.recovered_in:.1f} s"
     runs = f", {outcome.runs} runs, {len(outcome.failures)} failed"
     words = "survived" if outcome.survived else "LOST: " + "; ".join(outcome.problems)
-    said = "".join(f"\n    {said[:200]}" for said in dict.fromkeys(outcome.failures))
-    return f"{outcome.fault}, {outcome.moment.value}: {words}{seconds}{runs}{said}"
+    errors = "".join(f"\n    {error[:200]}" for error in dict.fromkeys(outcome.failures))
+    return f"{outcome.fault}, {outcome.moment.value}: {words}{seconds}{runs}{errors}"
 
 
 def _report(outcomes: Sequence[Outcome], seed: int, minutes: float) -> str:
@@ -112,7 +114,7 @@ def _report(outcomes: Sequence[Outcome], seed: int, minutes: float) -> str:
         "",
         f"Written by `make chaos` on {datetime.now(UTC):%Y-%m-%d}: {survived} of {tried} trials survived, in "
         f"{minutes:.0f} minutes. {machine.system()} {machine.machine()}, {os.cpu_count()} cores, {memory:.0f} GiB, "
-        f"Python {machine.python_version()}. The same again: `{command}`.",
+        f"Python {machine.python_version()}. To repeat it: `{command}`.",
         "",
         "Each trial plays a game of ten events on the embedded services, with `dagster dev` started as by `make dev`,",
         "and injects one fault. It is survived if in the end every event has its correct document and the final",

@@ -1,4 +1,4 @@
-"""The faults: each a small thing that is broken, and mended again. The names are those of the result table."""
+"""The faults: each is injected and removed again. The names are those of the result table."""
 
 import random
 import signal
@@ -13,19 +13,19 @@ from dagster import DagsterEventType, RunsFilter
 
 from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets_tests.chaos.game import Producer, bodies
-from lacrosse_assets_tests.chaos.moments import BUSY, OUTSIDE, Moment
-from lacrosse_assets_tests.chaos.trial import Fault, NotSo, Trial
+from lacrosse_assets_tests.chaos.moments import BUSY, NOT_IN_TRANSACTION, Moment
+from lacrosse_assets_tests.chaos.trial import ConditionNotMet, Fault, Trial
 from lacrosse_assets_tests.proxy import Proxy
 
-Broken = Callable[[Trial], AbstractContextManager[None]]
+Injected = Callable[[Trial], AbstractContextManager[None]]
 
-TROUBLE = (3.0, 6.0)  # seconds that an outage lasts
-LONG = (18.0, 20.0)  # longer than any one try waits
+OUTAGE_SECONDS = (3.0, 6.0)  # from, to
+LONG_OUTAGE_SECONDS = (18.0, 20.0)  # longer than the timeout of any single attempt
 
 
 @contextmanager
 def nothing(trial: Trial) -> Iterator[None]:
-    """The control: what the rest is to be compared with."""
+    """The control, without a fault."""
     yield
 
 
@@ -43,7 +43,7 @@ def _kill(processes: list[psutil.Process]) -> int:
 
 @contextmanager
 def run_killed(trial: Trial) -> Iterator[None]:
-    """At any point of its second or two."""
+    """SIGKILL to a run at a random point of its one or two seconds."""
     after = time.monotonic() + trial.rng.uniform(0, 2)
 
     def is_killed() -> bool:
@@ -55,7 +55,7 @@ def run_killed(trial: Trial) -> Iterator[None]:
 
 @contextmanager
 def runs_killed(trial: Trial) -> Iterator[None]:
-    """Four in a row."""
+    """SIGKILL to four runs in a row."""
     for _ in range(4):
         with run_killed(trial):
             pass
@@ -64,35 +64,35 @@ def runs_killed(trial: Trial) -> Iterator[None]:
 
 @contextmanager
 def final_run_killed(trial: Trial) -> Iterator[None]:
-    """Whatever is under way now: the caller has waited for the moment."""
+    """SIGKILL to the run that is active now: the caller has waited for the right phase."""
     if not _kill(trial.platform.runs()):
-        raise NotSo("there was no run to kill")
+        raise ConditionNotMet("there was no run to kill")
     yield
 
 
-def killed(kind: str) -> Broken:
-    """Dagster's process of this kind gets a SIGKILL."""
+def killed(kind: str) -> Injected:
+    """SIGKILL to Dagster's process of this kind."""
 
     @contextmanager
-    def broken(trial: Trial) -> Iterator[None]:
+    def inject(trial: Trial) -> Iterator[None]:
         trial.until(f"a {kind} is killed", lambda: bool(_kill(trial.platform.processes(kind))))
         yield
 
-    return broken
+    return inject
 
 
-def server_killed(name: str) -> Broken:
-    """One of the embedded servers, with all its processes."""
+def server_killed(name: str) -> Injected:
+    """SIGKILL to one of the embedded servers and its child processes."""
 
     @contextmanager
-    def broken(trial: Trial) -> Iterator[None]:
+    def inject(trial: Trial) -> Iterator[None]:
         process = trial.platform.servers[name].process
         assert process
         family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
         _kill(family)
         yield
 
-    return broken
+    return inject
 
 
 @contextmanager
@@ -101,23 +101,23 @@ def everything_killed(trial: Trial) -> Iterator[None]:
     yield
 
 
-# Stores, by the lines to them.
+# Stores, by the proxies in front of them.
 
 
-def line(name: str, mood: Callable[[Proxy, random.Random], None]) -> Broken:
-    """The line to a store gets into a mood, and out of it."""
+def line(name: str, toxic: Callable[[Proxy, random.Random], None]) -> Injected:
+    """Apply a toxic to the connections of a store, and remove it again."""
 
     @contextmanager
-    def broken(trial: Trial) -> Iterator[None]:
-        mood(trial.platform.lines[name], trial.rng)
+    def inject(trial: Trial) -> Iterator[None]:
+        toxic(trial.platform.lines[name], trial.rng)
         yield
         trial.platform.lines[name].restore()
 
-    return broken
+    return inject
 
 
 def s3_error(status: str, code: str) -> bytes:
-    """What S3 answers in place of what was asked for."""
+    """An HTTP response of S3 with this error."""
     body = f'<?xml version="1.0" encoding="UTF-8"?><Error><Code>{code}</Code><Message>{code}</Message></Error>'
     return (
         f"HTTP/1.1 {status}\r\nContent-Type: application/xml\r\nContent-Length: {len(body)}\r\n"
@@ -149,27 +149,27 @@ STORES = {"s3": "object store", "mongodb": "document store", "spark": "Spark ser
 
 
 def _store_faults() -> Iterator[Fault]:
-    moods = {
-        "down": (_down, OUTSIDE, TROUBLE),
-        "resets every connection": (_reset, (Moment.MIDDLE, Moment.END), TROUBLE),
-        "stuck (no answer)": (_stuck, (Moment.MIDDLE, Moment.DOCUMENT), TROUBLE),
+    toxics = {
+        "down": (_down, NOT_IN_TRANSACTION, OUTAGE_SECONDS),
+        "resets every connection": (_reset, (Moment.MIDDLE, Moment.END), OUTAGE_SECONDS),
+        "stuck (no answer)": (_stuck, (Moment.MIDDLE, Moment.DOCUMENT), OUTAGE_SECONDS),
         "slow (0.5 s an answer)": (_slow, (Moment.MIDDLE, Moment.END), (6.0, 8.0)),
-        "breaks off in mid-answer": (_random_part, (Moment.MIDDLE, Moment.END), TROUBLE),
+        "breaks off in mid-answer": (_random_part, (Moment.MIDDLE, Moment.END), OUTAGE_SECONDS),
     }
     for name, shown in STORES.items():
-        for mood, (act, moments, hold) in moods.items():
-            yield Fault(f"{shown} {mood}", line(name, act), moments, hold)
+        for toxic, (act, moments, hold) in toxics.items():
+            yield Fault(f"{shown} {toxic}", line(name, act), moments, hold)
 
 
 # The reference database: a file.
 
 
-def locked(begin: str) -> Broken:
-    """Another program has the file, for writing (`EXCLUSIVE`), or to read on and on (`DEFERRED`)."""
+def locked(begin: str) -> Injected:
+    """Another program locks the file, to write (`EXCLUSIVE`) or in a long read transaction (`DEFERRED`)."""
 
     @contextmanager
-    def broken(trial: Trial) -> Iterator[None]:
-        # It waits for its turn, as everybody.
+    def inject(trial: Trial) -> Iterator[None]:
+        # It waits for the lock, as every client does.
         held = sqlite3.connect(trial.stores.database, timeout=20, isolation_level=None)
         try:
             held.execute(f"BEGIN {begin}")
@@ -178,7 +178,7 @@ def locked(begin: str) -> Broken:
         finally:
             held.close()
 
-    return broken
+    return inject
 
 
 @contextmanager
@@ -186,7 +186,7 @@ def file_away(trial: Trial) -> Iterator[None]:
     file = trial.stores.database
     away = file.with_name("away.db")
     trial.watcher.sees_tables = False
-    trial.until("nobody writes", lambda: not trial.stores.is_being_written())
+    trial.until("no transaction is open", lambda: not trial.stores.is_being_written())
     file.rename(away)
     try:
         yield
@@ -195,7 +195,7 @@ def file_away(trial: Trial) -> Iterator[None]:
         trial.watcher.sees_tables = True
 
 
-# Those who write the stream.
+# Producers of the stream.
 
 
 @contextmanager
@@ -203,7 +203,7 @@ def object_deleted(trial: Trial) -> Iterator[None]:
     trial.producer.pause()
     trial.stores.remove_stream()
     yield
-    trial.producer.go_on()
+    trial.producer.resume()
 
 
 @contextmanager
@@ -211,25 +211,25 @@ def older_version(trial: Trial) -> Iterator[None]:
     trial.producer.pause()
     trial.stores.put(trial.producer.states[trial.rng.randrange(max(1, trial.producer.written - 1))])
     yield
-    trial.producer.go_on()
+    trial.producer.resume()
 
 
 @contextmanager
 def two_producers(trial: Trial) -> Iterator[None]:
-    """Another game, written between the events of this one."""
+    """A second producer writes another game between the events of this one."""
     other = Producer(trial.stores, trial.game()[:-1], pace=0.45)
     other.finish()
     other.start()
     yield
     other.stop()
-    trial.producer.go_on()
+    trial.producer.resume()
 
 
-def simulator_restarted(times: int, at_the_end: bool) -> Broken:
-    """The real simulator, killed and started again, after the first part of another game."""
+def simulator_restarted(times: int, at_the_end: bool) -> Injected:
+    """The real simulator is killed and restarted, after the first part of another game."""
 
     @contextmanager
-    def broken(trial: Trial) -> Iterator[None]:
+    def inject(trial: Trial) -> Iterator[None]:
         trial.producer.stop()
         states = trial.know(bodies([event.line for event in read_game()]))
         etags = [trial.truth(state).etag for state in states]
@@ -250,7 +250,7 @@ def simulator_restarted(times: int, at_the_end: bool) -> Broken:
             process.wait()
         yield
 
-    return broken
+    return inject
 
 
 # People.
@@ -258,7 +258,7 @@ def simulator_restarted(times: int, at_the_end: bool) -> Broken:
 
 @contextmanager
 def runs_by_hand(trial: Trial) -> Iterator[None]:
-    """'Materialize all' twice at once, while the sensor has its own run."""
+    """'Materialize all' twice at the same time, next to the sensor's own run."""
     processes = [trial.by_hand("*") for _ in range(2)]
     yield
     for process in processes:
@@ -267,7 +267,7 @@ def runs_by_hand(trial: Trial) -> Iterator[None]:
 
 @contextmanager
 def old_run_ends_last(trial: Trial) -> Iterator[None]:
-    """A run by hand stands still once it has fetched the stream, and goes on when others have overtaken it."""
+    """A manual run is suspended after it has fetched the stream, and continues after newer runs have finished."""
     process = trial.by_hand("raw_gamestream,roster,player_game_stats,boxscore_doc")
 
     def has_fetched() -> bool:
@@ -291,7 +291,7 @@ def old_run_ends_last(trial: Trial) -> Iterator[None]:
 
 @contextmanager
 def disk_full(trial: Trial) -> Iterator[None]:
-    """A file that takes what is left of the state folder's file system."""
+    """A file fills the file system of the state folder."""
     file = trial.platform.state_dir / "filler"
     with file.open("wb") as out:
         piece = b"\0" * 1_000_000
@@ -308,60 +308,60 @@ EARLIER_VERSION = "the state of an earlier version"
 
 FAULTS = [
     Fault("none (control)", nothing, (Moment.MIDDLE,)),
-    Fault("run killed (SIGKILL)", run_killed, OUTSIDE[:3], of_a_run=True, weight=6),
+    Fault("run killed (SIGKILL)", run_killed, NOT_IN_TRANSACTION[:3], of_a_run=True, weight=6),
     Fault("run killed (SIGKILL), four in a row", runs_killed, (Moment.MIDDLE, Moment.END), of_a_run=True),
     Fault("run killed (SIGKILL)", final_run_killed, (Moment.TABLES,), weight=6),
-    Fault("daemon killed", killed("daemon"), OUTSIDE),
-    Fault("code server killed", killed("code server"), OUTSIDE),
+    Fault("daemon killed", killed("daemon"), NOT_IN_TRANSACTION),
+    Fault("code server killed", killed("code server"), NOT_IN_TRANSACTION),
     Fault("code server's proxy killed", killed("code server's proxy"), (Moment.MIDDLE, Moment.DOCUMENT)),
     Fault("warm process killed", killed("warm process"), (Moment.MIDDLE, Moment.DOCUMENT)),
     Fault("webserver killed", killed("webserver"), (Moment.MIDDLE,)),
-    Fault("Spark server killed", server_killed("spark"), OUTSIDE),
-    Fault("object store killed", server_killed("s3"), OUTSIDE),
-    Fault("document store killed", server_killed("mongodb"), OUTSIDE),
+    Fault("Spark server killed", server_killed("spark"), NOT_IN_TRANSACTION),
+    Fault("object store killed", server_killed("s3"), NOT_IN_TRANSACTION),
+    Fault("document store killed", server_killed("mongodb"), NOT_IN_TRANSACTION),
     Fault("everything killed, started again", everything_killed, tuple(Moment)),
     *_store_faults(),
     Fault(
         "object store answers 503",
         line("s3", lambda proxy, _: proxy.answer(s3_error("503 Slow Down", "SlowDown"))),
         BUSY,
-        TROUBLE,
+        OUTAGE_SECONDS,
     ),
     Fault(
         "object store answers 403",
         line("s3", lambda proxy, _: proxy.answer(s3_error("403 Forbidden", "AccessDenied"))),
         BUSY,
-        TROUBLE,
+        OUTAGE_SECONDS,
     ),
     Fault(
         "object store resets in mid-body",
         line("s3", lambda proxy, rng: proxy.break_answers(b"GET /", part=rng.random())),
         (Moment.MIDDLE, Moment.END),
-        TROUBLE,
+        OUTAGE_SECONDS,
     ),
     Fault(
         "object store truncates the body",
         line("s3", lambda proxy, rng: proxy.break_answers(b"GET /", part=rng.uniform(0.1, 0.9), how="fin")),
         (Moment.MIDDLE, Moment.END),
-        TROUBLE,
+        OUTAGE_SECONDS,
     ),
     Fault(
         "document store gone in mid-write",
         line("mongodb", lambda proxy, _: proxy.break_answers(b"\x02update\x00", part=0)),
         (Moment.MIDDLE, Moment.END),
-        TROUBLE,
+        OUTAGE_SECONDS,
     ),
-    Fault("database locked by a writer", locked("EXCLUSIVE"), (Moment.MIDDLE, Moment.DOCUMENT), LONG),
-    Fault("database held by a reader in mid-transaction", locked("DEFERRED"), (Moment.TABLES,), LONG),
-    Fault("database file away", file_away, (Moment.MIDDLE, Moment.DOCUMENT), TROUBLE),
-    Fault("stream object deleted", object_deleted, BUSY, TROUBLE),
-    Fault("older version put back", older_version, BUSY, TROUBLE),
-    Fault("two producers by turns", two_producers, (Moment.MIDDLE, Moment.END), TROUBLE),
+    Fault("database locked by a writer", locked("EXCLUSIVE"), (Moment.MIDDLE, Moment.DOCUMENT), LONG_OUTAGE_SECONDS),
+    Fault("database held by a reader in mid-transaction", locked("DEFERRED"), (Moment.TABLES,), LONG_OUTAGE_SECONDS),
+    Fault("database file away", file_away, (Moment.MIDDLE, Moment.DOCUMENT), OUTAGE_SECONDS),
+    Fault("stream object deleted", object_deleted, BUSY, OUTAGE_SECONDS),
+    Fault("older version put back", older_version, BUSY, OUTAGE_SECONDS),
+    Fault("two producers by turns", two_producers, (Moment.MIDDLE, Moment.END), OUTAGE_SECONDS),
     Fault("simulator restarted", simulator_restarted(1, at_the_end=False), (Moment.MIDDLE,)),
     Fault("simulator restarted twice in a row", simulator_restarted(2, at_the_end=False), (Moment.MIDDLE,)),
     Fault("simulator restarted after the end", simulator_restarted(1, at_the_end=True), (Moment.END,)),
     Fault("two runs by hand at once", runs_by_hand, (Moment.MIDDLE, Moment.END)),
-    Fault("an old run ends last", old_run_ends_last, (Moment.MIDDLE, Moment.END), TROUBLE),
-    Fault("disk full (local state)", disk_full, BUSY, TROUBLE, needs=SMALL_DISK),
+    Fault("an old run ends last", old_run_ends_last, (Moment.MIDDLE, Moment.END), OUTAGE_SECONDS),
+    Fault("disk full (local state)", disk_full, BUSY, OUTAGE_SECONDS, needs=SMALL_DISK),
     Fault("state of an earlier version", nothing, (Moment.BEFORE, Moment.MIDDLE), needs=EARLIER_VERSION),
 ]

@@ -1,4 +1,4 @@
-"""A short game, and whoever writes its stream."""
+"""A short game, and the producer of its stream."""
 
 import random
 import threading
@@ -9,13 +9,13 @@ from lacrosse_assets.gamestream.reference_data import PLAYERS, TEAMS, original_r
 from lacrosse_assets_tests.chaos.verdict import AWAY, HOME, Stores
 
 EVENTS = 10
-PACE = 0.5  # seconds between two events
-# The simulator's, so that it may come in between.
+INTERVAL_SECONDS = 0.5  # between two events
+# The same as the simulator's, because some faults start the simulator during a game.
 REFERENCE_TEAMS, REFERENCE_PLAYERS = original_rows(TEAMS), original_rows(PLAYERS)
 
 
 def random_game(rng: random.Random) -> list[str]:
-    """The lines of a game of `EVENTS` events, ended in one of the ways in which producers end theirs."""
+    """The lines of a game of `EVENTS` events, with one of the possible ends of a stream."""
     jerseys = [(player["teamid"], player["number"]) for player in REFERENCE_PLAYERS if player["teamid"] in (HOME, AWAY)]
     clocks = sorted(rng.sample(range(1, 3600), EVENTS), reverse=True)
     lines = []
@@ -32,22 +32,22 @@ def bodies(lines: Sequence[str]) -> list[bytes]:
 
 
 class Producer(threading.Thread):
-    """Writes these states of the stream at a pace, the last only when told to: `finish`."""
+    """Writes these states of the stream at a fixed interval, and the last one only after `finish`."""
 
-    def __init__(self, stores: Stores, states: Sequence[bytes], pace: float = PACE):
+    def __init__(self, stores: Stores, states: Sequence[bytes], pace: float = INTERVAL_SECONDS):
         super().__init__(daemon=True)
         self._stores, self.states, self._pace = stores, states, pace
         self._finish = threading.Event()
         self._stopped = threading.Event()
-        self._goes_on = threading.Event()
-        self._goes_on.set()
+        self._resumed = threading.Event()
+        self._resumed.set()
         self.written = 0
 
     def run(self) -> None:
         for number, state in enumerate(self.states):
             if number == len(self.states) - 1:
                 self._finish.wait()
-            self._goes_on.wait()
+            self._resumed.wait()
             if self._stopped.is_set():
                 return
             self._stores.put(state)
@@ -56,28 +56,28 @@ class Producer(threading.Thread):
                 time.sleep(self._pace)
 
     def pause(self) -> None:
-        """Write nothing until `go_on`."""
-        self._goes_on.clear()
+        """Write nothing until `resume`."""
+        self._resumed.clear()
 
-    def go_on(self) -> None:
-        """Go on where it was; where all is written, write the last state once more."""
-        self._goes_on.set()
+    def resume(self) -> None:
+        """Continue after `pause`. If all states are written, write the last one again."""
+        self._resumed.set()
         if self.written == len(self.states):
             self._stores.put(self.states[-1])
 
     def finish(self) -> None:
-        """The last state, and the end."""
+        """Write the last state."""
         self._finish.set()
 
     def stop(self) -> None:
-        """Write no more."""
+        """Write nothing more."""
         self._stopped.set()
         self._finish.set()
-        self._goes_on.set()
+        self._resumed.set()
         if self.ident:
             self.join()
 
     def wait_for(self, written: int) -> None:
-        """Wait until so many states are written."""
+        """Wait until this number of states is written."""
         while self.written < written and self.is_alive():
             time.sleep(0.02)

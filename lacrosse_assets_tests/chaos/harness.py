@@ -1,6 +1,6 @@
-"""The real thing, up: embedded services, a proxy in front of each, `dagster dev`, and somebody who keeps them up.
+"""The platform of the chaos tests: embedded services, a proxy in front of each, `dagster dev`, and supervision.
 
-That somebody does what `lacrosse dev` does: it starts again what has ended, and nothing else.
+The supervision is that of `lacrosse dev`: it restarts what has exited, and nothing else.
 """
 
 import os
@@ -16,14 +16,15 @@ import psutil
 from dagster import DagsterInstance
 from mirakuru.base_env import processes_with_env
 
-from lacrosse_assets.embedded.cli import WATCH_EVERY
-from lacrosse_assets.embedded.dagster_dev import CODE_SERVER, CODE_SERVER_PROXY, Dagit, dagster_home
-from lacrosse_assets.embedded.processes import LOOPBACK, MARK, Server, ServerError
+from lacrosse_assets.embedded.cli import CHECK_INTERVAL_SECONDS
+from lacrosse_assets.embedded.dagster_dev import CODE_SERVER, CODE_SERVER_PROXY, DagsterDev, dagster_home
+from lacrosse_assets.embedded.ports import LOOPBACK
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
+from lacrosse_assets.embedded.supervision import OWNER_VARIABLE, Server, ServerError
 from lacrosse_assets.settings import embedded_settings
 from lacrosse_assets_tests.proxy import Proxy
 
-# Which of Dagster's processes it is, by what its command line has in it.
+# Dagster's processes by a part of their command lines.
 DAGSTER_PROCESSES = {
     "daemon": "dagster._daemon",
     "webserver": "dagster_webserver",
@@ -34,7 +35,7 @@ DAGSTER_PROCESSES = {
 
 
 class Platform:
-    """Everything, up."""
+    """The running platform."""
 
     def __init__(self, services: EmbeddedServices, say: Callable[[str], None]):
         self.services = services
@@ -54,11 +55,11 @@ class Platform:
             "SPARK_REMOTE": f"sc://{LOOPBACK}:{self.lines['spark'].port}",
             "DAGSTER_HOME": str(dagster_home(self.state_dir)),
         }
-        self.dagit = Dagit(self.state_dir, say, self.environ)
-        self.restarts: list[str] = []  # what was said when something was started again
-        self.gone: ServerError | None = None  # what did not stay up
+        self.dagster = DagsterDev(self.state_dir, say, self.environ)
+        self.restarts: list[str] = []  # one line for each restart
+        self.failure: ServerError | None = None  # what could not be restarted
         self._say = say
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._watching = threading.Lock()
         self._watcher = threading.Thread(target=self._watch)
 
@@ -68,46 +69,46 @@ class Platform:
         return Path(self.addresses["SIDEARMDB_URL"].removeprefix("sqlite:///"))
 
     def start(self) -> None:
-        self.dagit.start().wait_until_up()
+        self.dagster.start().wait_until_up()
         self._watcher.start()
 
-    def end(self) -> None:
-        self._ended.set()
+    def stop(self) -> None:
+        self._stopped.set()
         if self._watcher.ident:
             self._watcher.join()
-        self.dagit.end()
+        self.dagster.stop()
         for line in self.lines.values():
             line.close()
 
     def instance(self) -> DagsterInstance:
-        """Dagster's records, opened anew: its files may have been another's until now."""
+        """A new Dagster instance: an earlier one may have been opened before its files were replaced."""
         return DagsterInstance.from_config(str(dagster_home(self.state_dir)))
 
     def restore(self) -> None:
-        """Every line as it should be."""
+        """Restore every connection."""
         for line in self.lines.values():
             line.restore()
 
     def processes(self, kind: str) -> list[psutil.Process]:
-        """Dagster's processes of a kind of `DAGSTER_PROCESSES`."""
+        """Dagster's processes of this kind of `DAGSTER_PROCESSES`."""
         return [each for each in self._of_dagster() if DAGSTER_PROCESSES[kind] in _command(each)]
 
     def runs(self) -> list[psutil.Process]:
-        """The processes of the runs of the daemon: what was forked from the warm process, or spawned."""
-        # A forked process has its parent's command line, and so that of the warm process.
+        """The processes of runs that the daemon launched: forked from the warm process, or spawned."""
+        # A forked process has the command line of its parent, the warm process.
         warm = {process.pid: process for process in self.processes("warm process")}
         forked = [each for each in warm.values() if each.ppid() in warm]
         spawned = [each for each in self._of_dagster() if "multiprocessing.spawn" in _command(each)]
         return [*forked, *spawned]
 
     def kill_everything(self) -> None:
-        """SIGKILL to every process at once, and after a moment all of it is started again: the machine's restart."""
+        """Send SIGKILL to every process at once and start all of them again, as a restart of the machine does."""
         with self._watching:
-            for pid in processes_with_env(MARK, f"@{self.state_dir};"):
+            for pid in processes_with_env(OWNER_VARIABLE, f"@{self.state_dir};"):
                 with suppress(ProcessLookupError):
                     os.kill(pid, signal.SIGKILL)
             for server in self._all():
-                server.end()
+                server.stop()
             for server in self._all():
                 server.start()
             for server in self._all():
@@ -115,32 +116,32 @@ class Platform:
 
     def _of_dagster(self) -> list[psutil.Process]:
         found = []
-        for pid in processes_with_env(MARK, f"dagster@{self.state_dir};"):
+        for pid in processes_with_env(OWNER_VARIABLE, f"dagster@{self.state_dir};"):
             with suppress(psutil.Error):
                 found.append(psutil.Process(pid))
         return found
 
     def _all(self) -> list[Server]:
-        return [*self.services.servers, self.dagit]
+        return [*self.services.servers, self.dagster]
 
     def _watch(self) -> None:
-        while not self._ended.wait(WATCH_EVERY):
+        while not self._stopped.wait(CHECK_INTERVAL_SECONDS):
             with self._watching:
                 try:
-                    self.services.keep_up(self.restarts.append)
-                    self.dagit.keep_up(self.restarts.append)
+                    self.services.ensure_running(self.restarts.append)
+                    self.dagster.ensure_running(self.restarts.append)
                 except ServerError as error:
-                    self.gone = error
+                    self.failure = error
                     return
 
 
 @contextmanager
 def platform(state_dir: Path, say: Callable[[str], None]) -> Iterator[Platform]:
-    """The platform in this state folder, up; ended afterwards."""
+    """The running platform in this state folder; stopped afterwards."""
     with ExitStack() as stack:
         settings = embedded_settings({"LACROSSE_STATE_DIR": str(state_dir)})
         up = Platform(stack.enter_context(embedded_services(settings, lambda _: None)), lambda _: None)
-        stack.callback(up.end)
+        stack.callback(up.stop)
         began = time.monotonic()
         up.start()
         say(f"the platform is up ({time.monotonic() - began:.0f} s)")

@@ -1,4 +1,4 @@
-"""Trials, one after the other, on a platform that stays up as long as it survives them."""
+"""The trials, one after the other, on one platform for as long as it survives them."""
 
 import os
 import random
@@ -17,26 +17,26 @@ from typing import NamedTuple
 
 import click
 
-from lacrosse_assets.embedded.processes import ServerError
+from lacrosse_assets.embedded.supervision import ServerError
 from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.chaos.faults import EARLIER_VERSION, FAULTS, SMALL_DISK
 from lacrosse_assets_tests.chaos.game import REFERENCE_PLAYERS, REFERENCE_TEAMS, bodies
 from lacrosse_assets_tests.chaos.harness import Platform, platform
 from lacrosse_assets_tests.chaos.moments import Moment
-from lacrosse_assets_tests.chaos.trial import Fault, NotSo, Outcome, Trial
+from lacrosse_assets_tests.chaos.trial import ConditionNotMet, Fault, Outcome, Trial
 from lacrosse_assets_tests.chaos.verdict import Stores, Truth
 
 SMALL_DISK_SIZE = "400m"
 # The tag of the version whose state today's code must be able to use: no warm runs yet, no fingerprints, one document
 # per run. CHANGELOG.md lists it.
 EARLIER = "v0.0.1"
-# A port is this process's, and so free for each of its platforms, until a server listens on it.
+# A reserved port counts as free within this process until a server listens on it.
 ONE_STARTS = Lock()
 
 
 class Attempt(NamedTuple):
-    """A trial that is to be made; `number` counts those of its kind, from 0."""
+    """A trial to run. `number` counts the trials of this fault and moment, from 0."""
 
     fault: Fault
     moment: Moment
@@ -44,7 +44,7 @@ class Attempt(NamedTuple):
 
 
 def play_at_once(attempts: Sequence[Attempt], jobs: int, seed: int, say: Callable[[str], None]) -> Iterator[Outcome]:
-    """These trials, which all need the same, on so many platforms at once; the outcomes as they come."""
+    """Run these trials, which have the same requirements, on `jobs` platforms. Yield outcomes as they finish."""
     shares = [list(attempts[number::jobs]) for number in range(jobs)]
     outcomes: SimpleQueue[Outcome | None] = SimpleQueue()
 
@@ -62,13 +62,13 @@ def play_at_once(attempts: Sequence[Attempt], jobs: int, seed: int, say: Callabl
                 yield from iter(outcomes.get, None)
         finally:
             for share in shares:
-                share.clear()  # after a Ctrl-C, the trials that are under way are the last
+                share.clear()  # after Ctrl-C, only the active trials finish
     for player in players:
         player.result()
 
 
 def play_all(todo: list[Attempt], seed: int, say: Callable[[str], None]) -> Iterator[Outcome]:
-    """Each of these trials in turn; after one that is lost, on a new platform."""
+    """Run these trials in turn, with a new platform after each one that is not survived."""
     while todo:
         needs = todo[0].fault.needs
         with state_folder(on_small_disk=needs == SMALL_DISK) as folder, ExitStack() as stack:
@@ -86,13 +86,13 @@ def play_all(todo: list[Attempt], seed: int, say: Callable[[str], None]) -> Iter
                 yield outcome
                 if not outcome.survived:
                     _keep(up, say)
-                    break  # what it has left must not be counted against the next one
+                    break  # its remains must not affect the next one
 
 
-def why_not_here(needs: str) -> str | None:
-    """Why trials that need this cannot be made on this machine; None if they can."""
+def unmet_requirement(needs: str) -> str | None:
+    """Why trials with this requirement cannot run on this machine; None if they can."""
     if needs == SMALL_DISK and os.geteuid() != 0:
-        return "a small disk takes a mount, and so root"
+        return "a small disk is a mount, which needs root"
     if needs == EARLIER_VERSION:
         look = ["git", "cat-file", "-e", f"{EARLIER}^{{commit}}"]
         if subprocess.run(look, cwd=PROJECT_ROOT, capture_output=True).returncode:
@@ -101,13 +101,13 @@ def why_not_here(needs: str) -> str | None:
 
 
 def play(up: Platform, truths: dict[str, Truth], fault: Fault, moment: Moment, rng: random.Random) -> Outcome:
-    """One trial, after a game without a fault where there was none yet: that leaves box scores and final tables."""
+    """Run one trial. On a new platform a game without a fault comes first, for box scores and final tables."""
     stores = Stores(up.addresses, up.database)
     try:
         if not truths:
             _first_game(up, stores, truths)
         return Trial(up, stores, truths, rng).play(fault, moment)
-    except (NotSo, ServerError) as problem:
+    except (ConditionNotMet, ServerError) as problem:
         return Outcome(fault.name, moment, [f"could not be tried: {problem}"])
     finally:
         stores.close()
@@ -117,12 +117,12 @@ def _first_game(up: Platform, stores: Stores, truths: dict[str, Truth]) -> None:
     stores.create()
     outcome = Trial(up, stores, truths, random.Random(0)).play(FAULTS[0], Moment.MIDDLE)
     if not outcome.survived:
-        raise NotSo(f"not even without a fault: {'; '.join(outcome.problems)}")
+        raise ConditionNotMet(f"failed without a fault: {'; '.join(outcome.problems)}")
 
 
 @contextmanager
 def state_folder(on_small_disk: bool) -> Iterator[Path]:
-    """An empty folder; on a small file system of its own, if that is asked for, which takes root."""
+    """An empty folder. `on_small_disk`: on a small file system of its own, which needs root."""
     with tempfile.TemporaryDirectory(prefix="lacrosse-chaos-") as name, ExitStack() as stack:
         folder = Path(name)
         if on_small_disk:
@@ -133,7 +133,7 @@ def state_folder(on_small_disk: bool) -> Iterator[Path]:
 
 
 def play_with_earlier_version(state_dir: Path) -> None:
-    """A whole game with the code of `EARLIER` leaves its state in this folder: Dagster's home, documents, tables."""
+    """Play a whole game with the code of `EARLIER`. Its Dagster home, documents and tables stay in this folder."""
     archive = subprocess.run(
         ["git", "archive", EARLIER, "lacrosse_assets", "dagster.yaml", "workspace.yaml"],
         cwd=PROJECT_ROOT,
@@ -156,8 +156,8 @@ def play_with_earlier_version(state_dir: Path) -> None:
 
 
 def _keep(up: Platform, say: Callable[[str], None]) -> None:
-    """Dagster's log, for who looks for the cause."""
+    """Dagster's log, for who polls for the cause."""
     with suppress(OSError):
         kept = Path(tempfile.gettempdir()) / f"{up.state_dir.name}.log"
-        kept.write_bytes(up.dagit.log_file.read_bytes())
+        kept.write_bytes(up.dagster.log_file.read_bytes())
         say(f"    (Dagster's log of this trial: {kept})")

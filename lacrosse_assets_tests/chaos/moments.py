@@ -1,10 +1,10 @@
-"""When in a game a fault strikes."""
+"""When in a game a fault is injected."""
 
 from enum import Enum
 
 
 class Moment(Enum):
-    """A moment of a game, in the words of the result table."""
+    """A phase of the game, as the result table names it."""
 
     BEFORE = "before the first event"
     MIDDLE = "mid-game"
@@ -14,7 +14,7 @@ class Moment(Enum):
 
 
 EVERY = tuple(Moment)
-# All but the inside of the one transaction that writes both tables.
-OUTSIDE = EVERY[:-1]
-# While there is work for every part of the platform.
+# All but the transaction that writes both tables.
+NOT_IN_TRANSACTION = EVERY[:-1]
+# While every part of the platform is busy.
 BUSY = (Moment.MIDDLE, Moment.END, Moment.DOCUMENT)

@@ -1,4 +1,4 @@
-"""What the contract demands of a game, looked at with clients of this file's own while it is played and afterwards.
+"""What the contract requires of a game, checked with separate clients while it is played and afterwards.
 
 Everything is held against the reference model (`game/reference_model.py`), which shares no code with the product.
 """
@@ -17,27 +17,29 @@ import boto3
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError
 from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFilter
-from dagster._core.errors import DagsterAssetCheckFailedError
-from dagster._core.storage.dagster_run import NOT_FINISHED_STATUSES
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
 from lacrosse_assets_tests.game import reference_model
 from lacrosse_assets_tests.world import SCHEMA
 
+FINISHED = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED
+UNFINISHED = [status for status in DagsterRunStatus if status not in FINISHED]
+
 Row = dict[str, Any]
 Tables = tuple[list[Row], list[Row]]  # teams2, players2
 
 HOME, AWAY = 101, 205
 BUCKET, KEY = "gamestreams", "gamestream.txt"
-LOOK_EVERY = 0.1  # seconds between two looks of the watcher
-# What Dagster says of every run that others mark as failed; why they do is told beside it.
-SAYS_NOTHING = "This run has been marked as failed from outside the execution context."
-OUR_OWN = {"stream", "fingerprint"}  # fields of a document that the stream does not tell
+POLL_INTERVAL_SECONDS = 0.1  # of the watcher
+# Dagster's message for every run that is marked as failed from outside. Another message has the reason.
+CHECK_FAILED = "DagsterAssetCheckFailedError"
+GENERIC_MESSAGE = "This run has been marked as failed from outside the execution context."
+METADATA_FIELDS = {"stream", "fingerprint"}  # fields of a document that do not follow from the stream
 
 
 class Truth:
-    """What one state of the stream means, with the reference tables that the game is played with."""
+    """The expected documents and tables of one state of the stream, with the reference tables of this game."""
 
     def __init__(self, body: bytes, teams: list[Row], players: list[Row]):
         self.body = body
@@ -66,7 +68,7 @@ class Truth:
 
 
 class Stores:
-    """The stores as a consumer and a producer see them: not through the proxies, nor with the product's code."""
+    """The stores as consumers and producers use them: without the proxies and without the product's code."""
 
     def __init__(self, addresses: Mapping[str, str], database: Path):
         self._s3 = boto3.client(
@@ -84,7 +86,7 @@ class Stores:
         self._mongo.close()
 
     def put(self, body: bytes) -> None:
-        """Write the stream, as often as it takes: a producer does not give up."""
+        """Write the stream. Retry forever, as a producer does."""
         while True:
             with suppress(BotoCoreError, ClientError):
                 self._s3.put_object(Bucket=BUCKET, Key=KEY, Body=body)
@@ -98,19 +100,19 @@ class Stores:
         self._s3.delete_object(Bucket=BUCKET, Key=KEY)
 
     def etag(self) -> str | None:
-        """The stream's; None where there is none, or nobody to ask."""
+        """The ETag of the stream; None if there is none, or if the store is unreachable."""
         with suppress(BotoCoreError, ClientError):
             return str(self._s3.head_object(Bucket=BUCKET, Key=KEY)["ETag"]).strip('"')
         return None
 
     def documents(self) -> list[Row] | None:
-        """All box scores by `_id`; None if there is nobody to ask."""
+        """All box scores by `_id`; None if the store is unreachable."""
         with suppress(PyMongoError):
             return list(self._mongo["sidearm"]["boxscores"].find({"_id": {"$gte": 0}}, sort=[("_id", 1)]))
         return None
 
     def tables(self) -> Tables | None:
-        """Both final tables in one transaction, without rows where they are missing; None if they cannot be read."""
+        """Both final tables, read in one transaction: empty if they are missing, None if they cannot be read."""
         try:
             with closing(self._connect()) as connection:
                 connection.execute("BEGIN")
@@ -123,12 +125,12 @@ class Stores:
             return ([], []) if "no such table" in str(error) else None
 
     def create(self) -> None:
-        """The bucket and the database, as the simulator makes them."""
+        """Create the bucket and the database, as the simulator does."""
         self._s3.create_bucket(Bucket=BUCKET)
         sqlite3.connect(self.database).close()
 
     def reset_reference(self, teams: list[Row], players: list[Row]) -> None:
-        """The reference tables dropped and made anew."""
+        """Drop the reference tables and create them again."""
         with closing(self._connect(timeout=30)) as connection:
             connection.execute("BEGIN IMMEDIATE")
             for statement in ("DROP TABLE IF EXISTS players", "DROP TABLE IF EXISTS teams", *SCHEMA):
@@ -144,7 +146,7 @@ class Stores:
                 connection.execute(statement)
 
     def is_being_written(self) -> bool:
-        """Whether somebody is in a transaction that writes to the database."""
+        """Whether a write transaction is open in the database."""
         try:
             self.sql("BEGIN IMMEDIATE", "ROLLBACK", timeout=0)
         except sqlite3.OperationalError:
@@ -152,44 +154,44 @@ class Stores:
         return False
 
     def _connect(self, timeout: float = 0.5) -> sqlite3.Connection:
-        # Not made by looking at it: the file may be away on purpose.
+        # `mode=rw` does not create the file, which may be missing on purpose.
         connection = sqlite3.connect(f"file:{self.database}?mode=rw", timeout=timeout, isolation_level=None, uri=True)
         connection.row_factory = sqlite3.Row
         return connection
 
 
 class Watcher(threading.Thread):
-    """Looks at box scores and tables all the time, as a web page does, and notes what no reader may ever see."""
+    """Polls box scores and tables, as a web page does, and records what no reader may ever see."""
 
     def __init__(self, stores: Stores, truths: Mapping[str, Truth], before: Tables | None):
         super().__init__(daemon=True)
         self._stores, self._truths, self._before = stores, truths, before
-        self._ended = threading.Event()
+        self._stopped = threading.Event()
         self._newest: Any = None
-        self.sees_tables = True  # False: the database is away on purpose
-        self.faults: dict[str, None] = {}  # in their order, each once
-        self.looks = 0
+        self.sees_tables = True  # False: the database is missing on purpose
+        self.faults: dict[str, None] = {}  # ordered, without duplicates
+        self.polls = 0
 
-    def end(self) -> None:
-        self._ended.set()
+    def stop(self) -> None:
+        self._stopped.set()
         self.join()
 
     def run(self) -> None:
-        while not self._ended.wait(LOOK_EVERY):
-            self.looks += 1
+        while not self._stopped.wait(POLL_INTERVAL_SECONDS):
+            self.polls += 1
             if documents := self._stores.documents():
-                self._look_at(documents[-1])
+                self._check(documents[-1])
             if self.sees_tables and (tables := self._stores.tables()):
                 finals = [truth.tables for truth in list(self._truths.values()) if truth.is_final]
                 if tables != self._before and tables not in finals:
                     self._found(f"final tables of no game were seen: {_counts(tables)}")
 
-    def _look_at(self, current: Row) -> None:
+    def _check(self, current: Row) -> None:
         truth = self._truths.get(current.get("stream", {}).get("etag", ""))
         if truth is None:
-            return self._found(f"a current box score of a stream that nobody wrote was seen: event {current['_id']}")
+            return self._found(f"a current box score of an unknown stream was seen: event {current['_id']}")
         if difference := differs(current, truth.document):
-            self._found(f"a current box score was seen that is not true: event {current['_id']}, {difference}")
+            self._found(f"a wrong current box score was seen: event {current['_id']}, {difference}")
         fetched_at = current["stream"]["fetched_at"]
         if self._newest and fetched_at < self._newest:
             self._found(f"the current box score went back: event {current['_id']} is of an older fetch")
@@ -201,42 +203,42 @@ class Watcher(threading.Thread):
 
 
 def differs(document: Row, expected: Row | None) -> str | None:
-    """How the document differs from what it ought to be; None if it does not, beyond the fields of our own."""
+    """How the document differs from the expected one, apart from `METADATA_FIELDS`; None if it does not."""
     if expected is None:
-        return "and the stream has no event"
+        return "the stream has no event"
     names = [
         name
-        for name in sorted((document.keys() | expected.keys()) - OUR_OWN)
+        for name in sorted((document.keys() | expected.keys()) - METADATA_FIELDS)
         if document.get(name) != expected.get(name)
     ]
-    return None if not names else f"{', '.join(names)} ought to be {[expected.get(name) for name in names]}"
+    return None if not names else f"{', '.join(names)} should be {[expected.get(name) for name in names]}"
 
 
-def why_not_done(stores: Stores, truth: Truth) -> str | None:
-    """Why the stores do not hold what they ought to at the end of this stream; None if they do."""
+def difference_from_truth(stores: Stores, truth: Truth) -> str | None:
+    """How the stores differ from the expected content at the end of this stream; None if they do not."""
     documents, tables = stores.documents(), stores.tables()
     if not documents:
         return "there is no box score"
     if documents[-1]["stream"]["etag"] != truth.etag:
-        return f"the current box score (event {documents[-1]['_id']}) is not of the stream as it is"
+        return f"the current box score (event {documents[-1]['_id']}) is not of the current stream"
     expected = truth.timeline
     if [each["_id"] for each in documents] != [each["_id"] for each in expected]:
         return f"box scores of events {[each['_id'] for each in documents]}, of {[each['_id'] for each in expected]}"
     for document, of_the_event in zip(documents, expected, strict=True):
         if difference := differs(document, of_the_event):
-            return f"the box score of event {document['_id']} is not true: {difference}"
+            return f"the box score of event {document['_id']} is wrong: {difference}"
     if tables != truth.tables:
         return "teams2 and players2 are not those of the final box score"
     return None
 
 
-def under_way(instance: DagsterInstance) -> bool:
-    """Whether a run is."""
-    return bool(instance.get_runs(RunsFilter(statuses=NOT_FINISHED_STATUSES), limit=1))
+def has_active_run(instance: DagsterInstance) -> bool:
+    """Whether there is an unfinished run."""
+    return bool(instance.get_runs(RunsFilter(statuses=UNFINISHED), limit=1))
 
 
 def failed_runs(instance: DagsterInstance, known: Iterable[str]) -> dict[str, str | None]:
-    """The failed runs beyond those that are known: by id, what each says; None if it explains nothing."""
+    """The error of each failed run by its id, without the known ones; None for a run without an explanation."""
     known = set(known)
     found = {}
     for run in instance.get_runs(RunsFilter(statuses=[DagsterRunStatus.FAILURE])):
@@ -246,30 +248,29 @@ def failed_runs(instance: DagsterInstance, known: Iterable[str]) -> dict[str, st
 
 
 def _explanation(instance: DagsterInstance, run_id: str) -> str | None:
-    """The words of the step that failed, where it was left with words meant for a person, or of the run that was ended
-    from outside."""
+    """The error of the failed step if it is meant for users, or the reason why the run was ended from outside."""
     for entry in instance.all_logs(run_id, of_type=DagsterEventType.STEP_FAILURE):
         failure = entry.get_dagster_event().step_failure_data
         if failure.user_failure_data and failure.user_failure_data.description:
             return str(failure.user_failure_data.description)
         error = failure.error
-        if error and error.cls_name == DagsterAssetCheckFailedError.__name__:
-            return _word_of_the_gate(instance, run_id)
+        if error and error.cls_name == CHECK_FAILED:
+            return _gate_description(instance, run_id)
         while error and error.cause:
             error = error.cause
         return f"UNEXPLAINED {error.message.strip()[:300]}" if error else None
-    told = [
+    messages = [
         entry.get_dagster_event().message
         for entry in instance.all_logs(
             run_id, of_type={DagsterEventType.ENGINE_EVENT, DagsterEventType.PIPELINE_FAILURE}
         )
     ]
-    words = (str(message).strip() for message in reversed(told) if message)
-    return next((message for message in words if not message.startswith(SAYS_NOTHING)), None)
+    texts = (str(message).strip() for message in reversed(messages) if message)
+    return next((message for message in texts if not message.startswith(GENERIC_MESSAGE)), None)
 
 
-def _word_of_the_gate(instance: DagsterInstance, run_id: str) -> str | None:
-    """What the check says that stopped a run: it is what Dagit shows beside the failure."""
+def _gate_description(instance: DagsterInstance, run_id: str) -> str | None:
+    """The description of the check that stopped a run. The Dagster UI shows it next to the failure."""
     for entry in instance.all_logs(run_id, of_type=DagsterEventType.ASSET_CHECK_EVALUATION):
         check = entry.get_dagster_event().asset_check_evaluation_data
         if check.blocking and not check.passed:

@@ -11,9 +11,10 @@ import pytest
 from pymongo import MongoClient
 
 from lacrosse_assets.embedded.boxscore_page import BoxscorePage
-from lacrosse_assets.embedded.processes import LOOPBACK, free_ports
-from lacrosse_assets.embedded.services import ANY_PORT, document_store
+from lacrosse_assets.embedded.ports import ANY_PORT, LOOPBACK, free_ports
+from lacrosse_assets.embedded.services import document_store
 from lacrosse_assets.game.document import Document
+from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.game import reference_model
 from lacrosse_assets_tests.world import PLAYERS, TEAMS, Rows
 
@@ -88,19 +89,19 @@ def mongodb_server(folder: Path, *options: str) -> Iterator[str]:
         server.wait_until_up()
         yield f"mongodb://{LOOPBACK}:{port}"
     finally:
-        server.end()
+        server.stop()
 
 
 @contextmanager
 def page_on(uri: str, folder: Path, port: int | None = None) -> Iterator[BoxscorePage]:
     """A page process that reads from `uri`."""
-    page = BoxscorePage(folder, uri, print, port or free_ports(ANY_PORT)[0])
+    page = BoxscorePage(folder, uri, print, port or free_ports(ANY_PORT)[0], checkout=PROJECT_ROOT)
     try:
         page.start()
         page.wait_until_up()
         yield page
     finally:
-        page.end()
+        page.stop()
 
 
 @pytest.fixture(scope="package")

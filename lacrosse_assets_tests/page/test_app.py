@@ -19,7 +19,7 @@ import pytest
 from examples.boxscore_page import bench
 from examples.boxscore_page.watcher import Latest
 from lacrosse_assets.embedded.boxscore_page import APP, BoxscorePage
-from lacrosse_assets.embedded.processes import LOOPBACK
+from lacrosse_assets.embedded.ports import LOOPBACK
 from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.page.conftest import GAME, TIMEOUT_SECONDS, Scores, mongodb_server, page_on, until
 from lacrosse_assets_tests.world import LIVE, MIDDLE, World, closed_port, new_embedded_world
@@ -301,8 +301,8 @@ def test_a_taken_port_is_reported(tmp_path: Path) -> None:
     log: list[str] = []
     with socket.create_server((LOOPBACK, 0)) as taken:
         port = taken.getsockname()[1]
-        page = BoxscorePage(tmp_path, "mongodb://localhost", log.append, port)
-    assert log == [f"Port {port} is taken: the box score page listens on {urlsplit(page.url).port} instead."]
+        page = BoxscorePage(tmp_path, "mongodb://localhost", log.append, port, checkout=PROJECT_ROOT)
+    assert log == [f"Port {port} is in use: the box score page listens on {urlsplit(page.url).port} instead."]
 
 
 def test_the_readme_has_the_command_that_starts_it() -> None:

@@ -1,4 +1,4 @@
-"""What Dagit shows to somebody who has never seen the project: every part of it says what it is."""
+"""The Dagster UI explains itself: every asset, check, job, column and sensor has a description."""
 
 import logging
 from typing import Any
@@ -20,7 +20,7 @@ def definitions(monkeypatch: pytest.MonkeyPatch) -> Definitions:
     return build_definitions(load_settings())
 
 
-def test_everything_says_what_it_is(definitions: Definitions) -> None:
+def test_everything_has_a_description(definitions: Definitions) -> None:
     repository = definitions.get_repository_def()
     graph = repository.asset_graph
     nodes = [graph.get(key) for key in graph.get_all_asset_keys()]
@@ -31,9 +31,9 @@ def test_everything_says_what_it_is(definitions: Definitions) -> None:
     assert [part.name for part in parts if not part.description and not part.name.startswith("__")] == []
 
 
-def test_every_column_says_what_it_is(definitions: Definitions) -> None:
+def test_every_column_has_a_description(definitions: Definitions) -> None:
     graph = definitions.get_repository_def().asset_graph
-    # Text, which is read into raw_gamestream; documents, whose page begins with the score.
+    # The stream is text, and the documents have no columns.
     without = {AssetKey(["minio", "gamestream"]), BOXSCORE_DOC}
     for key in graph.get_all_asset_keys() - without:
         schema: Any = graph.get(key).metadata["dagster/column_schema"]
@@ -41,7 +41,7 @@ def test_every_column_says_what_it_is(definitions: Definitions) -> None:
         assert [column.name for column in schema.columns if not column.description] == [], key
 
 
-def test_every_column_is_traced_to_columns_that_are_there(world: World) -> None:
+def test_every_column_is_traced_to_existing_columns(world: World) -> None:
     world.put(*ENDED)
     world.materialize(*LIVE)
     run = world.materialize(*FINAL)

@@ -1,9 +1,4 @@
-"""Dagster's SQLite storage, with its connections kept open.
-
-The stock one makes an engine and opens the file anew for every event, of which a live run writes some sixty. The files
-and their schema are the stock ones, so that either can go on with what the other left. Where several containers share
-it, it is Postgres instead (docker/postgres.yaml).
-"""
+"""The storage that `sqlite_storage.py` configures. Import it only where Dagster is supported."""
 
 from collections import OrderedDict
 from collections.abc import Iterator
@@ -25,17 +20,17 @@ from dagster._core.storage.sqlite_storage import (
 from dagster._utils import mkdir_p
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 
-BUSY_TIMEOUT = 30  # seconds to wait for another process's write, as the stock one does
-KEPT_RUNS = 4  # the events of each run are a file of their own
+BUSY_TIMEOUT_SECONDS = 30  # for another process's write; the same as Dagster's
+POOLED_RUNS = 4  # runs whose event files stay open; each run has a file of its own
 
 
 def _engine(url: str) -> Engine:
-    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT})
+    engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
 
     @event.listens_for(engine, "connect")
     def write_ahead(connection: Any, _record: object) -> None:
-        # As the stock storage has it, but from the first table on; and flushed as SQLite recommends it with this log:
-        # nothing is lost with a process, and with the machine's power at most the last moments.
+        # Dagster sets the same journal mode, after it has created the tables. With it SQLite recommends this
+        # synchronous mode: a crashed process loses nothing, a power failure at most the last transactions.
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
 
@@ -43,9 +38,9 @@ def _engine(url: str) -> Engine:
 
 
 def _is_complete(engine: Engine) -> bool:
-    """Whether the stock storage has made its tables: its revision is what it writes last.
+    """Whether Dagster has created its tables. It writes their revision last.
 
-    It would find that out itself, but reads all of its migrations for it, in each process and for each run.
+    Dagster itself checks that by reading all of its migrations, in each process and for each run.
     """
     with engine.connect() as connection:
         return inspect(connection).has_table("alembic_version") and bool(
@@ -68,7 +63,7 @@ class _EventLog(SqliteEventLogStorage):
             if shard not in self._engines:
                 self._engines[shard] = _engine(self.conn_string_for_shard(shard))
             self._engines.move_to_end(shard)
-            if len(self._engines) > KEPT_RUNS:
+            if len(self._engines) > POOLED_RUNS:
                 self._engines.popitem(last=False)[1].dispose()
             if shard not in self._initialized_dbs:
                 self._initdb(self._engines[shard])
@@ -82,7 +77,7 @@ class _EventLog(SqliteEventLogStorage):
             if engine := self._engines.pop(run_id, None):
                 engine.dispose()
             self._initialized_dbs.discard(run_id)
-            # Of which the stock storage leaves the empty tables, a hundred kilobytes for each run.
+            # Dagster leaves a file with empty tables, a hundred kilobytes for each run.
             Path(self.path_for_shard(run_id)).unlink(missing_ok=True)
 
     def dispose(self) -> None:
@@ -95,8 +90,8 @@ class _Runs(SqliteRunStorage):
     @classmethod
     def from_local(cls, base_dir: str, inst_data: Any = None) -> "_Runs":
         mkdir_p(base_dir)
-        there = cls(create_db_conn_string(base_dir, "runs"), inst_data)
-        return there if _is_complete(there._engine) else super().from_local(base_dir, inst_data)
+        storage = cls(create_db_conn_string(base_dir, "runs"), inst_data)
+        return storage if _is_complete(storage._engine) else super().from_local(base_dir, inst_data)
 
     @cached_property
     def _engine(self) -> Engine:
@@ -112,8 +107,8 @@ class _Schedules(SqliteScheduleStorage):
     @classmethod
     def from_local(cls, base_dir: str, inst_data: Any = None) -> "_Schedules":
         mkdir_p(base_dir)
-        there = cls(create_db_conn_string(base_dir, "schedules"), inst_data)
-        return there if _is_complete(there._engine) else cast(_Schedules, super().from_local(base_dir, inst_data))
+        storage = cls(create_db_conn_string(base_dir, "schedules"), inst_data)
+        return storage if _is_complete(storage._engine) else cast(_Schedules, super().from_local(base_dir, inst_data))
 
     @cached_property
     def _engine(self) -> Engine:
@@ -125,11 +120,11 @@ class _Schedules(SqliteScheduleStorage):
             yield connection
 
 
-class KeptSqliteStorage(DagsterSqliteStorage):
-    """Runs, events and ticks in the folder `base_dir`, as `DagsterSqliteStorage` has them."""
+class PooledSqliteStorage(DagsterSqliteStorage):
+    """Dagster's SQLite storage of runs, events and ticks in the folder `base_dir`, over pooled connections."""
 
     def __init__(self, base_dir: str, inst_data: Any = None) -> None:
-        # Not DagsterSqliteStorage's own, which would make the stock three.
+        # Not the constructor of DagsterSqliteStorage, which creates the three unpooled storages.
         self.base_dir, self._inst_data = base_dir, inst_data
         self._run_storage = _Runs.from_local(_runs_directory(base_dir))
         self._event_log_storage = _EventLog(_event_logs_directory(base_dir))
@@ -137,5 +132,5 @@ class KeptSqliteStorage(DagsterSqliteStorage):
         super(DagsterSqliteStorage, self).__init__()
 
     @classmethod
-    def from_config_value(cls, inst_data: Any, config_value: Any) -> "KeptSqliteStorage":
+    def from_config_value(cls, inst_data: Any, config_value: Any) -> "PooledSqliteStorage":
         return cls.from_local(inst_data=inst_data, **config_value)

@@ -1,0 +1,101 @@
+"""What the connection pool of Dagster's SQLite storage is worth.
+
+    python -m bench.sqlite                  # about ten minutes; prints a table, writes no file
+
+The same events with and without the pool, by turns, each time with a new Dagster home. The load of the machine is
+printed with each measurement, because only ratios within one run of this command count.
+"""
+
+import os
+import shutil
+import statistics
+import tempfile
+import time
+from typing import NamedTuple
+
+import click
+import psutil
+from dagster import DagsterInstance
+from mirakuru.base_env import processes_with_env
+
+from bench.stores import GAME, Stores
+from lacrosse_assets.embedded.cli import environment
+from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
+from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.embedded.supervision import OWNER_VARIABLE, Server, stop_on_signals
+from lacrosse_assets.settings import load_settings
+
+SPARK_WARM_UP_SECONDS = 30
+SETTLE_SECONDS = 10  # before a measurement
+WARM_UP_EVENTS = 3  # not measured
+
+
+class Measured(NamedTuple):
+    """Medians over the events of one round."""
+
+    latency_seconds: float  # from the PUT to the readable document
+    run_seconds: float  # from the creation of the run to its end
+    cpu_seconds: float  # of all of Dagster's processes, per run
+
+
+@click.command()
+@click.option("--events", default=12, show_default=True, help="Number of events measured in a round.")
+@click.option("--interval", default=5.0, show_default=True, help="Seconds between two events.")
+@click.option("--rounds", default=2, show_default=True, help="Rounds with the pool, and as many without.")
+def main(events: int, interval: float, rounds: int) -> None:
+    """Compare runs with pooled and unpooled SQLite connections."""
+    with stop_on_signals(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
+        os.environ["LACROSSE_STATE_DIR"] = folder
+        with environment() as (services, dagster):
+            stores = Stores(load_settings())
+            time.sleep(SPARK_WARM_UP_SECONDS)
+            dagster.stop()
+            click.echo("| SQLite connections | load | PUT to document, p50 | run, p50 | CPU per run |")
+            click.echo("|---|--:|--:|--:|--:|")
+            for number in range(rounds):
+                for pooled in (True, False) if number % 2 == 0 else (False, True):
+                    measured = _measure(stores, services, events, interval, pooled=pooled)
+                    name = "pooled" if pooled else "unpooled"
+                    cells = (f"{value:.2f} s" for value in measured)
+                    click.echo(f"| {name} | {os.getloadavg()[0]:.0f} | {' | '.join(cells)} |")
+
+
+def _measure(stores: Stores, services: EmbeddedServices, events: int, interval: float, *, pooled: bool) -> Measured:
+    shutil.rmtree(dagster_home(services.state_dir))
+    dagster = DagsterDev(services.state_dir, lambda _: None, pooled_sqlite=pooled)
+    try:
+        dagster.start()
+        dagster.wait_until_up()
+        stores.clear()
+        _latencies(stores, range(1, WARM_UP_EVENTS + 1), SETTLE_SECONDS)
+        time.sleep(SETTLE_SECONDS)
+        with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance:
+            before, cpu = instance.get_runs_count(), _cpu_seconds(dagster)
+            measured = range(WARM_UP_EVENTS + 1, WARM_UP_EVENTS + events + 1)
+            latencies = _latencies(stores, measured, interval)
+            time.sleep(interval)
+            cpu = _cpu_seconds(dagster) - cpu
+            records = instance.get_run_records(limit=instance.get_runs_count() - before)
+    finally:
+        dagster.stop()
+    runs = [record.end_time - record.create_timestamp.timestamp() for record in records if record.end_time]
+    return Measured(statistics.median(latencies), statistics.median(runs), cpu / len(records))
+
+
+def _latencies(stores: Stores, events: range, interval: float) -> list[float]:
+    latencies = []
+    for event in events:
+        time.sleep(interval)
+        put_at = time.time()
+        latencies.append(stores.wait_for(stores.put(GAME[:event])) - put_at)
+    return latencies
+
+
+def _cpu_seconds(server: Server) -> float:
+    pids = processes_with_env(OWNER_VARIABLE, server.owner)
+    # Processes that have exited, as those of runs, count as children of the code server and the warm process.
+    return sum(sum(psutil.Process(pid).cpu_times()[:4]) for pid in pids)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,40 @@
+"""Dagster's SQLite storage with pooled connections, for `make dev` and `make game`.
+
+Dagster opens the file for each event, of which a live run writes about sixty, and reads all of its migrations for each
+run. Here connections stay open, and complete tables are not migrated again. docs/benchmark.md has the difference. Files
+and schema are Dagster's own, so an instance can switch between the two at any time. Compose uses Postgres instead
+(`postgres_storage.py`).
+
+`LACROSSE_POOLED_SQLITE=false` turns it off.
+"""
+
+from pathlib import Path
+from typing import Any
+
+from lacrosse_assets.dagster_patches.guard import is_supported
+
+EVENT_LOG = "dagster._core.storage.event_log.sqlite.sqlite_event_log:SqliteEventLogStorage"
+RUNS = "dagster._core.storage.runs.sqlite.sqlite_run_storage:SqliteRunStorage"
+SCHEDULES = "dagster._core.storage.schedules.sqlite.sqlite_schedule_storage:SqliteScheduleStorage"
+STORAGE = "dagster._core.storage.sqlite_storage"
+RELIES_ON = (
+    *(f"{EVENT_LOG}.{name}" for name in ("_connect", "_initdb", "conn_string_for_shard", "path_for_shard")),
+    f"{EVENT_LOG}.dispose",
+    "dagster._core.storage.event_log.sql_event_log:SqlEventLogStorage.delete_events",
+    *(f"{EVENT_LOG}().{name}" for name in ("_db_lock", "_initialized_dbs")),
+    *(f"{storage}{name}" for storage in (RUNS, SCHEDULES) for name in (".connect", ".from_local", "()._conn_string")),
+    *(f"{STORAGE}:{name}" for name in ("_event_logs_directory", "_runs_directory", "_schedule_directory")),
+    *(f"{STORAGE}:DagsterSqliteStorage{name}" for name in (".from_local", "()._run_storage", "()._inst_data")),
+    *(f"{STORAGE}:DagsterSqliteStorage()._{name}_storage" for name in ("event_log", "schedule")),
+    "dagster._core.storage.sqlite:create_db_conn_string",
+    "dagster._utils:mkdir_p",
+)
+IMPLEMENTATION = "lacrosse_assets.dagster_patches.pooled_sqlite"
+
+
+def configuration(home: Path, *, pooled: bool = True) -> dict[str, Any]:
+    """The setting `storage` of dagster.yaml for the folder `home`: pooled if Dagster is supported, else its own."""
+    config = {"base_dir": str(home)}
+    if pooled and is_supported("the SQLite connection pool", "dagster", *RELIES_ON):
+        return {"custom": {"module": IMPLEMENTATION, "class": "PooledSqliteStorage", "config": config}}
+    return {"sqlite": config}
