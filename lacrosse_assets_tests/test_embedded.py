@@ -345,3 +345,4 @@ def test_the_package_reads_nothing_from_the_root_of_the_project() -> None:
     assert reading == ["settings.py"]
     assert INSTANCE_SETTINGS.is_relative_to(package)
     assert INSTANCE_SETTINGS.exists()
+    assert (PROJECT_ROOT / "dagster.yaml").samefile(INSTANCE_SETTINGS), "at the top level as well, for DAGSTER_HOME=."
