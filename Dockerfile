@@ -5,7 +5,7 @@
 # from the checkout sets the mode, or is followed by a chmod.
 
 # Only the two lists of versions go from here to the other stages: what does not change them, as a comment in
-# constraints.txt, installs nothing anew. PySpark has no wheel, so its 456 MB are fetched to resolve its dependencies;
+# constraints.txt, installs nothing again. PySpark has no wheel, so its 456 MB are fetched to resolve its dependencies;
 # the cache is that of the installs below, which then do not fetch it again.
 FROM python:3.11-slim-bookworm AS requirements
 WORKDIR /requirements
@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && uv pip compile --quiet --no-header --no-annotate --constraint constraints.txt --extra compose --extra page --output-file locked/platform.txt setup.py \
     && uv pip compile --quiet --no-header --no-annotate --constraint constraints.txt --extra jupyter --output-file locked/jupyter.txt setup.py
 
-# What has a stage of its own here is built anew only if its own sources have changed: bytecode is not the same twice.
+# What has a stage of its own here is built again only if its own sources have changed: bytecode is not the same twice.
 FROM python:3.11-slim-bookworm AS package
 COPY lacrosse_assets /app/lacrosse_assets
 RUN chmod -R a+rX /app \

@@ -18,7 +18,9 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
 # What is held to the words of docs/style.md: files, and folders with all that is text in them.
-PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs
+PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs lacrosse_assets bench examples docker notebooks \
+	drill-storage-plugins Makefile Dockerfile docker-compose.yaml workspace.yaml setup.py pyproject.toml \
+	$(filter-out %/test_docs.py,$(wildcard lacrosse_assets_tests/*.py lacrosse_assets_tests/*/*.py))
 
 .PHONY: help install game dev services env test test-services chaos fuzz bench screenshots lint banned-words clean python odbc chromium java
 
@@ -80,7 +82,7 @@ clean: ## Remove all local state: .venv, .lacrosse and caches
 	@rm -rf $(VENV) $(STATE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .tmp_dagster_home_* *.egg-info build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
-# Bytecode is compiled once here, or each of Dagster's processes would compile its imports anew wherever
+# Bytecode is compiled once here, or each of Dagster's processes would compile its imports again wherever
 # PYTHONDONTWRITEBYTECODE is set: 2 s more for each run.
 $(STAMP): setup.py constraints.txt | python
 	@echo "Installing into $(VENV); this takes a minute or so ..."

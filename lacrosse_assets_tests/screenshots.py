@@ -19,7 +19,7 @@ from lacrosse_assets_tests.page.browsers import chromium
 
 IMAGES = PROJECT_ROOT / "docs" / "images"
 MID_GAME = 40  # the event at which the pictures of the live game are taken
-LOOKS = 4  # seconds that Dagit takes to draw
+RENDER_SECONDS = 4  # that the Dagster UI takes to draw
 
 
 def main() -> None:
@@ -61,7 +61,7 @@ def _wait_for_finals(url: str) -> None:
 
 def _shoot(tab: Page, url: str, name: str) -> None:
     tab.goto(url)
-    time.sleep(LOOKS)
+    time.sleep(RENDER_SECONDS)
     file = IMAGES / f"{name}.png"
     tab.screenshot(path=file)
     click.echo(file)

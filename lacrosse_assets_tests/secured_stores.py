@@ -14,7 +14,7 @@ from lacrosse_assets.embedded.ports import LOOPBACK, free_ports
 from lacrosse_assets.embedded.services import document_store, object_store, spark_connect
 from lacrosse_assets.embedded.supervision import Server
 from lacrosse_assets_tests.secret_scanner import Secret
-from lacrosse_assets_tests.sql_server import SEED, Script, url
+from lacrosse_assets_tests.sql_server import EXERCISE_TABLES, Script, url
 from lacrosse_assets_tests.tds import Rows, TdsServer
 from lacrosse_assets_tests.tls import Authority, tls_in_front_of
 
@@ -86,7 +86,7 @@ def secured_stores(folder: Path) -> Iterator[SecuredStores]:
             server.start()
         for server in servers:
             server.wait_until_up()
-        script = Script(*SEED, exceptions={"FROM sys.databases": Rows([""], [[1]])})
+        script = Script(*EXERCISE_TABLES, exceptions={"FROM sys.databases": Rows([""], [[1]])})
         sql = stack.enter_context(TdsServer(script, password=DATABASE.value, tls=authority.context()))
         proxies = {
             "AWS_ENDPOINT_URL_S3": (s3_port, authority.context()),

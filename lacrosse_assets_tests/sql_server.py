@@ -17,7 +17,7 @@ from lacrosse_assets_tests.tds import Done, Response, Rows
 from lacrosse_assets_tests.world import PLAYERS, TEAMS
 
 ORIGINALS = {"teams2": "teams", "players2": "players"}
-SEED = METADATA.sorted_tables
+EXERCISE_TABLES = METADATA.sorted_tables
 
 # The queries of SQLAlchemy at the first connection, and the responses of SQL Server 2022.
 GREETING = {

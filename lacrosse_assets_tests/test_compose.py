@@ -461,7 +461,7 @@ def test_jupyter_reads_its_token() -> None:
 
 
 def test_no_command_line_holds_a_password(env_file: Path, services: Services) -> None:
-    """Whoever is on the host may read those of containers; a shell's variable goes into the environment only."""
+    """Every user of the host can read those of containers; a shell's variable goes into the environment only."""
     values = dotenv_values(env_file)
     for name, service in services.items():
         parts = [service.get("command"), service.get("entrypoint"), service.get("healthcheck", {}).get("test")]
@@ -682,7 +682,7 @@ def test_no_image_runs_as_root_and_code_comes_last() -> None:
         assert instructions[-1] == "USER 1000"
         copied = [number for number, line in enumerate(instructions) if line.startswith("COPY --from=")]
         after = instructions[copied[-1] :] if target != "spark" else []
-        assert not any(line.startswith("RUN") for line in after), "or a change in the code would make it anew"
+        assert not any(line.startswith("RUN") for line in after), "or a change in the code would build it again"
 
 
 def test_the_python_of_the_images_is_that_of_the_tests() -> None:

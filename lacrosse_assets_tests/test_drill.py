@@ -242,7 +242,7 @@ def ask(spark: SparkSession) -> Ask:
         "boxscores": reduce(DataFrame.union, boxscores),
     }
     for name, table in tables.items():
-        # Collected, or each query would compute the game anew.
+        # Collected, or each query would compute the game again.
         spark.createDataFrame(table.collect(), table.schema).createOrReplaceTempView(name)
     show(spark, GAME)
     return lambda name: answer(spark, name)
@@ -337,8 +337,8 @@ def test_says_boxscore(ask: Ask) -> None:
     expected = []
     for player in ROWS["players"]:
         wearer = player["teamid"], player["number"]
-        told = teams[player["teamid"]], player["number"], player["name"], shots[wearer], goals[wearer]
-        expected.append((int(EVENTS[-1][0]), "00:00", *told))
+        row = teams[player["teamid"]], player["number"], player["name"], shots[wearer], goals[wearer]
+        expected.append((int(EVENTS[-1][0]), "00:00", *row))
     answered = ask("boxscore")
     assert sorted(row[:-1] for row in answered) == sorted(expected)
     assert all(pct == pytest.approx(goals / shots if shots else 0, abs=0.005) for *_, shots, goals, pct in answered)

@@ -27,7 +27,7 @@ from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.sql import Fault
 from lacrosse_assets.settings import load_settings
-from lacrosse_assets_tests.sql_server import GREETING, SEED, Script, url
+from lacrosse_assets_tests.sql_server import EXERCISE_TABLES, GREETING, Script, url
 from lacrosse_assets_tests.tds import (
     LATIN1_COLLATION,
     UTF8_COLLATION,
@@ -122,7 +122,7 @@ def test_a_server_that_does_not_respond() -> None:
 
 @pytest.mark.parametrize("password", ["p@ss;w}rd", "{}", "a b%20=+'\"ü"])
 def test_a_password_of_any_characters(password: str) -> None:
-    with TdsServer(Script(*SEED), password=password) as server:
+    with TdsServer(Script(*EXERCISE_TABLES), password=password) as server:
         address = url(server.port, password, Encrypt="no")
         assert SqlReferenceDatabase(url=address).read() == (TEAMS, PLAYERS)
     assert server.logins == [("sa", password, "sidearmdb", False)]
@@ -130,7 +130,7 @@ def test_a_password_of_any_characters(password: str) -> None:
 
 @pytest.mark.parametrize("password", ["secret5", "p@ss;w}rd"])
 def test_a_wrong_password(password: str) -> None:
-    with TdsServer(Script(*SEED), password="another") as server:
+    with TdsServer(Script(*EXERCISE_TABLES), password="another") as server:
         problem = refusal(url(server.port, password, Encrypt="no"))
     assert "Login failed for user 'sa'." in problem
     assert problem.endswith(f"({Fault.LOGIN.hint})")
@@ -139,7 +139,7 @@ def test_a_wrong_password(password: str) -> None:
 
 
 def test_no_such_database() -> None:
-    with TdsServer(Script(*SEED), password=PASSWORD, databases=["master"]) as server:
+    with TdsServer(Script(*EXERCISE_TABLES), password=PASSWORD, databases=["master"]) as server:
         problem = refusal(url(server.port, PASSWORD, Encrypt="no"))
     assert 'Cannot open database "sidearmdb" requested by the login.' in problem
     assert problem.endswith(f"({Fault.DATABASE.hint})"), "not the simulator, which would drop the real tables"
@@ -149,7 +149,7 @@ def test_no_such_database() -> None:
 
 
 def test_an_untrusted_certificate_is_refused(certificate: ssl.SSLContext) -> None:
-    with TdsServer(Script(*SEED), tls=certificate) as server:
+    with TdsServer(Script(*EXERCISE_TABLES), tls=certificate) as server:
         problem = refusal(url(server.port))
     assert "certificate verify failed" in problem
     assert problem.endswith(f"({Fault.UNTRUSTED.hint})")
@@ -157,7 +157,7 @@ def test_an_untrusted_certificate_is_refused(certificate: ssl.SSLContext) -> Non
 
 
 def test_trust_server_certificate_accepts_it(certificate: ssl.SSLContext) -> None:
-    with TdsServer(Script(*SEED), tls=certificate) as server:
+    with TdsServer(Script(*EXERCISE_TABLES), tls=certificate) as server:
         found = SqlReferenceDatabase(url=url(server.port, TrustServerCertificate="yes")).read()
     assert found == (TEAMS, PLAYERS)
     assert [login.encrypted for login in server.logins] == [True]
@@ -165,13 +165,13 @@ def test_trust_server_certificate_accepts_it(certificate: ssl.SSLContext) -> Non
 
 @pytest.mark.parametrize("with_certificate", [True, False])
 def test_encryption_can_be_turned_off(certificate: ssl.SSLContext, with_certificate: bool) -> None:
-    with TdsServer(Script(*SEED), tls=certificate if with_certificate else None) as server:
+    with TdsServer(Script(*EXERCISE_TABLES), tls=certificate if with_certificate else None) as server:
         assert reference(server).read() == (TEAMS, PLAYERS)
     assert [login.encrypted for login in server.logins] == [False]
 
 
 def test_a_server_that_cannot_encrypt() -> None:
-    with TdsServer(Script(*SEED)) as server:
+    with TdsServer(Script(*EXERCISE_TABLES)) as server:
         assert "Encryption not supported" in refusal(url(server.port, PASSWORD))
     assert server.logins == [], "the password is not sent"
 
@@ -180,7 +180,7 @@ def test_a_server_that_cannot_encrypt() -> None:
 
 
 def test_both_tables_are_read_in_one_transaction() -> None:
-    with TdsServer(Script(*SEED)) as server:
+    with TdsServer(Script(*EXERCISE_TABLES)) as server:
         assert reference(server).read() == (TEAMS, PLAYERS)
     (transaction,) = transactions(server)
     assert transaction == [
@@ -194,7 +194,7 @@ def test_both_tables_are_read_in_one_transaction() -> None:
 
 
 def test_the_timeouts_are_set_before_the_first_query() -> None:
-    with TdsServer(Script(*SEED)) as server:
+    with TdsServer(Script(*EXERCISE_TABLES)) as server:
         reference(server).read()
     of_the_driver = ("BEGIN", "[sys].sp_datatype_info_100")
     assert (
@@ -206,7 +206,7 @@ def test_the_timeouts_are_set_before_the_first_query() -> None:
 @pytest.mark.parametrize("table", ["teams", "players"])
 def test_a_table_is_missing(table: str) -> None:
     invalid = SqlError(NO_SUCH_OBJECT, f"Invalid object name '{table}'.")
-    there = [each for each in SEED if each.name != table]
+    there = [each for each in EXERCISE_TABLES if each.name != table]
     with TdsServer(Script(*there, exceptions={f"FROM {table}": invalid})) as server:
         problem = refusal(url(server.port, Encrypt="no"))
     assert f"Invalid object name '{table}'. (208)" in problem
@@ -218,7 +218,7 @@ def test_a_table_is_missing(table: str) -> None:
 
 def test_a_table_is_locked_for_too_long() -> None:
     locked = SqlError(LOCK_TIMEOUT_EXCEEDED, "Lock request time out period exceeded.")
-    with TdsServer(Script(*SEED, exceptions={"FROM teams": locked})) as server:
+    with TdsServer(Script(*EXERCISE_TABLES, exceptions={"FROM teams": locked})) as server:
         assert "Lock request time out period exceeded." in refusal(url(server.port, Encrypt="no"))
     assert transactions(server)[-1][-1] == "ROLLBACK"
 
@@ -228,7 +228,7 @@ LOST = {NoResponse.DISCONNECT: "Communication link failure|TCP Provider", NoResp
 
 @pytest.mark.parametrize("end", NoResponse)
 def test_a_connection_that_is_lost_while_rows_are_read(end: NoResponse) -> None:
-    with TdsServer(Script(*SEED, exceptions={"FROM teams": end})) as server:
+    with TdsServer(Script(*EXERCISE_TABLES, exceptions={"FROM teams": end})) as server:
         assert re.search(LOST[end], refusal(url(server.port, Encrypt="no")))
 
 
@@ -266,7 +266,7 @@ def test_an_error_has_the_hint_of_its_number_or_none(
 ) -> None:
     """For any statement: SQLAlchemy does not wrap the errors of setting the isolation level."""
     part = {"SELECT": "FROM players", "INSERT": "INSERT INTO teams2"}.get(statement, statement)
-    with TdsServer(Script(*SEED, exceptions={part: SqlError(number, message)})) as server:
+    with TdsServer(Script(*EXERCISE_TABLES, exceptions={part: SqlError(number, message)})) as server:
         database = reference(server)
         fail = partial(database.replace, FINAL, no_precondition) if statement == "INSERT" else database.read
         with pytest.raises(StoreError) as raised:
@@ -281,7 +281,7 @@ def test_an_error_has_the_hint_of_its_number_or_none(
 
 @pytest.mark.parametrize("end", NoResponse)
 def test_a_connection_that_is_lost_while_the_isolation_level_is_set(end: NoResponse) -> None:
-    with TdsServer(Script(*SEED, exceptions={"SET TRANSACTION": end})) as server:
+    with TdsServer(Script(*EXERCISE_TABLES, exceptions={"SET TRANSACTION": end})) as server:
         problem = refusal(url(server.port, Encrypt="no"))
     assert re.search(LOST[end], problem)
     assert problem.endswith(f"({(Fault.SLOW if end is NoResponse.HANG else Fault.UNREACHABLE).hint})")
@@ -290,7 +290,7 @@ def test_a_connection_that_is_lost_while_the_isolation_level_is_set(end: NoRespo
 def test_a_user_who_may_not_query_the_isolation_level() -> None:
     """Without VIEW SERVER STATE it is unknown. Resetting it was a bare AssertionError."""
     denied = SqlError(300, "VIEW SERVER STATE permission was denied on object 'server'.")
-    with TdsServer(Script(*SEED, exceptions={"FROM sys.dm_exec_sessions": denied})) as server:
+    with TdsServer(Script(*EXERCISE_TABLES, exceptions={"FROM sys.dm_exec_sessions": denied})) as server:
         database = reference(server)
         assert database.read() == (TEAMS, PLAYERS)
         database.replace(FINAL, no_precondition)
@@ -298,7 +298,7 @@ def test_a_user_who_may_not_query_the_isolation_level() -> None:
 
 
 def test_an_error_while_the_timeouts_are_set() -> None:
-    with TdsServer(Script(*SEED, exceptions={"SET LOCK_TIMEOUT": SqlError(229, "denied")})) as server:
+    with TdsServer(Script(*EXERCISE_TABLES, exceptions={"SET LOCK_TIMEOUT": SqlError(229, "denied")})) as server:
         assert refusal(url(server.port, Encrypt="no")).endswith(f"({Fault.PERMISSION.hint})")
 
 
@@ -306,7 +306,7 @@ def test_a_certificate_of_another_host(tmp_path: Path, monkeypatch: pytest.Monke
     """The hint was to check that the server runs. To trust any certificate would be a wrong hint, too."""
     authority = Authority(tmp_path, "db.example.edu")
     monkeypatch.setenv("SSL_CERT_FILE", str(authority.file))
-    with TdsServer(Script(*SEED), tls=authority.context()) as server:
+    with TdsServer(Script(*EXERCISE_TABLES), tls=authority.context()) as server:
         problem = refusal(url(server.port))
         assert problem.endswith(f"({Fault.OTHER_HOST.hint})"), problem
         named = url(server.port, HostNameInCertificate="db.example.edu")
@@ -324,7 +324,7 @@ def test_a_missing_driver() -> None:
 @pytest.mark.parametrize("default_schema", ["dbo", "coach"])
 def test_the_final_tables_are_written_beside_their_originals(default_schema: str) -> None:
     """A SELECT finds a table of dbo from any default schema, but the catalogue was queried for that schema only."""
-    with TdsServer(Script(*SEED, default_schema=default_schema)) as server:
+    with TdsServer(Script(*EXERCISE_TABLES, default_schema=default_schema)) as server:
         database = reference(server)
         assert database.read() == (TEAMS, PLAYERS)
         database.replace({"teams2": TEAMS}, no_precondition)
@@ -338,7 +338,7 @@ def test_the_final_tables_are_written_beside_their_originals(default_schema: str
 
 
 def test_tables_of_the_user_s_own_schema() -> None:
-    with TdsServer(Script(*SEED, schema="coach", default_schema="coach")) as server:
+    with TdsServer(Script(*EXERCISE_TABLES, schema="coach", default_schema="coach")) as server:
         reference(server).replace({"teams2": TEAMS}, no_precondition)
     assert any(sql.startswith("CREATE TABLE teams2 ") for sql in transactions(server)[-1])
 
@@ -348,7 +348,7 @@ def test_columns_that_cannot_be_written_become_writable() -> None:
         return Column(name, Integer, nullable=nullable, info=info)
 
     teams = copy_of(
-        SEED[0],
+        EXERCISE_TABLES[0],
         "teams",
         column("Serial no", type_name="bigint", nullable=False, is_identity=1, seed_value=1, increment_value=1),
         column("games", type_name="int", computed_definition="([wins]+[losses])", is_persisted=False),
@@ -362,7 +362,7 @@ def test_columns_that_cannot_be_written_become_writable() -> None:
     )
     names = [each.name for each in teams.columns]
     rows = [{**dict.fromkeys(names), **team} for team in TEAMS]
-    with TdsServer(Script(teams, SEED[1], rows={"teams": rows})) as server:
+    with TdsServer(Script(teams, EXERCISE_TABLES[1], rows={"teams": rows})) as server:
         reference(server).replace({"teams2": [{"id": 101, "wins": 12}]}, no_precondition)
     statements = transactions(server)[-1]
     (create,) = (sql for sql in statements if "CREATE" in sql)
@@ -400,8 +400,8 @@ CREATES = [
     " teamid INTEGER NOT NULL, PRIMARY KEY (id) )",
 ]
 DELETES = ["DELETE FROM teams2 WITH (TABLOCKX)", "DELETE FROM players2 WITH (TABLOCKX)"]
-WITH_EXTRA_COLUMN = [copy_of(table, f"{table.name}2", Column("extra", Integer)) for table in SEED]
-UP_TO_DATE = [copy_of(table, f"{table.name}2") for table in SEED]
+WITH_EXTRA_COLUMN = [copy_of(table, f"{table.name}2", Column("extra", Integer)) for table in EXERCISE_TABLES]
+UP_TO_DATE = [copy_of(table, f"{table.name}2") for table in EXERCISE_TABLES]
 
 
 @pytest.mark.parametrize(
@@ -415,7 +415,7 @@ UP_TO_DATE = [copy_of(table, f"{table.name}2") for table in SEED]
 )
 def test_the_final_tables_are_replaced_in_one_transaction(there: list[Table], expected: list[str]) -> None:
     seen: list[list[str]] = []
-    with TdsServer(Script(*SEED, *there)) as server:
+    with TdsServer(Script(*EXERCISE_TABLES, *there)) as server:
         reference(server).replace(FINAL, lambda: seen.append(transactions(server)[-1]))
     transaction = transactions(server)[-1]
     assert [re.sub(r"(?<= SET).*", "", sql) if "UPDATE" in sql else sql for sql in transaction] == [
@@ -431,7 +431,7 @@ def test_the_final_tables_are_replaced_in_one_transaction(there: list[Table], ex
 
 
 def test_values_are_parameters() -> None:
-    with TdsServer(Script(*SEED)) as server:
+    with TdsServer(Script(*EXERCISE_TABLES)) as server:
         reference(server).replace(FINAL, no_precondition)
     for name, rows in FINAL.items():
         updates = [statement for statement in server.statements if f"UPDATE {name}" in statement.sql]
@@ -446,7 +446,7 @@ def test_values_are_parameters() -> None:
 def test_names_of_any_alphabet_are_sent_whole(collation: bytes) -> None:
     names = ["Łukasz", "佐藤太郎", "🥍"]
     rows = [{"id": row["id"], "name": name} for row, name in zip(PLAYERS, names, strict=False)]
-    with TdsServer(Script(*SEED), collation=collation) as server:
+    with TdsServer(Script(*EXERCISE_TABLES), collation=collation) as server:
         reference(server).replace({"players2": rows}, no_precondition)
     updates = [statement for statement in server.statements if "UPDATE" in statement.sql]
     for update, name in zip(updates, names, strict=True):
@@ -463,7 +463,7 @@ def test_a_failed_precondition_rolls_back() -> None:
     def precondition() -> None:
         raise PreconditionError
 
-    with TdsServer(Script(*SEED, *UP_TO_DATE)) as server, pytest.raises(PreconditionError):
+    with TdsServer(Script(*EXERCISE_TABLES, *UP_TO_DATE)) as server, pytest.raises(PreconditionError):
         reference(server).replace(FINAL, precondition)
     assert transactions(server)[-1][-3:] == [*DELETES, "ROLLBACK"]
 
@@ -471,7 +471,7 @@ def test_a_failed_precondition_rolls_back() -> None:
 @pytest.mark.parametrize("end", NoResponse)
 def test_a_connection_that_is_lost_while_rows_are_written(end: NoResponse) -> None:
     with (
-        TdsServer(Script(*SEED, exceptions={"INSERT INTO players2": end})) as server,
+        TdsServer(Script(*EXERCISE_TABLES, exceptions={"INSERT INTO players2": end})) as server,
         pytest.raises(StoreError, match=LOST[end]),
     ):
         reference(server).replace(FINAL, no_precondition)
@@ -551,7 +551,7 @@ def test_the_simulator_reports_a_lock_and_retries(caplog: pytest.LogCaptureFixtu
     """It waited forever, without logging anything."""
     caplog.set_level("INFO")
     script = LockedTwice(exceptions={"FROM sys.databases": Rows([""], [[1]])})
-    script.tables = {table.name: table for table in SEED}
+    script.tables = {table.name: table for table in EXERCISE_TABLES}
     with TdsServer(script) as server:
         environ = {**ENVIRON, "SIDEARMDB_URL": url(server.port, Encrypt="no")}
         reset_reference_data(load_settings(environ))
@@ -565,7 +565,7 @@ def test_the_simulator_reports_a_lock_and_retries(caplog: pytest.LogCaptureFixtu
 
 
 def test_the_reference_tables_are_reset_in_one_transaction() -> None:
-    with TdsServer(Script(*SEED)) as server:
+    with TdsServer(Script(*EXERCISE_TABLES)) as server:
         reset(server)
     (transaction,) = transactions(server)
     assert transaction[:-3] == [
@@ -583,14 +583,16 @@ def test_the_reference_tables_are_reset_in_one_transaction() -> None:
         "COMMIT",
     ]
     inserts = [statement.parameters for statement in server.statements if "INSERT" in statement.sql]
-    assert inserts == [[value for row in original_rows(table) for value in row.values()] for table in SEED]
+    assert inserts == [[value for row in original_rows(table) for value in row.values()] for table in EXERCISE_TABLES]
 
 
 # All statements.
 
 
 def test_every_statement_is_transact_sql() -> None:
-    script = Script(*SEED, UP_TO_DATE[0], WITH_EXTRA_COLUMN[1], exceptions={"FROM sys.databases": Rows([""])})
+    script = Script(
+        *EXERCISE_TABLES, UP_TO_DATE[0], WITH_EXTRA_COLUMN[1], exceptions={"FROM sys.databases": Rows([""])}
+    )
     with TdsServer(script) as server:
         database = reference(server)
         database.read()

@@ -1,0 +1,93 @@
+"""How old the box score gets while the stream changes all the time, with and without Dagster's pause between rounds.
+
+    python -m bench.burst                   # about five minutes; prints a table, writes no file
+
+An event each 1.3 s for a minute. The latency of an event is the time from its PUT until a box score can be read that
+has it, of this event or of a later one. docs/adr/0006-sensor-rounds.md has what the pause is.
+"""
+
+import io
+import os
+import tempfile
+import threading
+import time
+from contextlib import redirect_stdout
+
+import click
+import yaml
+
+from bench.__main__ import Spread
+from bench.stores import GAME, Stores
+from lacrosse_assets.dagster_patches.sensor_daemon import ROUND_SECONDS
+from lacrosse_assets.embedded.cli import environment
+from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
+from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.embedded.supervision import stop_on_signals
+from lacrosse_assets.settings import load_settings
+
+SPARK_WARM_UP_SECONDS = 30
+SETTLE_SECONDS = 10  # before a measurement
+DAGSTER_ROUND_SECONDS = 5  # Dagster's own
+POLL_SECONDS = 0.01
+
+
+@click.command()
+@click.option("--events", default=46, show_default=True, help="Number of events.")
+@click.option("--interval", default=1.3, show_default=True, help="Seconds between two events.")
+def main(events: int, interval: float) -> None:
+    """Measure a burst of events with this project's sensor rounds and with Dagster's own."""
+    with stop_on_signals(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
+        os.environ["LACROSSE_STATE_DIR"] = folder
+        with environment() as (services, dagster):
+            stores = Stores(load_settings())
+            time.sleep(SPARK_WARM_UP_SECONDS)
+            dagster.stop()
+            click.echo("| pause between two sensor rounds | load | events | p50 | p95 | worst |")
+            click.echo("|---|--:|--:|--:|--:|--:|")
+            for seconds in (ROUND_SECONDS, DAGSTER_ROUND_SECONDS):
+                spread = _measure(stores, services, seconds, events, interval)
+                cells = " | ".join(f"{value:.2f} s" for value in (spread.p50, spread.p95, spread.worst))
+                click.echo(f"| {seconds:g} s | {os.getloadavg()[0]:.1f} | {spread.events} | {cells} |")
+
+
+def _measure(stores: Stores, services: EmbeddedServices, seconds: float, events: int, interval: float) -> Spread:
+    dagster = DagsterDev(services.state_dir, lambda _: None)
+    settings = dagster_home(services.state_dir) / "dagster.yaml"
+    settings.write_text(yaml.safe_dump({**yaml.safe_load(settings.read_text()), "sensor_round_seconds": seconds}))
+    try:
+        dagster.start()
+        dagster.wait_until_up()
+        with redirect_stdout(io.StringIO()):  # the simulator prints what it creates
+            stores.clear()
+        stores.wait_for(stores.put(GAME[:1]))  # not measured
+        time.sleep(SETTLE_SECONDS)
+        return Spread.of(_burst(stores, events, interval))
+    finally:
+        dagster.stop()
+
+
+def _burst(stores: Stores, events: int, interval: float) -> list[float]:
+    """The latency of each event, in seconds."""
+    puts: list[tuple[str, float]] = []
+
+    def produce() -> None:
+        start = time.time()
+        for number in range(events):
+            time.sleep(max(0.0, start + number * interval - time.time()))
+            put_at = time.time()
+            puts.append((stores.put(GAME[: number + 2]), put_at))
+
+    producer = threading.Thread(target=produce, daemon=True)
+    producer.start()
+    latencies: list[float] = []
+    while producer.is_alive() or len(latencies) < len(puts):
+        etags = [etag for etag, _ in puts]
+        current, now = stores.current_etag(), time.time()
+        if current in etags:
+            latencies += [now - put_at for _, put_at in puts[len(latencies) : etags.index(current) + 1]]
+        time.sleep(POLL_SECONDS)
+    return latencies
+
+
+if __name__ == "__main__":
+    main()
