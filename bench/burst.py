@@ -8,7 +8,6 @@ has it, of this event or of a later one. docs/adr/0006-sensor-rounds.md has what
 
 import io
 import os
-import tempfile
 import threading
 import time
 from contextlib import redirect_stdout
@@ -18,14 +17,11 @@ import yaml
 
 from bench.__main__ import Spread
 from bench.stores import GAME, Stores
+from bench.warm import warm_services
 from lacrosse_assets.dagster_patches.sensor_daemon import ROUND_SECONDS
-from lacrosse_assets.embedded.cli import environment
 from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.services import EmbeddedServices
-from lacrosse_assets.embedded.supervision import stop_on_signals
-from lacrosse_assets.settings import load_settings
 
-SPARK_WARM_UP_SECONDS = 30
 SETTLE_SECONDS = 10  # before a measurement
 DAGSTER_ROUND_SECONDS = 5  # Dagster's own
 POLL_SECONDS = 0.01
@@ -36,18 +32,13 @@ POLL_SECONDS = 0.01
 @click.option("--interval", default=1.3, show_default=True, help="Seconds between two events.")
 def main(events: int, interval: float) -> None:
     """Measure a burst of events with this project's sensor rounds and with Dagster's own."""
-    with stop_on_signals(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
-        os.environ["LACROSSE_STATE_DIR"] = folder
-        with environment() as (services, dagster):
-            stores = Stores(load_settings())
-            time.sleep(SPARK_WARM_UP_SECONDS)
-            dagster.stop()
-            click.echo("| pause between two sensor rounds | load | events | p50 | p95 | worst |")
-            click.echo("|---|--:|--:|--:|--:|--:|")
-            for seconds in (ROUND_SECONDS, DAGSTER_ROUND_SECONDS):
-                spread = _measure(stores, services, seconds, events, interval)
-                cells = " | ".join(f"{value:.2f} s" for value in (spread.p50, spread.p95, spread.worst))
-                click.echo(f"| {seconds:g} s | {os.getloadavg()[0]:.1f} | {spread.events} | {cells} |")
+    with warm_services() as (services, stores):
+        click.echo("| pause between two sensor rounds | load | events | p50 | p95 | worst |")
+        click.echo("|---|--:|--:|--:|--:|--:|")
+        for seconds in (ROUND_SECONDS, DAGSTER_ROUND_SECONDS):
+            spread = _measure(stores, services, seconds, events, interval)
+            cells = " | ".join(f"{value:.2f} s" for value in (spread.p50, spread.p95, spread.worst))
+            click.echo(f"| {seconds:g} s | {os.getloadavg()[0]:.1f} | {spread.events} | {cells} |")
 
 
 def _measure(stores: Stores, services: EmbeddedServices, seconds: float, events: int, interval: float) -> Spread:

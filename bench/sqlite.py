@@ -9,7 +9,6 @@ printed with each measurement, because only ratios within one run of this comman
 import os
 import shutil
 import statistics
-import tempfile
 import time
 from typing import NamedTuple
 
@@ -19,13 +18,11 @@ from dagster import DagsterInstance
 from mirakuru.base_env import processes_with_env
 
 from bench.stores import GAME, Stores
-from lacrosse_assets.embedded.cli import environment
+from bench.warm import warm_services
 from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.services import EmbeddedServices
-from lacrosse_assets.embedded.supervision import OWNER_VARIABLE, Server, stop_on_signals
-from lacrosse_assets.settings import load_settings
+from lacrosse_assets.embedded.supervision import OWNER_VARIABLE, Server
 
-SPARK_WARM_UP_SECONDS = 30
 SETTLE_SECONDS = 10  # before a measurement
 WARM_UP_EVENTS = 3  # not measured
 
@@ -44,20 +41,15 @@ class Measured(NamedTuple):
 @click.option("--rounds", default=2, show_default=True, help="Rounds with the pool, and as many without.")
 def main(events: int, interval: float, rounds: int) -> None:
     """Compare runs with pooled and unpooled SQLite connections."""
-    with stop_on_signals(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
-        os.environ["LACROSSE_STATE_DIR"] = folder
-        with environment() as (services, dagster):
-            stores = Stores(load_settings())
-            time.sleep(SPARK_WARM_UP_SECONDS)
-            dagster.stop()
-            click.echo("| SQLite connections | load | PUT to document, p50 | run, p50 | CPU per run |")
-            click.echo("|---|--:|--:|--:|--:|")
-            for number in range(rounds):
-                for pooled in (True, False) if number % 2 == 0 else (False, True):
-                    measured = _measure(stores, services, events, interval, pooled=pooled)
-                    name = "pooled" if pooled else "unpooled"
-                    cells = (f"{value:.2f} s" for value in measured)
-                    click.echo(f"| {name} | {os.getloadavg()[0]:.0f} | {' | '.join(cells)} |")
+    with warm_services() as (services, stores):
+        click.echo("| SQLite connections | load | PUT to document, p50 | run, p50 | CPU per run |")
+        click.echo("|---|--:|--:|--:|--:|")
+        for number in range(rounds):
+            for pooled in (True, False) if number % 2 == 0 else (False, True):
+                measured = _measure(stores, services, events, interval, pooled=pooled)
+                name = "pooled" if pooled else "unpooled"
+                cells = (f"{value:.2f} s" for value in measured)
+                click.echo(f"| {name} | {os.getloadavg()[0]:.0f} | {' | '.join(cells)} |")
 
 
 def _measure(stores: Stores, services: EmbeddedServices, events: int, interval: float, *, pooled: bool) -> Measured:

@@ -11,12 +11,12 @@ import sqlglot
 from sqlalchemy import URL, Column, MetaData, String, Table
 from sqlglot.expressions import Query
 
+from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets.gamestream.reference_data import METADATA
 from lacrosse_assets.gamestream.reference_data import UTF8_COLLATION as COLLATION
 from lacrosse_assets_tests.tds import Done, Response, Rows
 from lacrosse_assets_tests.world import PLAYERS, TEAMS
 
-ORIGINALS = {"teams2": "teams", "players2": "players"}
 EXERCISE_TABLES = METADATA.sorted_tables
 
 # The queries of SQLAlchemy at the first connection, and the responses of SQL Server 2022.
@@ -71,7 +71,7 @@ class Script:
         if match := re.search(r"DROP TABLE (\w+)", sql):
             del self.tables[match[1]]
         if match := re.search(r"CREATE TABLE (\w+)", sql):
-            original = self._known.get(ORIGINALS.get(match[1], ""))
+            original = self._known.get(FINAL_TABLES.get(match[1], ""))
             if match[1] in self._known:
                 self.tables[match[1]] = self._known[match[1]]
             elif original is not None:

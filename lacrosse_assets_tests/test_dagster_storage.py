@@ -6,20 +6,16 @@ from collections.abc import Callable
 from pathlib import Path
 
 import pytest
-from dagster import AssetKey, DagsterInstance, asset, materialize
+from dagster import AssetKey, DagsterInstance
 from dagster._core.storage import sqlite_storage
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
 
 from lacrosse_assets.dagster_patches import guard
 from lacrosse_assets.dagster_patches.pooled_sqlite import POOLED_RUNS, PooledSqliteStorage
 from lacrosse_assets.embedded.dagster_dev import dagster_yaml
+from lacrosse_assets_tests.stored_runs import materialized, seen
 
 Instance = Callable[[], DagsterInstance]
-
-
-@asset
-def goal() -> int:
-    return 1
 
 
 @pytest.fixture
@@ -42,22 +38,6 @@ def stock(tmp_path: Path) -> Instance:
         return DagsterInstance.from_config(str(tmp_path))
 
     return instance
-
-
-def materialized(instance: DagsterInstance) -> str:
-    result = materialize([goal], instance=instance)
-    assert result.success
-    return result.run_id
-
-
-def seen(instance: DagsterInstance, run_id: str) -> tuple[str, set[str], str]:
-    """What an instance has recorded: the run's status and events, and the run of the latest materialization."""
-    run = instance.get_run_by_id(run_id)
-    made = instance.get_latest_materialization_event(AssetKey("goal"))
-    assert run
-    assert made
-    events = {e.get_dagster_event().event_type_value for e in instance.all_logs(run_id) if e.is_dagster_event}
-    return run.status.value, events, made.run_id
 
 
 def test_make_dev_uses_it(pooled: Instance) -> None:

@@ -9,20 +9,16 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from dagster import AssetKey, DagsterInstance, asset, materialize
+from dagster import DagsterInstance
 from dagster_postgres import DagsterPostgresStorage, PostgresRunStorage
 
 from bench.postgres import Postgres, postgres, storage_yaml
 from lacrosse_assets.dagster_patches import guard, postgres_storage
 from lacrosse_assets.dagster_patches.postgres_storage import PooledPostgresStorage
+from lacrosse_assets_tests.stored_runs import materialized, seen
 
 Instance = Callable[..., DagsterInstance]
 UNPOOLED = 0
-
-
-@asset
-def goal() -> int:
-    return 1
 
 
 @pytest.fixture(scope="module")
@@ -42,22 +38,6 @@ def instance(server: Postgres, tmp_path: Path) -> Iterator[Instance]:
     yield make
     for engine in postgres_storage._engines.values():
         engine.dispose()
-
-
-def materialized(instance: DagsterInstance) -> str:
-    result = materialize([goal], instance=instance)
-    assert result.success
-    return result.run_id
-
-
-def seen(instance: DagsterInstance, run_id: str) -> tuple[str, set[str], str]:
-    """What an instance knows of a run: its status, its events, and which run made the asset last."""
-    run = instance.get_run_by_id(run_id)
-    made = instance.get_latest_materialization_event(AssetKey("goal"))
-    assert run
-    assert made
-    events = {e.get_dagster_event().event_type_value for e in instance.all_logs(run_id) if e.is_dagster_event}
-    return run.status.value, events, made.run_id
 
 
 @pytest.mark.parametrize("first", [None, UNPOOLED])

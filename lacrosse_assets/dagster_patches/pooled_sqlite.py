@@ -86,38 +86,35 @@ class _EventLog(SqliteEventLogStorage):
             self._engines.popitem()[1].dispose()
 
 
-class _Runs(SqliteRunStorage):
+class _OneFile:
+    """A storage of one SQLite file, with one engine for all of its connections."""
+
+    _conn_string: str
+
+    @cached_property
+    def _engine(self) -> Engine:
+        return _engine(self._conn_string)
+
+    @contextmanager
+    def connect(self) -> Iterator[Connection]:
+        with self._engine.begin() as connection:
+            yield connection
+
+
+class _Runs(_OneFile, SqliteRunStorage):
     @classmethod
     def from_local(cls, base_dir: str, inst_data: Any = None) -> "_Runs":
         mkdir_p(base_dir)
         storage = cls(create_db_conn_string(base_dir, "runs"), inst_data)
         return storage if _is_complete(storage._engine) else super().from_local(base_dir, inst_data)
 
-    @cached_property
-    def _engine(self) -> Engine:
-        return _engine(self._conn_string)
 
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
-            yield connection
-
-
-class _Schedules(SqliteScheduleStorage):
+class _Schedules(_OneFile, SqliteScheduleStorage):
     @classmethod
     def from_local(cls, base_dir: str, inst_data: Any = None) -> "_Schedules":
         mkdir_p(base_dir)
         storage = cls(create_db_conn_string(base_dir, "schedules"), inst_data)
         return storage if _is_complete(storage._engine) else cast(_Schedules, super().from_local(base_dir, inst_data))
-
-    @cached_property
-    def _engine(self) -> Engine:
-        return _engine(self._conn_string)
-
-    @contextmanager
-    def connect(self) -> Iterator[Connection]:
-        with self._engine.begin() as connection:
-            yield connection
 
 
 class PooledSqliteStorage(DagsterSqliteStorage):
