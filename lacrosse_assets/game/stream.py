@@ -55,6 +55,9 @@ _ENCODINGS = {
     codecs.BOM_UTF16_BE: "UTF-16",
     b"\x1f\x8b": "gzip",
 }
+# UTF-16 without a byte order mark: every other byte of ASCII text is zero. The first two characters of a stream are on
+# one line, so a line end is none of them.
+_UTF16_START = re.compile(rb"(?:[^\0\r\n]\0){2}|(?:\0[^\0\r\n]){2}")
 
 
 class Verdict(StrEnum):
@@ -194,10 +197,7 @@ def other_encoding(body: bytes) -> str | None:
     for mark, encoding in _ENCODINGS.items():
         if start.startswith(mark):
             return encoding
-    # UTF-16 without a byte order mark: every other byte of ASCII text is zero.
-    if len(start) == 4 and [not byte for byte in start] in ([False, True] * 2, [True, False] * 2):
-        return "UTF-16"
-    return None
+    return "UTF-16" if _UTF16_START.match(start) else None
 
 
 def _read_event(text: str, teams: frozenset[int]) -> Event | str:

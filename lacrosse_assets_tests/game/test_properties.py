@@ -3,7 +3,7 @@
 import json
 from typing import Any
 
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
@@ -59,6 +59,7 @@ def test_what_is_written_later_changes_nothing_of_the_lines_before(before: bytes
 
 @PURE
 @given(streams() | SOUP)
+@example(b"\0\n\0\n")  # not UTF-16, with either line end
 def test_line_ends_are_all_the_same(body: bytes) -> None:
     body = body.replace(b"\r", b"")
     ended_by_crlf = body.replace(b"\n", b"\r\n")
