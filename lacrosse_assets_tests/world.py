@@ -15,7 +15,7 @@ import logging
 import socket
 import uuid
 from collections import Counter
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -23,6 +23,7 @@ from typing import Any
 
 import boto3
 import pytest
+from botocore.exceptions import ClientError
 from dagster import (
     AssetCheckEvaluation,
     AssetCheckKey,
@@ -127,6 +128,7 @@ class World:
         self.environ = dict(environ)
         self.instance = instance
         self.mongo_database = mongo_database
+        self._is_processed = False  # whether there was a run since the stream was written
         self._engine = create_engine(environ["SIDEARMDB_URL"], poolclass=NullPool)
         if self._engine.dialect.name == "sqlite":
             # As on every server, so that a test that violates a foreign key fails on SQLite as well.
@@ -150,17 +152,37 @@ class World:
         self._drop_boxscores()
 
     def put(self, *lines: str, body: bytes | None = None, **headers: str) -> str:
-        """Write the whole stream, as the simulator does at each event. Returns its ETag."""
+        """Write the whole stream, as the simulator does at each event. Returns its ETag.
+
+        After a run it is written in another second, so that the order of the two versions does not depend on chance:
+        of versions of one second, nobody can tell which is the newer one.
+        """
         content = "".join(f"{line}\n" for line in lines).encode() if body is None else body
-        return str(self._s3.put_object(**self._object, Body=content, **headers)["ETag"]).strip('"')
+
+        def write() -> str:
+            return str(self._s3.put_object(**self._object, Body=content, **headers)["ETag"]).strip('"')
+
+        if not self._is_processed:
+            return write()
+        self._is_processed = False
+        return self._in_another_second(write)
 
     def replay(self, *lines: str) -> str:
         """Write the stream with another `LastModified`, as a replayed game does. Returns its ETag."""
-        before = self._s3.head_object(**self._object)["LastModified"]
+        return self._in_another_second(lambda: self.put(*lines))
+
+    def _in_another_second(self, write: Callable[[], str]) -> str:
+        before = self._last_modified()
         while True:
-            etag = self.put(*lines)
-            if self._s3.head_object(**self._object)["LastModified"] > before:
+            etag = write()
+            if before is None or self._last_modified() > before:
                 return etag
+
+    def _last_modified(self) -> Any:
+        try:
+            return self._s3.head_object(**self._object)["LastModified"]
+        except ClientError:
+            return None
 
     def remove_stream(self) -> None:
         self._s3.delete_object(**self._object)
@@ -311,6 +333,7 @@ class World:
         return self.launch(request, **overrides)
 
     def _run(self, result: ExecuteInProcessResult) -> Run:
+        self._is_processed = True
         failures, retries = {}, Counter[str]()
         for event in result.all_events:
             if event.is_step_failure:
