@@ -20,7 +20,7 @@ PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadsco
 # What is held to the words of docs/style.md: files, and folders with all that is text in them.
 PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs lacrosse_assets bench examples docker notebooks \
 	drill-storage-plugins Makefile Dockerfile docker-compose.yaml workspace.yaml setup.py pyproject.toml \
-	$(filter-out %/test_docs.py,$(wildcard lacrosse_assets_tests/*.py lacrosse_assets_tests/*/*.py))
+	$(shell find lacrosse_assets_tests -name '*.py' ! -name test_docs.py)
 
 .PHONY: help install game dev services env test test-services chaos fuzz bench screenshots lint banned-words clean python odbc chromium java
 
@@ -61,7 +61,7 @@ chaos: java $(STAMP) ## Inject every fault into games; an hour, writes docs/chao
 
 fuzz: java $(STAMP) ## Read a million malformed lines twice, and play streams of 50 MB; some minutes
 	@$(BIN)/python -m lacrosse_assets_tests.fuzz
-	@$(BIN)/python -m pytest lacrosse_assets_tests/test_hostile.py -k flood --megabytes 50
+	@$(BIN)/python -m pytest lacrosse_assets_tests/integration/test_hostile.py -k flood --megabytes 50
 
 screenshots: java chromium $(STAMP) ## Play a game and take the pictures of README and docs
 	@$(BIN)/python -m lacrosse_assets_tests.screenshots

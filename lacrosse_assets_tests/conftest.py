@@ -21,7 +21,7 @@ from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.s3 import forget_credentials
 from lacrosse_assets.settings import VARIABLES, SettingsError, embedded_settings, load_settings
-from lacrosse_assets_tests.world import Stores, World, new_world
+from lacrosse_assets_tests.support.world import Stores, World, new_world
 
 ELSEWHERE = os.environ.get("LACROSSE_DEPLOYMENT") == "services"
 # What the tests set themselves.

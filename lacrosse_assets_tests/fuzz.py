@@ -3,8 +3,8 @@
     python -m lacrosse_assets_tests.fuzz --lines 1000000 --seed 7
 
 A stream is a pure function of the seed and its number, which an error reports, so a difference can be reproduced.
-Hypothesis (`game/test_properties.py`) searches for the smallest stream that fails; this reads many streams, and long
-ones.
+Hypothesis (`unit/game/test_properties.py`) searches for the smallest stream that fails; this reads many streams, and
+long ones.
 """
 
 import random
@@ -17,9 +17,8 @@ import click
 from lacrosse_assets.game.stream import LINES, MAX_TEXT_CHARACTERS, TERMINATOR_ID, Line, Verdict, read_lines
 from lacrosse_assets.game.timeline import fingerprints
 from lacrosse_assets.resources.frames import arrow_table
-
-from .game import reference_model
-from .game.builders import AWAY, HOME, VERSION, roster_rows
+from lacrosse_assets_tests.support import reference_model
+from lacrosse_assets_tests.support.builders import AWAY, HOME, VERSION, roster_rows
 
 # Characters that some library or other takes for a blank, for the end of a line or for the end of a text.
 UNICODE_BLANKS = [

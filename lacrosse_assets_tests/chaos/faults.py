@@ -15,7 +15,7 @@ from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets_tests.chaos.game import Producer, bodies
 from lacrosse_assets_tests.chaos.moments import BUSY, NOT_IN_TRANSACTION, Moment
 from lacrosse_assets_tests.chaos.trial import ConditionNotMet, Fault, Trial
-from lacrosse_assets_tests.proxy import Proxy
+from lacrosse_assets_tests.support.proxy import Proxy
 
 Injected = Callable[[Trial], AbstractContextManager[None]]
 

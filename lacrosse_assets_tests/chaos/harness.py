@@ -22,7 +22,7 @@ from lacrosse_assets.embedded.ports import LOOPBACK
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
 from lacrosse_assets.embedded.supervision import OWNER_VARIABLE, Server, ServerError
 from lacrosse_assets.settings import embedded_settings
-from lacrosse_assets_tests.proxy import Proxy
+from lacrosse_assets_tests.support.proxy import Proxy
 
 # Dagster's processes by a part of their command lines.
 DAGSTER_PROCESSES = {

@@ -1,6 +1,6 @@
 """What the contract requires of a game, checked with separate clients while it is played and afterwards.
 
-Everything is held against the reference model (`game/reference_model.py`), which shares no code with the product.
+Everything is held against the reference model (`support/reference_model.py`), which shares no code with the product.
 """
 
 import hashlib
@@ -20,8 +20,8 @@ from dagster import DagsterEventType, DagsterInstance, DagsterRunStatus, RunsFil
 from pymongo import MongoClient
 from pymongo.errors import PyMongoError
 
-from lacrosse_assets_tests.game import reference_model
-from lacrosse_assets_tests.world import SCHEMA
+from lacrosse_assets_tests.support import reference_model
+from lacrosse_assets_tests.support.world import SCHEMA
 
 FINISHED = DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED
 UNFINISHED = [status for status in DagsterRunStatus if status not in FINISHED]

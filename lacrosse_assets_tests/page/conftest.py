@@ -15,8 +15,8 @@ from lacrosse_assets.embedded.ports import ANY_PORT, LOOPBACK, free_ports
 from lacrosse_assets.embedded.services import document_store
 from lacrosse_assets.game.document import Document
 from lacrosse_assets_tests import PROJECT_ROOT
-from lacrosse_assets_tests.game import reference_model
-from lacrosse_assets_tests.world import PLAYERS, TEAMS, Rows
+from lacrosse_assets_tests.support import reference_model
+from lacrosse_assets_tests.support.world import PLAYERS, TEAMS, Rows
 
 TIMEOUT_SECONDS = 30  # generous: it only stops what hangs
 

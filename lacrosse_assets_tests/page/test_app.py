@@ -22,7 +22,7 @@ from lacrosse_assets.embedded.boxscore_page import APP, BoxscorePage
 from lacrosse_assets.embedded.ports import LOOPBACK
 from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.page.conftest import GAME, TIMEOUT_SECONDS, Scores, mongodb_server, page_on, until
-from lacrosse_assets_tests.world import LIVE, MIDDLE, World, closed_port, new_embedded_world
+from lacrosse_assets_tests.support.world import LIVE, MIDDLE, World, closed_port, new_embedded_world
 
 world = pytest.fixture(new_embedded_world)
 

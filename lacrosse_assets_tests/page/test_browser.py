@@ -14,9 +14,8 @@ from pymongo.uri_parser import parse_uri
 from lacrosse_assets.embedded.boxscore_page import BoxscorePage
 from lacrosse_assets_tests.page.browsers import NoBrowserError, chromium
 from lacrosse_assets_tests.page.conftest import GAME, TIMEOUT_SECONDS, Scores, page_on, until
-from lacrosse_assets_tests.proxy import proxy_to
-from lacrosse_assets_tests.test_lost_connections import through
-from lacrosse_assets_tests.world import PLAYERS, TEAMS
+from lacrosse_assets_tests.support.proxy import proxy_to, uri_through
+from lacrosse_assets_tests.support.world import PLAYERS, TEAMS
 
 DESKTOP, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=360, height=740)
 
@@ -153,7 +152,7 @@ def test_names_are_escaped(tab: Page, page: BoxscorePage, scores: Scores) -> Non
 
 def test_mongodb_is_unreachable_for_a_while(tab: Page, scores: Scores, tmp_path: Path) -> None:
     (host, port), *_ = parse_uri(scores.uri)["nodelist"]
-    with proxy_to(host, port or 0) as proxy, page_on(through(scores.uri, proxy.port), tmp_path) as page:
+    with proxy_to(host, port or 0) as proxy, page_on(uri_through(scores.uri, proxy.port), tmp_path) as page:
         scores.write(*GAME[:1])
         tab.goto(page.url)
         shows(tab, 1, 0)

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from examples.boxscore_page.game import Shots, plays, plot, timeline
 from lacrosse_assets_tests.page.conftest import GAME, Scores
-from lacrosse_assets_tests.world import PLAYERS
+from lacrosse_assets_tests.support.world import PLAYERS
 
 JERSEYS = {101: ("6", "0", "00", "77"), 205: ("6", "8", "77")}  # 77 is unrostered
 

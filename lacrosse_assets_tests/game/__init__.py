@@ -1,1 +1,0 @@
-"""Tests of `lacrosse_assets.game`: examples for each rule, and properties compared with `reference_model.py`."""

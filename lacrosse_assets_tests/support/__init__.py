@@ -1,0 +1,1 @@
+"""What tests share: stores and servers to test on, the reference model, and builders of input. No tests."""

@@ -1,0 +1,1 @@
+"""Tests with Python and Java alone: no store is started, and no system package is needed. `make test-unit`."""
