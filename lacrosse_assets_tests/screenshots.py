@@ -16,6 +16,7 @@ from lacrosse_assets.embedded.supervision import stop_on_signals
 from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.page.browsers import chromium
+from lacrosse_assets_tests.support.waiting import wait_until
 
 IMAGES = PROJECT_ROOT / "docs" / "images"
 MID_GAME = 40  # the event at which the pictures of the live game are taken
@@ -42,8 +43,8 @@ def main() -> None:
 
 def _wait_for_event(up: EmbeddedServices, event: int) -> None:
     with MongoClient[dict[str, object]](up.addresses["MONGODB_URI"]) as client:
-        while not client["sidearm"]["boxscores"].find_one({"_id": {"$gte": event}}):
-            time.sleep(0.2)
+        boxscores = client["sidearm"]["boxscores"]
+        wait_until(lambda: boxscores.find_one({"_id": {"$gte": event}}), f"event {event}")
 
 
 def _wait_for_finals(url: str) -> None:
@@ -51,12 +52,13 @@ def _wait_for_finals(url: str) -> None:
 
     dagster = DagsterGraphQLClient(url.removeprefix("http://").split(":")[0], port_number=int(url.rsplit(":", 1)[1]))
     query = "{ assetNodes { assetKey { path } assetMaterializations(limit: 1) { runId } } }"
-    while True:
+
+    def are_made() -> bool:
         nodes = dagster._execute(query)["assetNodes"]
         made = {node["assetKey"]["path"][-1] for node in nodes if node["assetMaterializations"]}
-        if made >= set(FINAL_TABLES):
-            return
-        time.sleep(0.5)
+        return made >= set(FINAL_TABLES)
+
+    wait_until(are_made, "the final tables")
 
 
 def _shoot(tab: Page, url: str, name: str) -> None:

@@ -7,6 +7,7 @@ from collections.abc import Sequence
 
 from lacrosse_assets.gamestream.reference_data import PLAYERS, TEAMS, original_rows
 from lacrosse_assets_tests.chaos.verdict import AWAY, HOME, Stores
+from lacrosse_assets_tests.support.waiting import wait_until
 
 EVENTS = 10
 INTERVAL_SECONDS = 0.5  # between two events
@@ -79,5 +80,4 @@ class Producer(threading.Thread):
 
     def wait_for(self, written: int) -> None:
         """Wait until this number of states is written."""
-        while self.written < written and self.is_alive():
-            time.sleep(0.02)
+        wait_until(lambda: self.written >= written or not self.is_alive(), f"{written} states", every=0.02)

@@ -1,7 +1,6 @@
 """A few trials of the fault matrix. `make chaos` runs all of it."""
 
 import random
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
@@ -15,7 +14,8 @@ from lacrosse_assets_tests.chaos.faults import FAULTS
 from lacrosse_assets_tests.chaos.harness import Platform, platform
 from lacrosse_assets_tests.chaos.matrix import play
 from lacrosse_assets_tests.chaos.moments import Moment
-from lacrosse_assets_tests.chaos.verdict import POLL_INTERVAL_SECONDS, Stores, Truth, Watcher, difference_from_truth
+from lacrosse_assets_tests.chaos.verdict import Stores, Truth, Watcher, difference_from_truth
+from lacrosse_assets_tests.support.waiting import wait_until
 
 FEW = [
     ("run killed (SIGKILL)", Moment.TABLES),
@@ -65,7 +65,8 @@ def test_the_verdict_detects_errors(up: Platform, truths: dict[str, Truth]) -> N
         with seen(stores, truths) as watcher:
             boxscores.update_one({"_id": current["_id"]}, {"$inc": {"home.score": 1}})
             stores.sql("DELETE FROM players2 WHERE id = 1")
-            time.sleep(5 * POLL_INTERVAL_SECONDS)
+            before = watcher.polls
+            wait_until(lambda: watcher.polls >= before + 2, "a whole poll")
         assert [words.split(": ")[0] for words in watcher.faults] == [
             "a wrong current box score was seen",
             "final tables of no game were seen",
@@ -93,6 +94,6 @@ def test_an_unmet_requirement_is_reported_at_the_start(monkeypatch: pytest.Monke
 def seen(stores: Stores, truths: dict[str, Truth]) -> Iterator[Watcher]:
     watcher = Watcher(stores, truths, stores.tables())
     watcher.start()
-    time.sleep(3 * POLL_INTERVAL_SECONDS)
+    wait_until(lambda: watcher.polls >= 2, "a whole poll")
     yield watcher
     watcher.stop()

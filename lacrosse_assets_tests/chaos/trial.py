@@ -26,6 +26,7 @@ from lacrosse_assets_tests.chaos.verdict import (
     failed_runs,
     has_active_run,
 )
+from lacrosse_assets_tests.support.waiting import wait_until
 
 RECOVERY_TIMEOUT_SECONDS = 150  # from the removal of the fault, and from the last event to the final tables
 STABLE_SECONDS = 1.5  # after the end, in which nothing may change any more
@@ -192,12 +193,7 @@ class Trial:
             etag = self.stores.etag()
             return difference_from_truth(self.stores, self.truths[etag]) if etag else "there is no stream"
 
-        deadline = time.monotonic() + RECOVERY_TIMEOUT_SECONDS
-        while problem := why_not():
-            if time.monotonic() > deadline:
-                raise ConditionNotMet(f"{RECOVERY_TIMEOUT_SECONDS} s after the end: {problem}")
-            self._check_up()
-            time.sleep(0.2)
+        self.until(lambda: f"after the end: {why_not()}", lambda: why_not() is None)
         # On a full disk the end of a run may not be recorded. Then run monitoring ends it.
         self.until(
             "no run is active",
@@ -221,15 +217,17 @@ class Trial:
             outcome.problems.append(f"the platform did not stay up: {self.platform.failure.message.splitlines()[0]}")
 
     def until(
-        self, what: str, condition: Callable[[], bool], every: float = 0.1, timeout: float = RECOVERY_TIMEOUT_SECONDS
+        self,
+        what: str | Callable[[], str],
+        condition: Callable[[], bool],
+        every: float = 0.1,
+        timeout: float = RECOVERY_TIMEOUT_SECONDS,
     ) -> None:
         """Wait until the condition is met. Raises `ConditionNotMet` after `timeout` seconds."""
-        deadline = time.monotonic() + timeout
-        while not condition():
-            if time.monotonic() > deadline:
-                raise ConditionNotMet(f"{what}: not met after {timeout} s")
-            self._check_up()
-            time.sleep(every)
+        try:
+            wait_until(condition, what, timeout=timeout, every=every, check=self._check_up)
+        except TimeoutError as error:
+            raise ConditionNotMet(str(error)) from None
 
     def _check_up(self) -> None:
         if self.platform.failure:

@@ -13,20 +13,12 @@ from lacrosse_assets.embedded.dagster_dev import INSTANCE_SETTINGS
 from lacrosse_assets.embedded.ports import free_ports
 from lacrosse_assets.embedded.supervision import executable
 from lacrosse_assets_tests import PROJECT_ROOT
-from lacrosse_assets_tests.support.commands import in_the_background
+from lacrosse_assets_tests.support.commands import in_the_background, wait_for
 
 STARTUP_TIMEOUT_SECONDS = 180  # on a busy machine
 STOP_TIMEOUT_SECONDS = 20  # less than the kill timeouts of Dagster's children (60 s) and of two of our servers in a row
 # Dagster does not wait until its code servers have stopped.
 STOP_ALL_TIMEOUT_SECONDS = 30
-
-
-def wait_for(log: Path, part: str, process: "subprocess.Popen[bytes]") -> None:
-    deadline = time.monotonic() + STARTUP_TIMEOUT_SECONDS
-    while part not in log.read_text():
-        assert process.poll() is None, log.read_text()
-        assert time.monotonic() < deadline, log.read_text()
-        time.sleep(0.2)
 
 
 def assert_stops_with_its_child_processes(process: "subprocess.Popen[bytes]", log: Path) -> None:
@@ -50,7 +42,7 @@ def test_a_command_of_this_project(tmp_path: Path, command: str, up: str) -> Non
     log, state_dir = tmp_path / "log", tmp_path / "state"
     environ = {"LACROSSE_STATE_DIR": str(state_dir), "DELAY": "1"}
     with in_the_background([executable("lacrosse"), command], log, environ, tmp_path) as process:
-        wait_for(log, up, process)
+        wait_for(lambda: up in log.read_text(), process, log, STARTUP_TIMEOUT_SECONDS)
         process.send_signal(signal.SIGINT)  # Ctrl-C in the script's terminal
         process.send_signal(signal.SIGHUP)  # the terminal is closed
         time.sleep(2)
@@ -67,5 +59,5 @@ def test_dagster_dev_with_this_projects_dagster_yaml(tmp_path: Path) -> None:
     command = [executable("dagster"), "dev", "-h", "127.0.0.1", "-p", port, "-w", PROJECT_ROOT / "workspace.yaml"]
     environ = {"DAGSTER_HOME": str(home), "LACROSSE_DEPLOYMENT": "mock"}
     with in_the_background(command, log, environ, tmp_path) as process:
-        wait_for(log, "Checking for new runs for sensor", process)
+        wait_for(lambda: "Checking for new runs for sensor" in log.read_text(), process, log, STARTUP_TIMEOUT_SECONDS)
         assert_stops_with_its_child_processes(process, log)

@@ -7,11 +7,10 @@ log in which process they run.
 import os
 import signal
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
 
 import psutil
 import pytest
@@ -21,6 +20,7 @@ from dagster_graphql import DagsterGraphQLClient
 
 from lacrosse_assets.embedded.ports import LOOPBACK, free_ports
 from lacrosse_assets.embedded.supervision import Server, executable
+from lacrosse_assets_tests.support.waiting import wait_until
 
 TIMEOUT_SECONDS = 60  # only to end a test that hangs
 LOCATION = "jobs"
@@ -88,10 +88,11 @@ class Platform:
             pids = [e.engine_event_data.metadata for e in events if e.event_type_value == "ENGINE_EVENT"]
             return next((int(str(each["pid"].value)) for each in pids if "pid" in each), None) if started else None
 
-        return int(eventually(logged))
+        return wait_until(logged, "the first step has started")
 
     def wait_for(self, run_id: str, *statuses: DagsterRunStatus) -> DagsterRunStatus:
-        return DagsterRunStatus(eventually(lambda: (s := self.status(run_id)) in statuses and s))
+        wait_until(lambda: self.status(run_id) in statuses, f"status {statuses}")
+        return self.status(run_id)
 
     def status(self, run_id: str) -> DagsterRunStatus:
         run = self._instance.get_run_by_id(run_id)
@@ -111,15 +112,6 @@ class Platform:
         yield
         events.rmdir()
         away.rename(events)
-
-
-def eventually(poll: Callable[[], Any]) -> Any:
-    """Poll until the result is true, and return it."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not (answer := poll()):
-        assert time.monotonic() < deadline, f"no result within {TIMEOUT_SECONDS} s"
-        time.sleep(0.1)
-    return answer
 
 
 @contextmanager
@@ -192,7 +184,7 @@ def test_cancelling_in_the_ui_ends_the_process(warm: Platform) -> None:
     pid = warm.pid(run_id)
     warm.client.terminate_run(run_id)
     assert warm.wait_for(run_id, DagsterRunStatus.CANCELED, DagsterRunStatus.FAILURE) == DagsterRunStatus.CANCELED
-    eventually(lambda: not psutil.pid_exists(pid))
+    wait_until(lambda: not psutil.pid_exists(pid))
 
 
 def test_a_run_whose_process_is_killed_fails_at_once(warm: Platform) -> None:
@@ -208,7 +200,7 @@ def test_a_run_that_crashed_while_nothing_could_be_recorded_fails_afterwards(war
     pid = warm.pid(run_id)
     with warm.no_record_of(run_id):
         os.kill(pid, signal.SIGKILL)
-        eventually(lambda: not psutil.pid_exists(pid))
+        wait_until(lambda: not psutil.pid_exists(pid))
         time.sleep(4 * CLEANUP_TICK)
         assert warm.status(run_id) == DagsterRunStatus.STARTED
     assert warm.wait_for(run_id, DagsterRunStatus.FAILURE)
@@ -227,7 +219,7 @@ def test_the_next_run_uses_new_code(warm: Platform) -> None:
 def test_runs_continue_after_the_warm_process_was_killed(warm: Platform) -> None:
     before = forkserver_of(warm.run("reporting"))
     before.kill()
-    eventually(lambda: not before.is_running() or before.status() == psutil.STATUS_ZOMBIE)
+    wait_until(lambda: not before.is_running() or before.status() == psutil.STATUS_ZOMBIE)
     assert forkserver_of(warm.run("reporting")) != before
 
 
@@ -239,6 +231,7 @@ def test_without_warm_runs_dagster_starts_runs_itself(tmp_path: Path) -> None:
 
 ANOTHER_VERSION = """
 from lacrosse_assets.dagster_patches import guard
+from lacrosse_assets_tests.support.waiting import wait_until
 guard.TESTED_VERSIONS["dagster"] = "1.12"
 """
 # As if Dagster detected crashed runs in another way.

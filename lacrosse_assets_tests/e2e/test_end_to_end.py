@@ -22,6 +22,7 @@ from sqlalchemy import create_engine, text
 from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets_tests.support import reference_model
+from lacrosse_assets_tests.support.waiting import wait_until
 
 HOME, AWAY = 101, 205
 BUCKET, KEY = "gamestreams", "gamestream.txt"
@@ -123,11 +124,7 @@ class Platform:
 
     def until(self, what: str, condition: Callable[[], bool]) -> None:
         """Wait until the condition is met, while the platform is running."""
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not condition():
-            self.dagster.check_alive()
-            assert time.monotonic() < deadline, f"{what}: not met after {TIMEOUT_SECONDS} s"
-            time.sleep(0.1)
+        wait_until(condition, what, timeout=TIMEOUT_SECONDS, check=self.dagster.check_alive)
 
 
 @pytest.fixture(scope="module")

@@ -5,7 +5,6 @@ Dagster reads that file by itself, empty variables included: `SPARK_REMOTE=` is 
 
 import shutil
 import subprocess
-import time
 from pathlib import Path
 
 import pytest
@@ -14,7 +13,7 @@ from lacrosse_assets.embedded.dagster_dev import INSTANCE_SETTINGS
 from lacrosse_assets.embedded.ports import free_ports
 from lacrosse_assets.embedded.supervision import executable
 from lacrosse_assets_tests import PROJECT_ROOT
-from lacrosse_assets_tests.support.commands import in_the_background
+from lacrosse_assets_tests.support.commands import in_the_background, wait_for
 from lacrosse_assets_tests.support.world import ENDED, World, new_embedded_world
 
 world = pytest.fixture(new_embedded_world)
@@ -61,10 +60,6 @@ def test_dagster_dev_plays_a_game_with_the_env_file_of_compose(world: World, tmp
     log = tmp_path / "log"
 
     with in_the_background(command, log, environ, checkout) as process:
-        give_up = time.monotonic() + PLAYED_SECONDS
-        while not world.table("teams2"):
-            assert process.poll() is None, log.read_text()
-            assert time.monotonic() < give_up, log.read_text()
-            time.sleep(0.5)
+        wait_for(lambda: world.table("teams2"), process, log, PLAYED_SECONDS)
 
     assert world.document()["final"] is True

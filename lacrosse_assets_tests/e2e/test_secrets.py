@@ -7,7 +7,6 @@ services' addresses (test_embedded.py).
 import os
 import subprocess
 import sys
-import time
 from collections.abc import Callable, Iterator
 from functools import partial
 from pathlib import Path
@@ -33,12 +32,12 @@ from lacrosse_assets_tests.support.secured_stores import (
     SecuredStores,
     secured_stores,
 )
+from lacrosse_assets_tests.support.waiting import wait_until
 from lacrosse_assets_tests.support.world import ENDED, MIDDLE
 
 # A secret that no store accepts.
 WRONG = Secret("a wrong secret", "Rm8bYt3KpW@/:;?#[%&=+Gc5vNs9LxH")
 
-TIMEOUT_SECONDS = 90  # generous: it only stops what hangs
 
 # Everything that the Dagster UI queries and that may contain a secret.
 EVERYTHING = """
@@ -95,11 +94,7 @@ class Watched:
         return answer
 
     def until(self, what: str, condition: Callable[[], bool]) -> None:
-        deadline = time.monotonic() + TIMEOUT_SECONDS
-        while not condition():
-            self._dagster.check_alive()
-            assert time.monotonic() < deadline, f"{what}: timeout after {TIMEOUT_SECONDS} s"
-            time.sleep(0.2)
+        wait_until(condition, what, check=self._dagster.check_alive)
 
 
 def play(environ: dict[str, str], folder: Path) -> Ended:

@@ -1,8 +1,7 @@
 """The box score page as a process, a document store for it, and documents as the platform writes them."""
 
-import time
 import urllib.request
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
@@ -16,6 +15,7 @@ from lacrosse_assets.embedded.services import document_store
 from lacrosse_assets.game.document import Document
 from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.support import reference_model
+from lacrosse_assets_tests.support.waiting import wait_until
 from lacrosse_assets_tests.support.world import PLAYERS, TEAMS, Rows
 
 TIMEOUT_SECONDS = 30  # generous: it only stops what hangs
@@ -69,14 +69,6 @@ class Scores:
 
     def close(self) -> None:
         self._client.close()
-
-
-def until(condition: Callable[[], bool]) -> None:
-    """Wait until the condition holds."""
-    deadline = time.monotonic() + TIMEOUT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline, f"timeout after {TIMEOUT_SECONDS} s"
-        time.sleep(0.05)
 
 
 @contextmanager
@@ -134,5 +126,5 @@ def page(page_process: BoxscorePage, scores: Scores) -> BoxscorePage:
         with urllib.request.urlopen(page_process.url) as answer:
             return b"Waiting for the game" in answer.read()
 
-    until(is_waiting)
+    wait_until(is_waiting)
     return page_process

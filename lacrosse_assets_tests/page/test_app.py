@@ -21,7 +21,8 @@ from examples.boxscore_page.watcher import Latest
 from lacrosse_assets.embedded.boxscore_page import APP, BoxscorePage
 from lacrosse_assets.embedded.ports import LOOPBACK
 from lacrosse_assets_tests import PROJECT_ROOT
-from lacrosse_assets_tests.page.conftest import GAME, TIMEOUT_SECONDS, Scores, mongodb_server, page_on, until
+from lacrosse_assets_tests.page.conftest import GAME, TIMEOUT_SECONDS, Scores, mongodb_server, page_on
+from lacrosse_assets_tests.support.waiting import wait_until
 from lacrosse_assets_tests.support.world import LIVE, MIDDLE, World, closed_port, new_embedded_world
 
 world = pytest.fixture(new_embedded_world)
@@ -65,7 +66,7 @@ def next_with(events: Iterator[str], *words: str) -> str:
 
 def test_the_document_is_what_mongodb_has_with_dates_in_iso_8601(http: httpx.Client, scores: Scores) -> None:
     written = scores.write(*GAME[:3])
-    until(lambda: shows(http, 2))
+    wait_until(lambda: shows(http, 2))
 
     response = http.get("boxscore.json")
 
@@ -90,7 +91,7 @@ OTHERS: list[dict[str, Any]] = [
 def test_documents_of_others_are_not_read(http: httpx.Client, scores: Scores, other: dict[str, Any]) -> None:
     scores.collection.insert_one({**other})
     scores.collection.insert_many([scores.document(GAME[:end]) for end in (1, 2, 3)])
-    until(lambda: shows(http, 2))
+    wait_until(lambda: shows(http, 2))
 
     assert http.get("boxscore.json").json()["_id"] == 2
     assert http.get("healthz").json()["mongodb"] == "up"
@@ -99,7 +100,7 @@ def test_documents_of_others_are_not_read(http: httpx.Client, scores: Scores, ot
 @pytest.mark.parametrize("path", ["/", "/boxscore.json"])
 def test_a_known_etag_gives_304(http: httpx.Client, scores: Scores, path: str) -> None:
     scores.write(*GAME[:1])
-    until(lambda: shows(http, 0))
+    wait_until(lambda: shows(http, 0))
     first = http.get(path)
     etag = first.headers["etag"]
 
@@ -111,7 +112,7 @@ def test_a_known_etag_gives_304(http: httpx.Client, scores: Scores, path: str) -
     assert http.head(path).headers["etag"] == etag
 
     scores.write(*GAME[:2])
-    until(lambda: shows(http, 1))
+    wait_until(lambda: shows(http, 1))
     changed = http.get(path, headers={"If-None-Match": etag})
     assert changed.status_code == 200
     assert changed.headers["etag"] != etag
@@ -173,7 +174,7 @@ def test_every_change_is_sent_as_an_event(tmp_path: Path, options: tuple[str, ..
 
 def test_a_late_visitor_gets_the_current_state(http: httpx.Client, scores: Scores) -> None:
     scores.play(*GAME)
-    until(lambda: shows(http, 6))
+    wait_until(lambda: shows(http, 6))
     with listening(http) as events:
         assert "Final" in next(events)
 
@@ -193,7 +194,7 @@ def test_the_page_shows_the_documents_of_the_platform(world: World, tmp_path: Pa
     with page_on(world.environ["MONGODB_URI"], tmp_path) as page, httpx.Client(base_url=page.url) as http:
         world.put(*MIDDLE)
         assert world.materialize(*LIVE).success
-        until(lambda: shows(http, 2))
+        wait_until(lambda: shows(http, 2))
         shown = http.get("boxscore.json").json()
         assert shown["home"]["players"] == world.document()["home"]["players"]
         assert "o&#39;neil; DROP TABLE teams" in http.get("/").text

@@ -13,8 +13,9 @@ from pymongo.uri_parser import parse_uri
 
 from lacrosse_assets.embedded.boxscore_page import BoxscorePage
 from lacrosse_assets_tests.page.browsers import NoBrowserError, chromium
-from lacrosse_assets_tests.page.conftest import GAME, TIMEOUT_SECONDS, Scores, page_on, until
+from lacrosse_assets_tests.page.conftest import GAME, TIMEOUT_SECONDS, Scores, page_on
 from lacrosse_assets_tests.support.proxy import proxy_to, uri_through
+from lacrosse_assets_tests.support.waiting import wait_until
 from lacrosse_assets_tests.support.world import PLAYERS, TEAMS
 
 DESKTOP, PHONE = ViewportSize(width=1280, height=900), ViewportSize(width=360, height=740)
@@ -226,7 +227,7 @@ def test_axe_finds_a_planted_violation(tab: Page, page: BoxscorePage) -> None:
 
 def test_screen_readers_announce_goals_but_not_misses(tab: Page, page: BoxscorePage, scores: Scores) -> None:
     scores.play(*GAME[:1])
-    until(lambda: tab.request.get(f"{page.url}/healthz").json()["event"] == 0)  # so that it is not announced
+    wait_until(lambda: tab.request.get(f"{page.url}/healthz").json()["event"] == 0)  # so that it is not announced
     tab.goto(page.url)
     shows(tab, 1, 0)
     announcement = tab.locator("#announcement")

@@ -3,12 +3,14 @@
 import os
 import subprocess
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 import psutil
+
+from lacrosse_assets_tests.support.waiting import wait_until
 
 # Nothing else of this process: PySpark, for one, leaves settings of its own in the environment.
 INHERITED = ("PATH", "HOME", "LANG", "JAVA_HOME", "TMPDIR")
@@ -70,6 +72,15 @@ def in_the_background(
         for child in children:
             with suppress(psutil.Error):
                 child.kill()
+
+
+def wait_for(condition: Callable[[], object], process: "subprocess.Popen[bytes]", log: Path, timeout: float) -> None:
+    """Wait while the process is running. Errors show its log."""
+
+    def check_running() -> None:
+        assert process.poll() is None, log.read_text()
+
+    wait_until(condition, log.read_text, timeout=timeout, check=check_running)
 
 
 def files_with(folder: Path, text: str) -> list[Path]:
