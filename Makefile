@@ -22,7 +22,7 @@ PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs
 	drill-storage-plugins Makefile Dockerfile docker-compose.yaml workspace.yaml setup.py pyproject.toml \
 	$(filter-out %/test_docs.py,$(wildcard $(foreach depth,* */* */*/*,lacrosse_assets_tests/$(depth).py)))
 
-.PHONY: help install game dev services env test test-services chaos fuzz bench screenshots lint banned-words clean python odbc chromium java
+.PHONY: help install game dev services env test-unit test test-services chaos fuzz bench screenshots lint banned-words clean python system java
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -46,10 +46,15 @@ env: ## Write .env for Docker Compose, with new passwords
 			JUPYTER_USER=*) line="JUPYTER_USER=$$(id -u):$$(id -g)" ;; esac; \
 		printf '%s\n' "$$line"; done <.env.example >.env
 
-test: java odbc chromium ## Run the whole test suite
+test-unit: java $(STAMP) ## Run the quick tests, which need Python and Java alone; a minute
+	@$(BIN)/python -m pytest $(PARALLEL) --dist loadgroup --hypothesis-profile quick lacrosse_assets_tests/unit
+
+test: NEEDS := odbc chromium
+test: java system ## Run the whole test suite
 	@$(BIN)/python -m pytest $(PARALLEL)
 
-test-services: java odbc ## Run the tests of the stores against those that the environment names
+test-services: NEEDS := odbc
+test-services: java system ## Run the tests of the stores against those that the environment names
 	@$(BIN)/python -m pytest -m services
 
 bench: java $(STAMP) ## Measure the latency of a box score, next to stock Dagster; half an hour
@@ -63,7 +68,8 @@ fuzz: java $(STAMP) ## Read a million malformed lines twice, and play streams of
 	@$(BIN)/python -m lacrosse_assets_tests.fuzz
 	@$(BIN)/python -m pytest lacrosse_assets_tests/integration/test_hostile.py -k flood --megabytes 50
 
-screenshots: java chromium $(STAMP) ## Play a game and take the pictures of README and docs
+screenshots: NEEDS := chromium
+screenshots: java system ## Play a game and take the pictures of README and docs
 	@$(BIN)/python -m lacrosse_assets_tests.screenshots
 
 lint: $(STAMP) banned-words ## Check style, import directions, types, spelling and wording
@@ -104,17 +110,19 @@ python:
 	@"$(PYTHON)" -c '$(PYTHON_OK)' 2>/dev/null || { \
 		echo "Error: Python 3.11, 3.12 or 3.13 is needed, and $(PYTHON) is $$("$(PYTHON)" --version 2>/dev/null || echo 'none')" >&2; exit 1; }
 
-# What pyodbc cannot be imported without, and no package of PyPI brings; as root on Debian and Ubuntu it is installed here.
-odbc: $(STAMP)
-	@$(BIN)/python -c 'import pyodbc' 2>/dev/null || { [ "$$(id -u)" = 0 ] && echo "Installing unixODBC ..." \
-		&& { apt-get update && apt-get install -y unixodbc libgssapi-krb5-2; } >$(VENV)/odbc.log 2>&1; } || { \
-		echo "Error: the tests of SQL Server need unixODBC: \`apt-get install unixodbc libgssapi-krb5-2\` as root" >&2; exit 1; }
-
-# The browser of the box score page's tests.
-chromium: $(STAMP)
-	@for name in chromium chromium-browser google-chrome; do command -v $$name && break; done >/dev/null || { [ "$$(id -u)" = 0 ] && echo "Installing Chromium ..." \
-		&& { apt-get update && apt-get install -y chromium; } >$(VENV)/chromium.log 2>&1; } || { \
-		echo "Error: the tests of the box score page need Chromium: \`apt-get install chromium\` as root" >&2; exit 1; }
+# The system packages that tests need and PyPI lacks: for SQL Server what pyodbc cannot be imported without, and the
+# browser of the box score page. As root on Debian and Ubuntu they are installed, unless APT=no.
+system: $(STAMP)
+	@needs() { case " $(NEEDS) " in *" $$1 "*) ;; *) false ;; esac; }; missing=; \
+	if needs odbc && ! $(BIN)/python -c 'import pyodbc' 2>/dev/null; then missing="$$missing unixodbc libgssapi-krb5-2"; fi; \
+	if needs chromium; then \
+		for name in chromium chromium-browser google-chrome; do command -v $$name && break; done >/dev/null || missing="$$missing chromium"; fi; \
+	[ -n "$$missing" ] || exit 0; \
+	if [ "$(APT)" = no ] || [ "$$(id -u)" != 0 ] || ! command -v apt-get >/dev/null; then \
+		echo "Error: system packages are missing: install them with \`apt-get install$$missing\` as root" >&2; exit 1; fi; \
+	echo "Installing system packages with apt-get:$$missing (\`make APT=no\` names them and installs nothing) ..."; \
+	{ apt-get update && apt-get install -y $$missing; } >$(VENV)/apt.log 2>&1 || { \
+		echo "Error: \`apt-get install$$missing\` failed; its output is in $(VENV)/apt.log" >&2; exit 1; }
 
 java: | python
 	@"$(PYTHON)" lacrosse_assets/java.py

@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import hypothesis
 import pytest
 from pyspark.sql import SparkSession
 from sqlalchemy import create_engine, make_url, text
@@ -19,6 +20,7 @@ from lacrosse_assets.embedded.services import EmbeddedServices, embedded_service
 from lacrosse_assets.gamestream.reference_data import create_database
 from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+from lacrosse_assets.resources.spark import LOCAL_CONFIG, SMALL_DATA_CONFIG
 from lacrosse_assets.s3 import forget_credentials
 from lacrosse_assets.settings import VARIABLES, SettingsError, embedded_settings, load_settings
 from lacrosse_assets_tests.support.world import Stores, World, new_world
@@ -26,6 +28,17 @@ from lacrosse_assets_tests.support.world import Stores, World, new_world
 ELSEWHERE = os.environ.get("LACROSSE_DEPLOYMENT") == "services"
 # What the tests set themselves.
 OF_A_TEST = ("LACROSSE_DEPLOYMENT", "LACROSSE_STATE_DIR", "GAMESTREAM_BUCKET", "GAMESTREAM_KEY", "DELAY")
+
+
+# On a CI server each run has the same examples, so that a failure there is always one of the change at hand. `make
+# test-unit` has fewer: --hypothesis-profile.
+hypothesis.settings.register_profile("local", deadline=None)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
+hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
+hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
+
+# Nothing of a test is large.
+TEST_SPARK_CONFIG = {"spark.master": "local[1]", "spark.driver.extraJavaOptions": "-XX:+UseSerialGC"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -114,20 +127,9 @@ def spark() -> Iterator[SparkSession]:
         # Left in the environment by tests before, which were attached to a server.
         for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"):
             patch.delenv(name, raising=False)
-        session = (
-            SparkSession.builder.master("local[1]")
-            .appName("lacrosse_assets_tests")
-            .config("spark.ui.enabled", "false")
-            .config("spark.driver.host", "127.0.0.1")
-            .config("spark.driver.bindAddress", "127.0.0.1")
-            .config("spark.sql.shuffle.partitions", "1")
-            .config("spark.sql.session.timeZone", "UTC")
-            # Some hundred plans, each run once over a few rows: compiling them would take most of the time.
-            .config("spark.sql.adaptive.enabled", "false")
-            .config("spark.sql.codegen.wholeStage", "false")
-            .config("spark.sql.codegen.factoryMode", "NO_CODEGEN")
-            .config("spark.driver.extraJavaOptions", "-XX:TieredStopAtLevel=1 -XX:+UseSerialGC")
-            .getOrCreate()
-        )
+        builder = SparkSession.builder.appName("lacrosse_assets_tests")
+        for name, value in {**SMALL_DATA_CONFIG, **LOCAL_CONFIG, **TEST_SPARK_CONFIG}.items():
+            builder = builder.config(name, value)
+        session = builder.getOrCreate()
         yield session
         session.stop()

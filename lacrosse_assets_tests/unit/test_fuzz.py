@@ -14,7 +14,7 @@ from lacrosse_assets_tests import fuzz
 from lacrosse_assets_tests.support import reference_model
 from lacrosse_assets_tests.support.builders import AWAY, HOME, VERSION
 
-SMALL, TIMES = 200_000, 4
+SMALL, TIMES = 100_000, 4
 # Twice as much as in proportion: a quadratic part would make it sixteen times as much.
 BOUND = 2 * TIMES
 

@@ -25,9 +25,10 @@ from lacrosse_assets_tests.support.builders import (
 )
 from lacrosse_assets_tests.support.strategies import BOM, SOUP, reference_tables, streams
 
-PURE = settings(max_examples=300)
+EXAMPLES = settings().max_examples  # of the profile: 100, or 25 in `make test-unit`
+PURE = settings(max_examples=3 * EXAMPLES)
 # Each of them costs half a second and more.
-ON_SPARK = settings(max_examples=20)
+ON_SPARK = settings(max_examples=EXAMPLES // 5)
 
 
 def exactly(value: Any) -> str:
