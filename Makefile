@@ -22,7 +22,7 @@ PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs
 	drill-storage-plugins Makefile Dockerfile docker-compose.yaml workspace.yaml setup.py pyproject.toml \
 	$(filter-out %/test_docs.py,$(wildcard $(foreach depth,* */* */*/*,lacrosse_assets_tests/$(depth).py)))
 
-.PHONY: help install game dev services env test-unit test test-services chaos fuzz bench screenshots lint banned-words clean python system java
+.PHONY: help install game dev services env test-unit test test-services test-drill chaos fuzz bench screenshots lint banned-words clean python system java maven
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -56,6 +56,10 @@ test: java system ## Run the whole test suite
 test-services: NEEDS := odbc
 test-services: java system ## Run the tests of the stores against those that the environment names
 	@$(BIN)/python -m pytest -m services
+
+test-drill: NEEDS := odbc
+test-drill: java system maven ## Run Apache Drill and its queries during a game and after it
+	@$(BIN)/python -m pytest -m drill
 
 bench: java $(STAMP) ## Measure the latency of a box score, next to stock Dagster; half an hour
 	@$(BIN)/python -m bench
@@ -123,6 +127,11 @@ system: $(STAMP)
 	echo "Installing system packages with apt-get:$$missing (\`make APT=no\` names them and installs nothing) ..."; \
 	{ apt-get update && apt-get install -y $$missing; } >$(VENV)/apt.log 2>&1 || { \
 		echo "Error: \`apt-get install$$missing\` failed; its output is in $(VENV)/apt.log" >&2; exit 1; }
+
+# Drill is resolved by it, into .lacrosse/drill.
+maven:
+	@command -v mvn >/dev/null || { \
+		echo "Error: Drill is resolved by Maven: \`apt-get install maven\`" >&2; exit 1; }
 
 java: | python
 	@"$(PYTHON)" lacrosse_assets/java.py

@@ -5,6 +5,7 @@ Tests that use `world` or `stores` can be pointed anywhere: `make test-services`
 """
 
 import os
+import shutil
 import uuid
 from collections.abc import Iterator
 from contextlib import suppress
@@ -67,10 +68,14 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
     for item in items:
         if isinstance(item, pytest.Function) and "stores" in item.fixturenames and "embedded" not in item.fixturenames:
             item.add_marker("services")
+    there_is_none = set()
     if not (ELSEWHERE and make_url(os.environ["SIDEARMDB_URL"]).get_backend_name() == "mssql"):
-        there_is_none = [item for item in items if item.get_closest_marker("sql_server")]
-        config.hook.pytest_deselected(items=there_is_none)
-        items[:] = [item for item in items if item not in there_is_none]
+        there_is_none.add("sql_server")
+    if not shutil.which("mvn"):
+        there_is_none.add("drill")
+    left_out = [item for item in items if any(item.get_closest_marker(name) for name in there_is_none)]
+    config.hook.pytest_deselected(items=left_out)
+    items[:] = [item for item in items if item not in left_out]
 
 
 @pytest.fixture(autouse=True)
