@@ -15,7 +15,7 @@ from pydantic import BaseModel, ConfigDict, Field, SecretStr, ValidationError, f
 
 from lacrosse_assets import addresses
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
+_PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 # Required by `LACROSSE_DEPLOYMENT=services`, each with an example for the error message. The object store is not among
 # them: without an endpoint it is AWS, and without keys boto3's own chain finds credentials.
@@ -63,8 +63,8 @@ class SettingsError(ClickException):
 
 def _default_state_dir() -> Path:
     """`.lacrosse` in the checkout that the package runs from; for an installed package, in the current folder."""
-    is_checkout = (PROJECT_ROOT / "pyproject.toml").is_file()
-    return (PROJECT_ROOT if is_checkout else Path.cwd()) / ".lacrosse"
+    is_checkout = (_PROJECT_ROOT / "pyproject.toml").is_file()
+    return (_PROJECT_ROOT if is_checkout else Path.cwd()) / ".lacrosse"
 
 
 class Settings(BaseModel):

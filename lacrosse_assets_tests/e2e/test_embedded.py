@@ -26,7 +26,8 @@ from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.embedded.state_dir import locked
 from lacrosse_assets.embedded.supervision import MAX_RESTARTS, OWNER_VARIABLE, Server, ServerError
 from lacrosse_assets.java import JavaError, check_java
-from lacrosse_assets.settings import PROJECT_ROOT, VARIABLES, embedded_addresses_file
+from lacrosse_assets.settings import VARIABLES, embedded_addresses_file
+from lacrosse_assets_tests import PROJECT_ROOT
 
 UP = "The services are up"
 

@@ -239,7 +239,7 @@ def test_the_default_state_folder(monkeypatch: pytest.MonkeyPatch, tmp_path: Pat
     """`.lacrosse` in the checkout; for an installed package, which has no checkout, in the current folder."""
     monkeypatch.chdir(tmp_path)
     assert embedded_settings({}).state_dir == PROJECT_ROOT / ".lacrosse"
-    monkeypatch.setattr(settings_module, "PROJECT_ROOT", tmp_path / "site-packages")
+    monkeypatch.setattr(settings_module, "_PROJECT_ROOT", tmp_path / "site-packages")
     assert embedded_settings({}).state_dir == tmp_path / ".lacrosse"
 
 
