@@ -18,7 +18,7 @@ from botocore.config import Config
 from lacrosse_assets import addresses
 
 if TYPE_CHECKING:
-    from botocore.client import BaseClient
+    from types_boto3_s3 import S3Client
 
 # Not every S3 server knows the checksums that boto3 sends and verifies by default.
 NO_EXTRA_CHECKSUMS = Config(request_checksum_calculation="when_required", response_checksum_validation="when_required")
@@ -57,7 +57,7 @@ def s3_client(
     region_name: str | None = None,
     profile_name: str | None = None,
     **options: Any,
-) -> "BaseClient":
+) -> "S3Client":
     """A client with `config` (timeouts, retries). An empty or missing argument is left to boto3's own chain.
 
     Clients share the credentials of boto3's default session, which renews those of a role: clients are cheap to make.
@@ -66,7 +66,7 @@ def s3_client(
         BotoCoreError, ValueError: invalid settings.
     """
     session: Any = boto3.Session(profile_name=profile_name) if profile_name else boto3
-    client: BaseClient = session.client(
+    client: S3Client = session.client(
         "s3",
         endpoint_url=endpoint_url or None,
         region_name=region_name or None,
@@ -90,7 +90,7 @@ def stop_redirect_loops() -> Iterator[None]:
         raise ValueError("the server redirects every request (301)") from None
 
 
-def address(client: "BaseClient") -> str:
+def address(client: "S3Client") -> str:
     """The client's address as errors show it: the endpoint, or `AWS S3 (region eu-west-1)`."""
     url = str(client.meta.endpoint_url)
     if re.fullmatch(r"https?://s3[\w.-]*\.amazonaws\.com(\.cn)?/?", url):
