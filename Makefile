@@ -22,7 +22,7 @@ PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs
 	drill-storage-plugins Makefile Dockerfile docker-compose.yaml workspace.yaml setup.py pyproject.toml \
 	$(filter-out %/test_docs.py,$(wildcard $(foreach depth,* */* */*/*,lacrosse_assets_tests/$(depth).py)))
 
-.PHONY: help install game dev services env test-unit test test-services test-drill chaos fuzz bench screenshots lint banned-words clean python system java maven
+.PHONY: help install game dev services env test-unit test coverage test-services test-drill chaos fuzz bench screenshots lint banned-words clean python system java maven
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -52,6 +52,13 @@ test-unit: java $(STAMP) ## Run the quick tests, which need Python and Java alon
 test: NEEDS := odbc chromium
 test: java system ## Run the whole test suite
 	@$(BIN)/python -m pytest $(PARALLEL)
+
+coverage: NEEDS := odbc chromium
+coverage: java system ## Run the whole test suite and list the lines that it does not reach; slower than make test
+	@rm -f .coverage .coverage.*
+	@$(BIN)/coverage run -m pytest $(PARALLEL)
+	@$(BIN)/coverage combine --quiet
+	@$(BIN)/coverage report --show-missing
 
 test-services: NEEDS := odbc
 test-services: java system ## Run the tests of the stores against those that the environment names
@@ -89,7 +96,7 @@ banned-words: $(STAMP)
 clean: ## Remove all local state: .venv, .lacrosse and caches
 	@if [ -s $(STATE)/lock ] && kill -0 "$$(cat $(STATE)/lock)" 2>/dev/null; then \
 		echo "Error: the services are up: end them first (Ctrl-C there, or \`kill $$(cat $(STATE)/lock)\`)" >&2; exit 1; fi
-	@rm -rf $(VENV) $(STATE) .mypy_cache .pytest_cache .ruff_cache .hypothesis .tmp_dagster_home_* *.egg-info build
+	@rm -rf $(VENV) $(STATE) .mypy_cache .pytest_cache .coverage* .ruff_cache .hypothesis .tmp_dagster_home_* *.egg-info build
 	@find . -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # Bytecode is compiled once here, or each of Dagster's processes would compile its imports again wherever

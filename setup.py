@@ -48,6 +48,7 @@ PAGE = [
 
 TEST = [
     "pytest>=8",
+    "coverage>=7.10,<8",  # the lines that no test reaches, also of processes that tests start and fork
     "pytest-timeout>=2.3",  # a server that hangs fails its test, not the whole suite
     "pytest-xdist>=3.6,<4",  # a test file on each core
     "hypothesis>=6.100",  # property tests
@@ -71,6 +72,7 @@ LINT = [
     "import-linter>=2.3,<3",  # the import directions of the packages (pyproject.toml)
     "mypy>=1.15",
     "codespell>=2.4,<3",  # spelling, in docs and code
+    "types-boto3-s3",  # the object store's client
     "types-psutil",
     "types-pyyaml",
 ]
