@@ -19,18 +19,18 @@ from lacrosse_assets.embedded.supervision import stop_on_signals
 from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.chaos.faults import FAULTS
 from lacrosse_assets_tests.chaos.matrix import Attempt, play_at_once, unmet_requirement
-from lacrosse_assets_tests.chaos.moments import Moment
+from lacrosse_assets_tests.chaos.phases import Phase
 from lacrosse_assets_tests.chaos.trial import Fault, Outcome
 
 REPORT = PROJECT_ROOT / "docs" / "chaos.md"
-MOMENTS = {moment.name.lower(): moment for moment in Moment}
+PHASES = {phase.name.lower(): phase for phase in Phase}
 
 
 @click.command()
 @click.option("--fault", "names", multiple=True, help="Only faults whose name contains this; may be given repeatedly.")
 @click.option("--without", multiple=True, help="No fault whose name contains this; may be given repeatedly.")
-@click.option("--moment", "moments", multiple=True, type=click.Choice(list(MOMENTS)), help="Only these moments.")
-@click.option("--times", default=1, show_default=True, help="Number of trials of each fault at each of its moments.")
+@click.option("--phase", "phases", multiple=True, type=click.Choice(list(PHASES)), help="Only these phases.")
+@click.option("--times", default=1, show_default=True, help="Number of trials of each fault at each of its phases.")
 @click.option("--jobs", default=1, show_default=True, help="Number of platforms at the same time; each needs a core.")
 @click.option("--seed", type=int, help="The seed of an earlier run, to repeat it.  [default: a new one]")
 @click.option(
@@ -42,7 +42,7 @@ MOMENTS = {moment.name.lower(): moment for moment in Moment}
 def main(
     names: tuple[str, ...],
     without: tuple[str, ...],
-    moments: tuple[str, ...],
+    phases: tuple[str, ...],
     times: int,
     jobs: int,
     seed: int | None,
@@ -53,10 +53,10 @@ def main(
     seed = random.SystemRandom().randrange(10**6) if seed is None else seed
     chosen = [fault for fault in FAULTS if (not names or _is_called(fault, names)) and not _is_called(fault, without)]
     trials = [
-        Attempt(fault, moment, number)
+        Attempt(fault, phase, number)
         for fault in chosen
-        for moment in fault.moments
-        if not moments or moment.name.lower() in moments
+        for phase in fault.phases
+        if not phases or phase.name.lower() in phases
         for number in range(times * fault.weight)
     ]
     if not trials:
@@ -64,13 +64,13 @@ def main(
             f"no fault has this name; the names are: {', '.join(sorted({fault.name for fault in FAULTS}))}"
         )
     if only_list:
-        for fault, moment, number in trials:
-            click.echo(f"{fault.name}, {moment.value}, {number + 1}")
+        for fault, phase, number in trials:
+            click.echo(f"{fault.name}, {phase.value}, {number + 1}")
         return
     for fault in chosen:
         if problem := unmet_requirement(fault.needs):
             raise click.ClickException(f"{fault.name}: {problem}; `--without {shlex.quote(fault.name)}` leaves it out")
-    if report is None and not (names or without or moments):
+    if report is None and not (names or without or phases):
         report = REPORT
     _say(f"{len(trials)} trials, seed {seed}")
     began = time.monotonic()
@@ -84,8 +84,8 @@ def main(
     lost = [outcome for outcome in outcomes if not outcome.survived]
     _say(f"{len(outcomes) - len(lost)} of {len(outcomes)} survived, in {minutes:.0f} minutes")
     if report:
-        order = [(trial.fault.name, trial.moment) for trial in trials]
-        outcomes.sort(key=lambda outcome: order.index((outcome.fault, outcome.moment)))
+        order = [(trial.fault.name, trial.phase) for trial in trials]
+        outcomes.sort(key=lambda outcome: order.index((outcome.fault, outcome.phase)))
         report.write_text(_report(outcomes, seed, minutes))
         _say(f"The table is in {report}")
     sys.exit(1 if lost else 0)
@@ -100,7 +100,7 @@ def _line(outcome: Outcome) -> str:
     runs = f", {outcome.runs} runs, {len(outcome.failures)} failed"
     words = "survived" if outcome.survived else "LOST: " + "; ".join(outcome.problems)
     errors = "".join(f"\n    {error[:200]}" for error in dict.fromkeys(outcome.failures))
-    return f"{outcome.fault}, {outcome.moment.value}: {words}{seconds}{runs}{errors}"
+    return f"{outcome.fault}, {outcome.phase.value}: {words}{seconds}{runs}{errors}"
 
 
 def _report(outcomes: Sequence[Outcome], seed: int, minutes: float) -> str:
@@ -123,26 +123,26 @@ def _report(outcomes: Sequence[Outcome], seed: int, minutes: float) -> str:
         "score, or the final tables, are those of the stream as it is then. docs/reliability.md says how to read the",
         "table.",
         "",
-        "| fault | moment | tried | survived | seconds to recover: median | worst | failed runs |",
+        "| fault | phase | tried | survived | seconds to recover: median | worst | failed runs |",
         "|---|---|--:|--:|--:|--:|--:|",
     ]
-    for (fault, moment), group in _grouped(outcomes).items():
+    for (fault, phase), group in _grouped(outcomes).items():
         seconds = [outcome.recovered_in for outcome in group if outcome.recovered_in is not None]
         spread = f"{median(seconds):.1f} | {max(seconds):.1f}" if seconds else "– | –"
         lines.append(
-            f"| {fault} | {moment} | {len(group)} | {sum(outcome.survived for outcome in group)} | {spread} | "
+            f"| {fault} | {phase} | {len(group)} | {sum(outcome.survived for outcome in group)} | {spread} | "
             f"{sum(len(outcome.failures) for outcome in group)} |"
         )
     if lost := [outcome for outcome in outcomes if not outcome.survived]:
         lines += ["", "Not survived:", ""]
-        lines += [f"- {outcome.fault}, {outcome.moment.value}: {'; '.join(outcome.problems)}" for outcome in lost]
+        lines += [f"- {outcome.fault}, {outcome.phase.value}: {'; '.join(outcome.problems)}" for outcome in lost]
     return "\n".join(lines) + "\n"
 
 
 def _grouped(outcomes: Sequence[Outcome]) -> dict[tuple[str, str], list[Outcome]]:
     groups: dict[tuple[str, str], list[Outcome]] = {}
     for outcome in outcomes:
-        groups.setdefault((outcome.fault, outcome.moment.value), []).append(outcome)
+        groups.setdefault((outcome.fault, outcome.phase.value), []).append(outcome)
     return groups
 
 

@@ -13,7 +13,7 @@ from dagster import DagsterEventType, RunsFilter
 
 from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets_tests.chaos.game import Producer, bodies
-from lacrosse_assets_tests.chaos.moments import BUSY, NOT_IN_TRANSACTION, Moment
+from lacrosse_assets_tests.chaos.phases import BUSY, NOT_IN_TRANSACTION, Phase
 from lacrosse_assets_tests.chaos.trial import ConditionNotMet, Fault, Trial
 from lacrosse_assets_tests.support.proxy import Proxy
 
@@ -151,14 +151,14 @@ STORES = {"s3": "object store", "mongodb": "document store", "spark": "Spark ser
 def _store_faults() -> Iterator[Fault]:
     toxics = {
         "down": (_down, NOT_IN_TRANSACTION, OUTAGE_SECONDS),
-        "resets every connection": (_reset, (Moment.MIDDLE, Moment.END), OUTAGE_SECONDS),
-        "stuck (no answer)": (_stuck, (Moment.MIDDLE, Moment.DOCUMENT), OUTAGE_SECONDS),
-        "slow (0.5 s an answer)": (_slow, (Moment.MIDDLE, Moment.END), (6.0, 8.0)),
-        "breaks off in mid-answer": (_random_part, (Moment.MIDDLE, Moment.END), OUTAGE_SECONDS),
+        "resets every connection": (_reset, (Phase.MIDDLE, Phase.END), OUTAGE_SECONDS),
+        "stuck (no answer)": (_stuck, (Phase.MIDDLE, Phase.DOCUMENT), OUTAGE_SECONDS),
+        "slow (0.5 s an answer)": (_slow, (Phase.MIDDLE, Phase.END), (6.0, 8.0)),
+        "breaks off in mid-answer": (_random_part, (Phase.MIDDLE, Phase.END), OUTAGE_SECONDS),
     }
     for name, shown in STORES.items():
-        for toxic, (act, moments, hold) in toxics.items():
-            yield Fault(f"{shown} {toxic}", line(name, act), moments, hold)
+        for toxic, (act, phases, hold) in toxics.items():
+            yield Fault(f"{shown} {toxic}", line(name, act), phases, hold)
 
 
 # The reference database: a file.
@@ -307,19 +307,19 @@ SMALL_DISK = "a small disk"
 EARLIER_VERSION = "the state of an earlier version"
 
 FAULTS = [
-    Fault("none (control)", nothing, (Moment.MIDDLE,)),
+    Fault("none (control)", nothing, (Phase.MIDDLE,)),
     Fault("run killed (SIGKILL)", run_killed, NOT_IN_TRANSACTION[:3], of_a_run=True, weight=6),
-    Fault("run killed (SIGKILL), four in a row", runs_killed, (Moment.MIDDLE, Moment.END), of_a_run=True),
-    Fault("run killed (SIGKILL)", final_run_killed, (Moment.TABLES,), weight=6),
+    Fault("run killed (SIGKILL), four in a row", runs_killed, (Phase.MIDDLE, Phase.END), of_a_run=True),
+    Fault("run killed (SIGKILL)", final_run_killed, (Phase.TABLES,), weight=6),
     Fault("daemon killed", killed("daemon"), NOT_IN_TRANSACTION),
     Fault("code server killed", killed("code server"), NOT_IN_TRANSACTION),
-    Fault("code server's proxy killed", killed("code server's proxy"), (Moment.MIDDLE, Moment.DOCUMENT)),
-    Fault("warm process killed", killed("warm process"), (Moment.MIDDLE, Moment.DOCUMENT)),
-    Fault("webserver killed", killed("webserver"), (Moment.MIDDLE,)),
+    Fault("code server's proxy killed", killed("code server's proxy"), (Phase.MIDDLE, Phase.DOCUMENT)),
+    Fault("warm process killed", killed("warm process"), (Phase.MIDDLE, Phase.DOCUMENT)),
+    Fault("webserver killed", killed("webserver"), (Phase.MIDDLE,)),
     Fault("Spark server killed", server_killed("spark"), NOT_IN_TRANSACTION),
     Fault("object store killed", server_killed("s3"), NOT_IN_TRANSACTION),
     Fault("document store killed", server_killed("mongodb"), NOT_IN_TRANSACTION),
-    Fault("everything killed, started again", everything_killed, tuple(Moment)),
+    Fault("everything killed, started again", everything_killed, tuple(Phase)),
     *_store_faults(),
     Fault(
         "object store answers 503",
@@ -336,32 +336,32 @@ FAULTS = [
     Fault(
         "object store resets in mid-body",
         line("s3", lambda proxy, rng: proxy.break_answers(b"GET /", part=rng.random())),
-        (Moment.MIDDLE, Moment.END),
+        (Phase.MIDDLE, Phase.END),
         OUTAGE_SECONDS,
     ),
     Fault(
         "object store truncates the body",
         line("s3", lambda proxy, rng: proxy.break_answers(b"GET /", part=rng.uniform(0.1, 0.9), how="fin")),
-        (Moment.MIDDLE, Moment.END),
+        (Phase.MIDDLE, Phase.END),
         OUTAGE_SECONDS,
     ),
     Fault(
         "document store gone in mid-write",
         line("mongodb", lambda proxy, _: proxy.break_answers(b"\x02update\x00", part=0)),
-        (Moment.MIDDLE, Moment.END),
+        (Phase.MIDDLE, Phase.END),
         OUTAGE_SECONDS,
     ),
-    Fault("database locked by a writer", locked("EXCLUSIVE"), (Moment.MIDDLE, Moment.DOCUMENT), LONG_OUTAGE_SECONDS),
-    Fault("database held by a reader in mid-transaction", locked("DEFERRED"), (Moment.TABLES,), LONG_OUTAGE_SECONDS),
-    Fault("database file away", file_away, (Moment.MIDDLE, Moment.DOCUMENT), OUTAGE_SECONDS),
+    Fault("database locked by a writer", locked("EXCLUSIVE"), (Phase.MIDDLE, Phase.DOCUMENT), LONG_OUTAGE_SECONDS),
+    Fault("database held by a reader in mid-transaction", locked("DEFERRED"), (Phase.TABLES,), LONG_OUTAGE_SECONDS),
+    Fault("database file away", file_away, (Phase.MIDDLE, Phase.DOCUMENT), OUTAGE_SECONDS),
     Fault("stream object deleted", object_deleted, BUSY, OUTAGE_SECONDS),
     Fault("older version put back", older_version, BUSY, OUTAGE_SECONDS),
-    Fault("two producers by turns", two_producers, (Moment.MIDDLE, Moment.END), OUTAGE_SECONDS),
-    Fault("simulator restarted", simulator_restarted(1, at_the_end=False), (Moment.MIDDLE,)),
-    Fault("simulator restarted twice in a row", simulator_restarted(2, at_the_end=False), (Moment.MIDDLE,)),
-    Fault("simulator restarted after the end", simulator_restarted(1, at_the_end=True), (Moment.END,)),
-    Fault("two runs by hand at once", runs_by_hand, (Moment.MIDDLE, Moment.END)),
-    Fault("an old run ends last", old_run_ends_last, (Moment.MIDDLE, Moment.END), OUTAGE_SECONDS),
+    Fault("two producers by turns", two_producers, (Phase.MIDDLE, Phase.END), OUTAGE_SECONDS),
+    Fault("simulator restarted", simulator_restarted(1, at_the_end=False), (Phase.MIDDLE,)),
+    Fault("simulator restarted twice in a row", simulator_restarted(2, at_the_end=False), (Phase.MIDDLE,)),
+    Fault("simulator restarted after the end", simulator_restarted(1, at_the_end=True), (Phase.END,)),
+    Fault("two runs by hand at once", runs_by_hand, (Phase.MIDDLE, Phase.END)),
+    Fault("an old run ends last", old_run_ends_last, (Phase.MIDDLE, Phase.END), OUTAGE_SECONDS),
     Fault("disk full (local state)", disk_full, BUSY, OUTAGE_SECONDS, needs=SMALL_DISK),
-    Fault("state of an earlier version", nothing, (Moment.BEFORE, Moment.MIDDLE), needs=EARLIER_VERSION),
+    Fault("state of an earlier version", nothing, (Phase.BEFORE, Phase.MIDDLE), needs=EARLIER_VERSION),
 ]

@@ -23,7 +23,7 @@ from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.chaos.faults import EARLIER_VERSION, FAULTS, SMALL_DISK
 from lacrosse_assets_tests.chaos.game import REFERENCE_PLAYERS, REFERENCE_TEAMS, bodies
 from lacrosse_assets_tests.chaos.harness import Platform, platform
-from lacrosse_assets_tests.chaos.moments import Moment
+from lacrosse_assets_tests.chaos.phases import Phase
 from lacrosse_assets_tests.chaos.trial import ConditionNotMet, Fault, Outcome, Trial
 from lacrosse_assets_tests.chaos.verdict import Stores, Truth
 
@@ -36,10 +36,10 @@ ONE_STARTS = Lock()
 
 
 class Attempt(NamedTuple):
-    """A trial to run. `number` counts the trials of this fault and moment, from 0."""
+    """A trial to run. `number` counts the trials of this fault and phase, from 0."""
 
     fault: Fault
-    moment: Moment
+    phase: Phase
     number: int
 
 
@@ -81,8 +81,8 @@ def play_all(todo: list[Attempt], seed: int, say: Callable[[str], None]) -> Iter
             with ONE_STARTS:
                 up = stack.enter_context(platform(folder, say))
             while todo:
-                fault, moment, number = todo.pop(0)
-                outcome = play(up, truths, fault, moment, random.Random(f"{seed} {fault.name} {moment.name} {number}"))
+                fault, phase, number = todo.pop(0)
+                outcome = play(up, truths, fault, phase, random.Random(f"{seed} {fault.name} {phase.name} {number}"))
                 yield outcome
                 if not outcome.survived:
                     _keep(up, say)
@@ -100,22 +100,22 @@ def unmet_requirement(needs: str) -> str | None:
     return None
 
 
-def play(up: Platform, truths: dict[str, Truth], fault: Fault, moment: Moment, rng: random.Random) -> Outcome:
+def play(up: Platform, truths: dict[str, Truth], fault: Fault, phase: Phase, rng: random.Random) -> Outcome:
     """Run one trial. On a new platform a game without a fault comes first, for box scores and final tables."""
     stores = Stores(up.addresses, up.database)
     try:
         if not truths:
             _first_game(up, stores, truths)
-        return Trial(up, stores, truths, rng).play(fault, moment)
+        return Trial(up, stores, truths, rng).play(fault, phase)
     except (ConditionNotMet, ServerError) as problem:
-        return Outcome(fault.name, moment, [f"could not be tried: {problem}"])
+        return Outcome(fault.name, phase, [f"could not be tried: {problem}"])
     finally:
         stores.close()
 
 
 def _first_game(up: Platform, stores: Stores, truths: dict[str, Truth]) -> None:
     stores.create()
-    outcome = Trial(up, stores, truths, random.Random(0)).play(FAULTS[0], Moment.MIDDLE)
+    outcome = Trial(up, stores, truths, random.Random(0)).play(FAULTS[0], Phase.MIDDLE)
     if not outcome.survived:
         raise ConditionNotMet(f"failed without a fault: {'; '.join(outcome.problems)}")
 

@@ -13,14 +13,14 @@ from lacrosse_assets_tests.chaos.__main__ import main
 from lacrosse_assets_tests.chaos.faults import FAULTS
 from lacrosse_assets_tests.chaos.harness import Platform, platform
 from lacrosse_assets_tests.chaos.matrix import play
-from lacrosse_assets_tests.chaos.moments import Moment
+from lacrosse_assets_tests.chaos.phases import Phase
 from lacrosse_assets_tests.chaos.verdict import Stores, Truth, Watcher, difference_from_truth
 from lacrosse_assets_tests.support.waiting import wait_until
 
 FEW = [
-    ("run killed (SIGKILL)", Moment.TABLES),
-    ("code server killed", Moment.MIDDLE),
-    ("document store gone in mid-write", Moment.END),
+    ("run killed (SIGKILL)", Phase.TABLES),
+    ("code server killed", Phase.MIDDLE),
+    ("document store gone in mid-write", Phase.END),
 ]
 
 
@@ -36,17 +36,17 @@ def truths() -> dict[str, Truth]:
     return {}
 
 
-@pytest.mark.parametrize(("name", "moment"), FEW, ids=lambda each: getattr(each, "name", each))
-def test_survived(up: Platform, truths: dict[str, Truth], name: str, moment: Moment) -> None:
-    fault = next(fault for fault in FAULTS if fault.name == name and moment in fault.moments)
-    outcome = play(up, truths, fault, moment, random.Random(f"{name} {moment.name}"))
+@pytest.mark.parametrize(("name", "phase"), FEW, ids=lambda each: getattr(each, "name", each))
+def test_survived(up: Platform, truths: dict[str, Truth], name: str, phase: Phase) -> None:
+    fault = next(fault for fault in FAULTS if fault.name == name and phase in fault.phases)
+    outcome = play(up, truths, fault, phase, random.Random(f"{name} {phase.name}"))
     assert outcome.problems == []
     assert outcome.recovered_in is not None
 
 
 def test_the_verdict_detects_errors(up: Platform, truths: dict[str, Truth]) -> None:
     stores = Stores(up.addresses, up.database)
-    outcome = play(up, truths, FAULTS[0], Moment.MIDDLE, random.Random(0))
+    outcome = play(up, truths, FAULTS[0], Phase.MIDDLE, random.Random(0))
     assert outcome.problems == []
     etag = stores.etag()
     assert etag

@@ -17,7 +17,7 @@ from lacrosse_assets.embedded.supervision import executable
 from lacrosse_assets.sensors import MAX_RUNTIME_SECONDS
 from lacrosse_assets_tests.chaos.game import REFERENCE_PLAYERS, REFERENCE_TEAMS, Producer, bodies, random_game
 from lacrosse_assets_tests.chaos.harness import Platform
-from lacrosse_assets_tests.chaos.moments import NOT_IN_TRANSACTION, Moment
+from lacrosse_assets_tests.chaos.phases import NOT_IN_TRANSACTION, Phase
 from lacrosse_assets_tests.chaos.verdict import (
     Stores,
     Truth,
@@ -49,7 +49,7 @@ class Fault(NamedTuple):
 
     name: str
     broken: "Callable[[Trial], AbstractContextManager[None]]"
-    moments: Sequence[Moment] = NOT_IN_TRANSACTION
+    phases: Sequence[Phase] = NOT_IN_TRANSACTION
     hold: tuple[float, float] = (0, 0)
     of_a_run: bool = False
     # Trials of this fault in the whole matrix, as a multiple of `--times`.
@@ -62,7 +62,7 @@ class Outcome:
     """The outcome of a trial. It is survived if there is no problem."""
 
     fault: str
-    moment: Moment
+    phase: Phase
     problems: list[str] = field(default_factory=list)
     recovered_in: float | None = None  # seconds from the removal of the fault
     failures: list[str] = field(default_factory=list)  # the errors of the failed runs
@@ -96,15 +96,15 @@ class Trial:
     def truth(self, state: bytes) -> Truth:
         return Truth(state, REFERENCE_TEAMS, REFERENCE_PLAYERS)
 
-    def play(self, fault: Fault, moment: Moment) -> Outcome:
+    def play(self, fault: Fault, phase: Phase) -> Outcome:
         """Play the game with this fault."""
-        outcome = Outcome(fault.name, moment)
+        outcome = Outcome(fault.name, phase)
         try:
             self._prepare()
             known = failed_runs(self.instance, ())
             began = datetime.now(UTC)
             try:
-                restored_at = self._strike(fault, moment)
+                restored_at = self._strike(fault, phase)
                 outcome.recovered_in = self._until_recovered(restored_at)
                 self.producer.finish()
                 self.producer.join()
@@ -130,27 +130,27 @@ class Trial:
         self.watcher = Watcher(self.stores, self.truths, self.stores.tables())
         self.watcher.start()
 
-    def _strike(self, fault: Fault, moment: Moment) -> float:
-        """Play up to this moment, inject the fault, hold it and remove it. Return the time of the removal."""
+    def _strike(self, fault: Fault, phase: Phase) -> float:
+        """Play up to this phase, inject the fault, hold it and remove it. Return the time of the removal."""
         producer, states = self.producer, len(self.producer.states)
-        if moment == Moment.BEFORE:
+        if phase == Phase.BEFORE:
             if fault.of_a_run:
                 producer.start()
                 return self._break(fault)
             return self._break(fault, then=producer.start)
         producer.start()
-        if moment == Moment.MIDDLE:
+        if phase == Phase.MIDDLE:
             producer.wait_for(states // 2)
             time.sleep(self.rng.uniform(0, 1))
             return self._break(fault)
         producer.wait_for(states - 1)
-        if moment == Moment.END:
+        if phase == Phase.END:
             if not fault.of_a_run and self.rng.random() < 0.5:
                 return self._break(fault, then=producer.finish)
             producer.finish()
             time.sleep(self.rng.uniform(0, 1))
             return self._break(fault)
-        if moment == Moment.TABLES:
+        if phase == Phase.TABLES:
             self.stores.sql(*SLOW_WRITES)
         producer.finish()
         producer.join()
@@ -161,7 +161,7 @@ class Trial:
             return bool(documents and documents[-1]["stream"]["etag"] == last)
 
         self.until("the final box score is stored", is_there, every=0.02)
-        if moment == Moment.TABLES:
+        if phase == Phase.TABLES:
             self.until("the final tables are being written", self.stores.is_being_written, every=0.02)
             time.sleep(self.rng.uniform(0, 0.3))
         return self._break(fault)

@@ -39,8 +39,8 @@ START = datetime(2026, 3, 7, 20, tzinfo=UTC)
 
 def box(event_id: int, fetched: int, *, etag: str | None = None, play: int = 1) -> Document:
     """A box score of a stream that was written `fetched` seconds after the start, and fetched at once."""
-    moment = START + timedelta(seconds=fetched)
-    version = {"etag": etag or f"etag {fetched}", "last_modified": moment, "fetched_at": moment}
+    at = START + timedelta(seconds=fetched)
+    version = {"etag": etag or f"etag {fetched}", "last_modified": at, "fetched_at": at}
     return {"_id": event_id, "final": False, "stream": version, "fingerprint": f"event {event_id} of play {play}"}
 
 

@@ -3,7 +3,7 @@
 from enum import Enum
 
 
-class Moment(Enum):
+class Phase(Enum):
     """A phase of the game, as the result table names it."""
 
     BEFORE = "before the first event"
@@ -13,8 +13,8 @@ class Moment(Enum):
     TABLES = "between teams2 and players2"
 
 
-EVERY = tuple(Moment)
+EVERY = tuple(Phase)
 # All but the transaction that writes both tables.
 NOT_IN_TRANSACTION = EVERY[:-1]
 # While every part of the platform is busy.
-BUSY = (Moment.MIDDLE, Moment.END, Moment.DOCUMENT)
+BUSY = (Phase.MIDDLE, Phase.END, Phase.DOCUMENT)
