@@ -1,6 +1,6 @@
 """What the connection pool of Dagster's SQLite storage is worth.
 
-    python -m bench.sqlite                  # about ten minutes; prints a table, writes no file
+    python -m bench.sqlite                  # about five minutes; prints a table, writes no file
 
 The same events with and without the pool, by turns, each time with a new Dagster home. The load of the machine is
 printed with each measurement, because only ratios within one run of this command count.
@@ -23,8 +23,8 @@ from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.embedded.supervision import OWNER_VARIABLE, Server
 
-SETTLE_SECONDS = 10  # before a measurement
-WARM_UP_EVENTS = 3  # not measured
+SETTLE_SECONDS = 5  # before a measurement
+WARM_UP_EVENTS = 2  # not measured
 
 
 class Measured(NamedTuple):
@@ -36,8 +36,8 @@ class Measured(NamedTuple):
 
 
 @click.command()
-@click.option("--events", default=12, show_default=True, help="Number of events measured in a round.")
-@click.option("--interval", default=5.0, show_default=True, help="Seconds between two events.")
+@click.option("--events", default=6, show_default=True, help="Number of events measured in a round.")
+@click.option("--interval", default=2.0, show_default=True, help="Seconds between two events.")
 @click.option("--rounds", default=2, show_default=True, help="Rounds with the pool, and as many without.")
 def main(events: int, interval: float, rounds: int) -> None:
     """Compare runs with pooled and unpooled SQLite connections."""
@@ -59,7 +59,7 @@ def _measure(stores: Stores, services: EmbeddedServices, events: int, interval: 
         dagster.start()
         dagster.wait_until_up()
         stores.clear()
-        _latencies(stores, range(1, WARM_UP_EVENTS + 1), SETTLE_SECONDS)
+        _latencies(stores, range(1, WARM_UP_EVENTS + 1), interval)
         time.sleep(SETTLE_SECONDS)
         with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance:
             before, cpu = instance.get_runs_count(), _cpu_seconds(dagster)
