@@ -231,7 +231,6 @@ def test_without_warm_runs_dagster_starts_runs_itself(tmp_path: Path) -> None:
 
 ANOTHER_VERSION = """
 from lacrosse_assets.dagster_patches import guard
-from lacrosse_assets_tests.support.waiting import wait_until
 guard.TESTED_VERSIONS["dagster"] = "1.12"
 """
 # As if Dagster detected crashed runs in another way.
