@@ -8,6 +8,7 @@ from collections.abc import Callable, MutableMapping
 from itertools import count
 from typing import Any
 
+import boto3
 import pytest
 
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
@@ -75,6 +76,58 @@ def test_a_replay_has_the_same_etags_and_other_versions(world: World, store: S3O
     assert first.etag == second.etag
     assert first.key != second.key
     assert first.last_modified < second.last_modified
+
+
+def put(client: Any, where: dict[str, str]) -> None:
+    client.put_object(**where, Body=b"0 59:30 101 6 1\n")
+
+
+def put_twice(client: Any, where: dict[str, str]) -> None:
+    put(client, where)
+    client.put_object(**where, Body=b"0 59:30 101 6 1\n1 40:00 205 8 1\n")
+
+
+def put_in_parts(client: Any, where: dict[str, str]) -> None:
+    """As a client writes a large object. Its ETag is not the MD5 of the body."""
+    upload = {**where, "UploadId": client.create_multipart_upload(**where)["UploadId"]}
+    parts = [
+        {"PartNumber": number, "ETag": client.upload_part(**upload, PartNumber=number, Body=body)["ETag"]}
+        for number, body in ((1, b"0 59:30 101 6 1\n" * 400_000), (2, b"1 40:00 205 8 1\n"))
+    ]
+    client.complete_multipart_upload(**upload, MultipartUpload={"Parts": parts})
+
+
+@pytest.mark.parametrize("write", [put, put_twice, put_in_parts], ids=lambda write: write.__name__)
+def test_a_listing_reports_the_version_that_head_and_get_report(
+    world: World, write: Callable[[Any, dict[str, str]], None]
+) -> None:
+    """On a game day, one listing finds the games that have changed, and a GET reads each of them.
+
+    A listing has milliseconds, where an HTTP header has whole seconds.
+    """
+    client, bucket = boto3.client("s3", **world.s3), world.environ["GAMESTREAM_BUCKET"]
+    for key in ("games/1.txt", "games/2.txt"):
+        write(client, {"Bucket": bucket, "Key": key})
+
+    for entry in client.list_objects_v2(Bucket=bucket, Prefix="games/")["Contents"]:
+        where = {"Bucket": bucket, "Key": entry["Key"]}
+        for response in (client.head_object(**where), client.get_object(**where)):
+            assert entry["ETag"] == response["ETag"]
+            assert entry["LastModified"].replace(microsecond=0) == response["LastModified"]
+            assert entry["Size"] == response["ContentLength"]
+
+
+def test_a_listing_of_several_pages_has_each_object_once(world: World) -> None:
+    client, bucket = boto3.client("s3", **world.s3), world.environ["GAMESTREAM_BUCKET"]
+    keys = [f"games/{number}.txt" for number in range(1, 12)]
+    for key in (*keys, "games.txt", "gamestream.txt", "games2/1.txt"):
+        put(client, {"Bucket": bucket, "Key": key})
+
+    pages = client.get_paginator("list_objects_v2").paginate(
+        Bucket=bucket, Prefix="games/", PaginationConfig={"PageSize": 2}
+    )
+
+    assert [entry["Key"] for page in pages for entry in page["Contents"]] == sorted(keys)
 
 
 def test_body_and_version_match_during_concurrent_writes(world: World, store: S3ObjectStore) -> None:
