@@ -5,7 +5,7 @@
 
 import re
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import Any, cast
 
 import boto3
 import pytest
@@ -41,6 +41,26 @@ LIVE = (
     b"8 00:4",
 )
 ENDED = (*LIVE[:-1], b"8 00:40 101 0 1\n9 00:00 0 0 0\n", b"-1 00:00 0 0 0\n")
+# Two games of a game day, as section 10 of the contract describes them: documents and streams.
+GAMES = [
+    {
+        "_id": number,
+        "day": "2026-03-07",
+        "event": 2,
+        "timestamp": "00:00" if number == 17 else "40:00",
+        "final": number == 17,
+        "home": {"teamid": 101, "name": "syracuse", "score": 1, "players": []},
+        "away": {"teamid": 205, "name": "johns hopkins", "score": number, "players": []},
+        "plays": [
+            {"event": 0, "clock": "59:30", "team": 101, "jersey": "6", "goal": 1, "home": 1, "away": 0},
+            {"event": 1, "clock": "50:00", "team": 205, "jersey": "00", "goal": 0, "home": 1, "away": number},
+            {"event": 2, "clock": "40:00", "team": 0, "jersey": "0", "goal": 0, "home": 1, "away": number},
+        ],
+        "fingerprint": f"{number:032x}",
+    }
+    for number in (4, 17)
+]
+GAME_STREAM = "0 59:30 101 6 1\n1 50:00 205 00 0\n1 50:00 205 00 0\n2 40:00 0 0 0\nx\n-1 00:00 0 0 0\n"
 FOREIGN = [{"_id": 77, "home": {"name": "other", "players": []}}, {"_id": "a", "home": "none"}]
 
 
@@ -54,6 +74,11 @@ def world(stores: Stores, tmp_path_factory: pytest.TempPathFactory) -> Iterator[
         world.reset_tables(TEAMS, PADDED)
         with world.boxscores() as boxscores:
             boxscores.insert_many(FOREIGN)
+            boxscores.database["games"].insert_many([*GAMES, *FOREIGN])
+        for game in GAMES:
+            boto3.client("s3", **world.s3).put_object(
+                Bucket=world.environ["GAMESTREAM_BUCKET"], Key=f"games/{game['_id']}.txt", Body=GAME_STREAM.encode()
+            )
         yield world
 
 
@@ -71,7 +96,8 @@ class Answers:
     def __init__(self, server: Drill, world: World):
         with world.boxscores() as boxscores:
             # `mongo` hands this condition of the queries over to MongoDB.
-            server.put_documents("sidearm", "boxscores", list(boxscores.find({"_id": {"$gte": 0}})))
+            for collection in (boxscores, boxscores.database["games"]):
+                server.put_documents("sidearm", collection.name, list(collection.find({"_id": {"$gte": 0}})))
             self.documents = list(boxscores.find({"fingerprint": {"$exists": True}}, sort=[("_id", 1)]))
         self.tables = {name: world.table(name) or [] for name in ("teams", "players", "teams2", "players2")}
         for name, rows in self.tables.items():
@@ -196,6 +222,26 @@ def test_says_score(answers: list[Answers]) -> None:
     during, after = answers
     assert [row[-1] for row in during.rows["score"]] == [False] * 5
     assert [row[-1] for row in after.rows["score"]] == [False] * 6 + [True]
+
+
+def test_says_scoreboard(answers: list[Answers]) -> None:
+    assert answers[1].rows["scoreboard"] == [
+        (4, "2026-03-07", "syracuse", 1, 4, "johns hopkins", "40:00", False),
+        (17, "2026-03-07", "syracuse", 1, 17, "johns hopkins", "00:00", True),
+    ]
+
+
+def test_says_plays(answers: list[Answers]) -> None:
+    assert answers[1].rows["plays"] == [
+        (game["_id"], *(play[name] for name in ("event", "clock", "team", "jersey", "goal", "home", "away")))
+        for game in GAMES
+        for play in cast(list[dict[str, Any]], game["plays"])
+        if play["team"]
+    ]
+
+
+def test_says_streams(answers: list[Answers]) -> None:
+    assert answers[1].rows["streams"] == [("17.txt", 2, 2, 1), ("4.txt", 2, 2, 1)]
 
 
 def test_says_teams(answers: list[Answers]) -> None:

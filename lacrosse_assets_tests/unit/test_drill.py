@@ -189,7 +189,8 @@ def test_a_query_can_be_pasted(query: Path) -> None:
 def test_a_query_names_tables_that_there_are(query: Path) -> None:
     stream = Settings.model_fields["gamestream_key"].default
     (workspace,) = PLUGINS["minio"]["workspaces"]
-    known = {("minio", workspace, stream), ("mongo", documents.DATABASE, documents.COLLECTION)}
+    known = {("minio", workspace, name) for name in (stream, "games/*.txt")}
+    known |= {("mongo", documents.DATABASE, name) for name in (documents.COLLECTION, "games")}
     known |= {("mssql", "dbo", name) for pair in FINAL_TABLES.items() for name in pair}
     tables = {(table.catalog, table.db, table.name) for table in parse(query).find_all(exp.Table)}
     assert tables
