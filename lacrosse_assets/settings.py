@@ -90,6 +90,12 @@ class Settings(BaseModel):
     home_team_id: int = Field(101, gt=0, validation_alias="HOME_TEAM_ID")
     away_team_id: int = Field(205, gt=0, validation_alias="AWAY_TEAM_ID")
     delay: float = Field(0.25, ge=0, allow_inf_nan=False, validation_alias="DELAY")
+    games: int = Field(12, ge=1, le=1000, validation_alias="GAMES")
+
+    @property
+    def is_game_day(self) -> bool:
+        """Whether many games are played: the key is a prefix (docs/contract.md, section 10)."""
+        return self.gamestream_key.endswith("/")
 
     @field_validator("state_dir")
     @classmethod
@@ -128,6 +134,7 @@ VALID_VALUES = {
     "LACROSSE_WARM_RUNS": "true or false",
     **dict.fromkeys(("HOME_TEAM_ID", "AWAY_TEAM_ID"), "a positive integer"),
     "DELAY": "a number of seconds, 0 or more",
+    "GAMES": "a number of games, 1 to 1000",
 }
 
 # Variables that libraries read by themselves: boto3; PySpark and its JVM; gRPC; requests; OpenSSL, in Python and in SQL

@@ -1,7 +1,8 @@
-"""The tables `teams` and `players`, and their original rows."""
+"""The tables `teams` and `players` with their original rows, and the table `games` of a game day."""
 
 import csv
 import logging
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from importlib.resources import files
 from pathlib import Path
@@ -10,6 +11,7 @@ from typing import Any
 from sqlalchemy import (
     Column,
     Connection,
+    Date,
     Engine,
     ForeignKey,
     Integer,
@@ -52,6 +54,18 @@ def _table(name: str) -> Table:
 
 TEAMS = _table("teams")
 PLAYERS = _table("players")
+# Not a part of METADATA: the single game leaves this table alone. No foreign keys: others drop and recreate `teams`.
+GAMES = Table(
+    "games",
+    MetaData(),
+    Column("id", Integer, primary_key=True, autoincrement=False),
+    Column("day", Date, nullable=False),
+    Column("home", Integer, nullable=False),
+    Column("away", Integer, nullable=False),
+)
+
+# The tables to reset with their rows: a table comes after those that it references.
+Tables = Mapping[Table, Sequence[Mapping[str, Any]]]
 
 
 def create_database(url: str) -> None:
@@ -93,28 +107,37 @@ def _create_on_sql_server(connection: Connection, quoted_name: str) -> None:
         connection.execute(text(f"ALTER DATABASE {quoted_name} SET READ_COMMITTED_SNAPSHOT ON"))
 
 
-def reset_tables_at(url: str) -> None:
+def reset_tables_at(url: str, tables: Tables | None = None) -> None:
     """Reset the tables in the database of `url`."""
     engine = create_engine_for(url, LOCK_TIMEOUT_SECONDS)
     try:
-        reset_tables(engine)
+        reset_tables(engine, tables)
     finally:
         engine.dispose()
 
 
-def reset_tables(engine: Engine) -> None:
-    """Drop `teams` and `players` and recreate them with their original rows. Nothing else is touched.
+def reset_tables(engine: Engine, tables: Tables | None = None) -> None:
+    """Drop the tables and recreate them with these rows. Nothing else is touched.
 
-    In one transaction: a reader always sees both tables, the old or the new ones.
+    By default, these are `teams` and `players` with their original rows. In one transaction: a reader always sees all
+    tables, the old or the new ones.
     """
+    tables = original_tables() if tables is None else tables
     with engine.begin() as connection:
         if engine.dialect.name == "sqlite":
             # Python's sqlite3 begins a transaction before INSERT, but not before DROP.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        METADATA.drop_all(connection)
-        METADATA.create_all(connection)
-        for table in METADATA.sorted_tables:
-            connection.execute(table.insert(), original_rows(table))
+        for table in reversed(tables):
+            table.drop(connection, checkfirst=True)
+        for table in tables:
+            table.create(connection)
+        for table, rows in tables.items():
+            connection.execute(table.insert(), rows)
+
+
+def original_tables() -> Tables:
+    """`teams` and `players` with their original rows."""
+    return {table: original_rows(table) for table in METADATA.sorted_tables}
 
 
 def original_rows(table: Table) -> list[dict[str, Any]]:

@@ -7,15 +7,20 @@ the machine's boot id, because a clean shutdown of the machine stops the simulat
 1. The marker is of this boot: the game starts over.
 2. Otherwise the game continues from the stream in the bucket. A finished game stays finished.
 3. The stream is of another game: the game starts from the beginning.
+
+A game day does the same with all its streams: each game continues after its own last event.
 """
 
 import logging
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from botocore.exceptions import BotoCoreError, ClientError
 
+from lacrosse_assets.gamestream.day_simulator import WRITERS, stream_key
+from lacrosse_assets.gamestream.game_day import GameDay
 from lacrosse_assets.gamestream.simulator import call_store, read_game
 from lacrosse_assets.settings import Settings
 
@@ -34,6 +39,20 @@ def stream_to_continue(store: "BaseClient", settings: Settings) -> str:
     return "" if _read(store, settings, _marker_key(settings)) == _boot_id() else stream
 
 
+def events_to_continue(store: "BaseClient", settings: Settings, day: GameDay) -> dict[int, int] | None:
+    """The number of events of each game that are written; None if the day must start from the beginning."""
+    with ThreadPoolExecutor(WRITERS) as pool:
+        keys = [stream_key(settings, game.game_id) for game in day.games]
+        streams = list(pool.map(lambda key: _read(store, settings, key), keys))
+    written = {game.game_id: len(stream.splitlines()) for game, stream in zip(day.games, streams, strict=True)}
+    of_this_day = all(
+        game.stream(written[game.game_id]) == stream for game, stream in zip(day.games, streams, strict=True)
+    )
+    if not (any(written.values()) and of_this_day) or _read(store, settings, _marker_key(settings)) == _boot_id():
+        return None
+    return written
+
+
 def record_stop(store: "BaseClient", settings: Settings) -> None:
     """Write the marker of a stop on request, in one attempt: the simulator is about to exit."""
     with suppress(BotoCoreError, ClientError):
@@ -46,7 +65,8 @@ def clear_stop(store: "BaseClient", settings: Settings) -> None:
 
 
 def _marker_key(settings: Settings) -> str:
-    return f"{settings.gamestream_key}.stopped"
+    # Outside the prefix of a game day, whose objects are streams.
+    return f"{settings.gamestream_key.rstrip('/')}.stopped"
 
 
 def _read(store: "BaseClient", settings: Settings, key: str) -> str:

@@ -13,7 +13,7 @@ from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
 from click import ClickException
 
 from lacrosse_assets import addresses, s3
-from lacrosse_assets.gamestream.reference_data import METADATA, create_database, reset_tables_at
+from lacrosse_assets.gamestream.reference_data import METADATA, Tables, create_database, reset_tables_at
 from lacrosse_assets.resources import sql
 from lacrosse_assets.settings import Settings
 
@@ -82,16 +82,16 @@ def connect(settings: Settings) -> "BaseClient":
     return store
 
 
-def reset(store: "BaseClient", settings: Settings) -> None:
+def reset(store: "BaseClient", settings: Settings, tables: Tables | None = None) -> None:
     """Create the database where missing, reset the reference tables, and print what the original exercise prints.
 
-    Waits for the database.
+    `tables` are those of another game than the original exercise's. Waits for the database.
 
     Raises:
         ClickException: a store refuses a request, or is not ready after `STARTUP_TIMEOUT_SECONDS`.
     """
-    _reset_reference_data(settings)
-    for _ in METADATA.sorted_tables:
+    _reset_reference_data(settings, tables)
+    for _ in tables or METADATA.sorted_tables:
         print("Commands completed successfully.", flush=True)
     logging.info("Waiting for services...")
     call_store(store, lambda: store.head_bucket(Bucket=settings.gamestream_bucket))
@@ -178,7 +178,7 @@ def call_store(store: "BaseClient", call: Callable[[], object]) -> None:
     _retry(service, attempt)
 
 
-def _reset_reference_data(settings: Settings) -> None:
+def _reset_reference_data(settings: Settings, tables: Tables | None = None) -> None:
     url = settings.sidearmdb_url.get_secret_value()
     service = f"the reference database at {addresses.reference_database(url)}"
     reported: set[sql.Fault | None] = set()
@@ -188,7 +188,7 @@ def _reset_reference_data(settings: Settings) -> None:
             errors = sql.errors_of(url)
             try:
                 create_database(url)
-                reset_tables_at(url)
+                reset_tables_at(url, tables)
             except errors as error:
                 # Every error is retried: a server that is starting may even report a wrong password.
                 fault = sql.classify(error)

@@ -19,6 +19,7 @@ import pytest
 from moto.server import ThreadedMotoServer
 
 from lacrosse_assets.embedded.ports import free_ports
+from lacrosse_assets.gamestream.game_day import GameDay, game_day
 from lacrosse_assets.gamestream.simulator import play as play_game
 from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets.settings import load_settings
@@ -373,6 +374,137 @@ def test_a_resumed_game_keeps_its_pace(environ: dict[str, str]) -> None:
     late = [at - start_time - event.at * delay for event, (at, _) in zip(events[half:], store.writes, strict=True)]
     assert min(late) >= 0
     assert max(late) < 0.3
+
+
+# A game day.
+
+
+@pytest.fixture
+def day() -> GameDay:
+    return game_day(4)
+
+
+@pytest.fixture
+def day_environ(environ: dict[str, str]) -> dict[str, str]:
+    return {**environ, "GAMESTREAM_KEY": "games/", "GAMES": "4"}
+
+
+def streams(environ: dict[str, str]) -> dict[str, str]:
+    store = s3(environ)
+    keys = [entry["Key"] for entry in store.list_objects_v2(Bucket="gamestreams").get("Contents", [])]
+    return {key: store.get_object(Bucket="gamestreams", Key=key)["Body"].read().decode() for key in keys}
+
+
+def whole_streams(day: GameDay) -> dict[str, str]:
+    return {f"games/{game.game_id}.txt": game.stream(len(game.events)) for game in day.games}
+
+
+def table(environ: dict[str, str], name: str) -> list[tuple[Any, ...]]:
+    return rows(environ, f"SELECT * FROM {name} ORDER BY id")
+
+
+@pytest.mark.usefixtures("store")
+def test_it_plays_a_whole_game_day(day_environ: dict[str, str], day: GameDay) -> None:
+    log = play(day_environ)
+    before = len(BEFORE_THE_GAME) + 1
+    assert log[:before] == [
+        *BEFORE_THE_GAME[:-2],
+        "Commands completed successfully.",
+        *BEFORE_THE_GAME[-2:],
+    ]
+    assert log[before] == "INFO:root:Starting 4 Game Data Streams. Delay: 1 second == 0 seconds."
+    assert sorted(log[before + 1 :]) == sorted(
+        f"INFO:root:Wrote games/{game.game_id}.txt to bucket gamestreams at {event.clock}"
+        for game in day.games
+        for event in game.events
+    )
+    assert streams(day_environ) == whole_streams(day)
+    assert table(day_environ, "teams") == [tuple(row.values()) for row in day.teams]
+    assert table(day_environ, "players") == sorted(tuple(row.values()) for row in day.players)
+    assert table(day_environ, "games") == [
+        (game.game_id, "2026-03-07", game.home, game.away) for game in sorted(day.games, key=lambda game: game.game_id)
+    ]
+
+
+@pytest.mark.usefixtures("store")
+def test_a_game_day_resets_its_three_tables_and_nothing_else(day_environ: dict[str, str]) -> None:
+    play(day_environ)
+    before = {name: table(day_environ, name) for name in ("teams", "players", "games")}
+    rows(day_environ, "UPDATE games SET home = 1")
+    rows(day_environ, "UPDATE players SET goals = 99")
+    rows(day_environ, "CREATE TABLE games2 AS SELECT * FROM games")
+    play(day_environ)
+    assert {name: table(day_environ, name) for name in before} == before
+    assert rows(day_environ, "SELECT DISTINCT home FROM games2") == [(1,)]
+
+
+@pytest.mark.usefixtures("store")
+def test_the_single_game_leaves_the_schedule_alone(environ: dict[str, str], day_environ: dict[str, str]) -> None:
+    play(day_environ)
+    schedule = table(day_environ, "games")
+    play(environ)
+    assert table(environ, "games") == schedule
+    assert len(table(environ, "teams")) == 2
+
+
+@pytest.mark.usefixtures("store")
+@pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
+def test_a_game_day_stops_on_a_signal(day_environ: dict[str, str], number: signal.Signals, code: int) -> None:
+    process = start({**day_environ, "DELAY": "100"})
+    read_until(process, "Starting 4 Game Data Streams")
+    process.send_signal(number)
+    output, _ = process.communicate(timeout=10)
+    assert (process.returncode, output) == (code, "")
+
+
+def interrupt_day(environ: dict[str, str], number: signal.Signals) -> int:
+    """Play a part of a game day and stop the simulator with a signal. Returns the number of events written."""
+    process = start({**environ, "DELAY": "0.002"}, "--resume")
+    read_until(process, "at 30:")
+    process.send_signal(number)
+    process.wait(20)
+    rows(environ, "UPDATE players SET goals = 99")  # to detect a reset of the tables
+    return sum(len(text.splitlines()) for key, text in streams(environ).items() if key.startswith("games/"))
+
+
+def play_day_as_a_service(environ: dict[str, str], day: GameDay) -> int:
+    """Run the simulator with `--resume` until the games are over. Returns the number of events it has written."""
+    process = start(environ, "--resume")
+    try:
+        log = read_until(process, "The games are over")
+        process.terminate()
+        assert process.wait(20) == 0
+    finally:
+        process.kill()
+    assert streams(environ).items() >= whole_streams(day).items()
+    return sum("Wrote games/" in line for line in log)
+
+
+@pytest.mark.usefixtures("store")
+def test_resume_continues_a_game_day_whose_simulator_was_killed(day_environ: dict[str, str], day: GameDay) -> None:
+    events = sum(len(game.events) for game in day.games)
+    written = interrupt_day(day_environ, signal.SIGKILL)
+    assert 0 < written < events
+    assert play_day_as_a_service(day_environ, day) == events - written
+    assert not was_reset(day_environ)
+
+
+@pytest.mark.usefixtures("store")
+def test_resume_starts_a_game_day_over_after_a_stop_on_request(day_environ: dict[str, str], day: GameDay) -> None:
+    """The marker of the stop is no stream: it is not under the prefix."""
+    events = sum(len(game.events) for game in day.games)
+    assert interrupt_day(day_environ, signal.SIGTERM) < events
+    assert set(streams(day_environ)) - set(whole_streams(day)) == {"games.stopped"}
+    assert play_day_as_a_service(day_environ, day) == events
+    assert was_reset(day_environ)
+
+
+@pytest.mark.usefixtures("store")
+def test_resume_starts_over_on_the_streams_of_another_day(day_environ: dict[str, str], day: GameDay) -> None:
+    interrupt_day(day_environ, signal.SIGKILL)
+    s3(day_environ).put_object(Bucket="gamestreams", Key="games/2.txt", Body=b"0 59:59 101 6 1\n")
+    assert play_day_as_a_service(day_environ, day) == sum(len(game.events) for game in day.games)
+    assert was_reset(day_environ)
 
 
 def test_mock_is_refused(environ: dict[str, str]) -> None:

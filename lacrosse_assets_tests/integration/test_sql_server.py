@@ -19,8 +19,10 @@ from sqlalchemy import Column, Integer, MetaData, Table, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlglot.expressions import Command
 
+from lacrosse_assets.gamestream.day_simulator import tables_of
+from lacrosse_assets.gamestream.game_day import game_day
+from lacrosse_assets.gamestream.reference_data import GAMES, create_database, original_rows, reset_tables
 from lacrosse_assets.gamestream.reference_data import UTF8_COLLATION as COLLATION
-from lacrosse_assets.gamestream.reference_data import create_database, original_rows, reset_tables
 from lacrosse_assets.gamestream.simulator import _reset_reference_data as reset_reference_data
 from lacrosse_assets.resources import sql as sql_module
 from lacrosse_assets.resources.errors import StoreError
@@ -586,6 +588,28 @@ def test_the_reference_tables_are_reset_in_one_transaction() -> None:
     assert inserts == [[value for row in original_rows(table) for value in row.values()] for table in EXERCISE_TABLES]
 
 
+def test_a_game_day_is_reset_in_one_transaction() -> None:
+    tables = tables_of(game_day(3))
+    with TdsServer(Script(*EXERCISE_TABLES, GAMES)) as server:
+        engine = reference(server).create_engine()
+        reset_tables(engine, tables)
+        engine.dispose()
+    (transaction,) = transactions(server)
+    beginnings = [sql.partition(" (")[0] for sql in transaction]
+    assert [*dict.fromkeys(beginnings)] == [
+        *("DROP TABLE games", "DROP TABLE players", "DROP TABLE teams"),
+        *("CREATE TABLE teams", "CREATE TABLE players", "CREATE TABLE games"),
+        *("INSERT INTO teams", "INSERT INTO players", "INSERT INTO games"),
+        "COMMIT",
+    ]
+    assert transaction[5] == (
+        "CREATE TABLE games ( id INTEGER NOT NULL, day DATE NOT NULL, home INTEGER NOT NULL, away INTEGER NOT NULL,"
+        " PRIMARY KEY (id) )"
+    )
+    inserts = [value for statement in server.statements if "INSERT" in statement.sql for value in statement.parameters]
+    assert inserts == [value for rows in tables.values() for row in rows for value in row.values()]
+
+
 # All statements.
 
 
@@ -598,6 +622,9 @@ def test_every_statement_is_transact_sql() -> None:
         database.read()
         database.replace(FINAL, no_precondition)
         reset(server)
+        engine = database.create_engine()
+        reset_tables(engine, tables_of(game_day(1)))
+        engine.dispose()
         create_database(url(server.port, Encrypt="no"))
     statements = {statement.sql for statement in server.statements if " " in statement.sql}
     for beginning in (

@@ -273,6 +273,7 @@ def resolved_with(env_file: Path, folder: Path, **settings: str) -> Services:
     ("variable", "value", "recreated"),
     [
         ("DELAY", "1", {"gamestream"}),
+        ("GAMES", "4", {"gamestream"}),
         ("LACROSSE_WARM_RUNS", "false", {"user_code"}),
         ("HOME_TEAM_ID", "7", {"user_code", "jupyter"}),
         ("AWAY_TEAM_ID", "7", {"user_code", "jupyter"}),
@@ -416,8 +417,8 @@ def test_our_code_is_given_every_setting_that_it_reads_and_no_other(services: Se
     others = {"user_code": postgres_variables(), "jupyter": {"JUPYTER_TOKEN", "HOME"}, "gamestream": set[str]()}[name]
     # A setting that it does not use would recreate its container when it is changed: in mid-game, start the game over.
     not_used = {
-        "user_code": {"DELAY"},
-        "jupyter": {"DELAY", "LACROSSE_WARM_RUNS"},
+        "user_code": {"DELAY", "GAMES"},
+        "jupyter": {"DELAY", "GAMES", "LACROSSE_WARM_RUNS"},
         "gamestream": {"LACROSSE_WARM_RUNS", "HOME_TEAM_ID", "AWAY_TEAM_ID", "SPARK_REMOTE"},
     }[name]
     embedded = {"LACROSSE_STATE_DIR", "LACROSSE_POOLED_SQLITE"}

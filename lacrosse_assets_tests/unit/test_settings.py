@@ -52,6 +52,11 @@ def test_services_with_all_addresses() -> None:
     assert SECRET not in repr(settings)
 
 
+@pytest.mark.parametrize(("key", "is_game_day"), [("gamestream.txt", False), ("games/", True), ("a/b.txt", False)])
+def test_a_key_that_ends_with_a_slash_is_a_game_day(key: str, is_game_day: bool) -> None:
+    assert load_settings({**SERVICES, "GAMESTREAM_KEY": key}).is_game_day is is_game_day
+
+
 def test_mock_needs_nothing() -> None:
     assert load_settings({"LACROSSE_DEPLOYMENT": "mock"}).deployment == "mock"
 
@@ -105,6 +110,8 @@ def test_one_key_without_the_other(missing: str) -> None:
         ("HOME_TEAM_ID", "205", "HOME_TEAM_ID and AWAY_TEAM_ID are both 205: a game has two teams"),
         ("DELAY", "-1", "DELAY must be a number of seconds, 0 or more (got '-1')"),
         ("DELAY", "inf", "DELAY must be a number of seconds, 0 or more (got 'inf')"),
+        ("GAMES", "0", "GAMES must be a number of games, 1 to 1000 (got '0')"),
+        ("GAMES", "many", "GAMES must be a number of games, 1 to 1000 (got 'many')"),
     ],
 )
 def test_an_invalid_value(name: str, value: str, expected: str) -> None:
