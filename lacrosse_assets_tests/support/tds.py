@@ -19,6 +19,7 @@ import ssl
 import struct
 from collections.abc import Callable, Collection, Sequence
 from contextlib import suppress
+from datetime import datetime, timedelta
 from enum import Enum, IntEnum, IntFlag, auto
 from threading import Thread
 from typing import Any, NamedTuple, Self
@@ -137,6 +138,7 @@ class Type(IntEnum):
     """2.2.5.4 Data Type Definitions"""
 
     INTN = 0x26
+    DATETIME2N = 0x2A
     NTEXT = 0x63
     VARCHAR = 0xA7
     NVARCHAR = 0xE7
@@ -322,6 +324,10 @@ class Message:
             self.take(1)  # its maximum size
             raw = self.counted(1)
             return None if raw is None else int.from_bytes(raw, "little", signed=True), raw
+        if kind is Type.DATETIME2N:
+            scale = self.number(1)
+            raw = self.counted(1)
+            return None if raw is None else _datetime2(raw, scale), raw
         size = 4 if kind is Type.NTEXT else 2
         longest, collation = self.number(size), self.take(5)
         if longest == IN_PARTS:
@@ -330,6 +336,12 @@ class Message:
             raw = self.counted(size)
         narrow = "utf-8" if collation[3] & IS_UTF8 else "cp1252"
         return None if raw is None else raw.decode(narrow if kind is Type.VARCHAR else UTF_16), raw
+
+
+def _datetime2(raw: bytes, scale: int) -> datetime:
+    """2.2.5.5.1.8 Date/Times: parts of a second since midnight, then days since the first of the year 1."""
+    parts, days = int.from_bytes(raw[:-3], "little"), int.from_bytes(raw[-3:], "little")
+    return datetime(1, 1, 1) + timedelta(days=days, microseconds=parts * 10**6 // 10**scale)
 
 
 class Session:
