@@ -101,7 +101,7 @@ def _team(dice: Random, number: int) -> Row:
 
 def _roster(dice: Random, team_id: int) -> list[Row]:
     jerseys = dice.sample(["0", "00", *map(str, range(1, 50))], dice.randrange(18, 23))
-    roster = []
+    roster = list[Row]()
     for number, jersey in enumerate(jerseys):
         shots = dice.randrange(61) if number < len(jerseys) // 2 else dice.randrange(8)
         roster.append(
@@ -122,7 +122,7 @@ def _events(dice: Random, game_id: int, rosters: list[list[Row]]) -> list[Event]
     times = sorted(dice.sample(range(5, GAME_SECONDS - 5), dice.randrange(MIN_SHOTS, MAX_SHOTS + 1)))
     home_share = 0.4 + 0.2 * dice.random()
     scoring = [0.2 + 0.16 * dice.random() for _ in rosters]
-    shots = []
+    shots = list[list[Any]]()
     for _ in times:
         side = 0 if dice.random() < home_share else 1
         # The square: the first players of the roster shoot more often than the last.

@@ -127,7 +127,7 @@ def reset_tables(engine: Engine, tables: Tables | None = None) -> None:
         if engine.dialect.name == "sqlite":
             # Python's sqlite3 begins a transaction before INSERT, but not before DROP.
             connection.exec_driver_sql("BEGIN IMMEDIATE")
-        for table in reversed(tables):
+        for table in reversed([*tables]):
             table.drop(connection, checkfirst=True)
         for table in tables:
             table.create(connection)

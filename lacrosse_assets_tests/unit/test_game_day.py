@@ -183,7 +183,7 @@ def test_the_first_refusal_ends_the_day() -> None:
         def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803
             if Key == "games/3.txt":
                 response = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
-                raise ClientError(response, "PutObject")  # type: ignore[arg-type]
+                raise ClientError(response, "PutObject")
             super().put_object(Bucket, Key, Body)
 
     began = time.monotonic()

@@ -1,0 +1,54 @@
+"""The simulator's game day on the stores under test (docs/contract.md, section 10)."""
+
+from collections.abc import Iterator
+from datetime import date
+
+import boto3
+import pytest
+from botocore.exceptions import ClientError
+from sqlalchemy import create_engine, select
+
+from lacrosse_assets.gamestream.day_simulator import play_day, tables_of
+from lacrosse_assets.gamestream.game_day import game_day
+from lacrosse_assets.gamestream.reference_data import GAMES
+from lacrosse_assets.gamestream.simulator import BOXSCORES_BUCKET, connect, reset
+from lacrosse_assets.settings import load_settings
+from lacrosse_assets_tests.world import World
+
+
+@pytest.fixture
+def on_a_game_day(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """The simulator's second bucket is removed again, unless it was there before."""
+    monkeypatch.setenv("DELAY", "0")
+    monkeypatch.setenv("GAMESTREAM_KEY", "games/")
+    store = boto3.client("s3", **world.s3)
+    try:
+        store.head_bucket(Bucket=BOXSCORES_BUCKET)
+        yield world
+    except ClientError:
+        yield world
+        store.delete_bucket(Bucket=BOXSCORES_BUCKET)
+
+
+def test_two_plays_leave_the_same_streams_and_tables(on_a_game_day: World) -> None:
+    world, settings, day = on_a_game_day, load_settings(), game_day(3)
+    found = []
+    for _ in range(2):
+        store = connect(settings)
+        reset(store, settings, tables_of(day))
+        play_day(store, settings, day)
+        etags = {}
+        for game in day.games:
+            stream = store.get_object(Bucket=settings.gamestream_bucket, Key=f"games/{game.game_id}.txt")
+            etags[game.game_id] = stream["ETag"]
+            assert stream["Body"].read().decode() == game.stream(len(game.events))
+        found.append(etags)
+        assert world.table("teams") == day.teams
+        assert world.table("players") == sorted(day.players, key=lambda player: player["id"])
+    assert found[0] == found[1], "a replay has the same ETags"
+
+    engine = create_engine(settings.sidearmdb_url.get_secret_value())
+    with engine.connect() as connection:
+        schedule = connection.execute(select(GAMES).order_by(GAMES.c.id)).all()
+    engine.dispose()
+    assert schedule == [(game.game_id, date(2026, 3, 7), game.home, game.away) for game in day.games]
