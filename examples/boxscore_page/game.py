@@ -125,6 +125,49 @@ def _players_shots(side: str, before: Document | None, after: Document) -> list[
     ]
 
 
+def is_game(document: Document) -> bool:
+    """Whether a document of a game day has all fields that the page of a game shows."""
+    try:
+        return is_box_score(document) and all(
+            seconds(play["clock"]) >= 0
+            and all(isinstance(play[number], int) for number in ("event", "team", "goal", *SIDES))
+            and isinstance(play["jersey"], str)
+            for play in document["plays"]
+        )
+    except (KeyError, TypeError, ValueError):
+        return False
+
+
+def recorded_plays(document: Document) -> list[Play]:
+    """The plays that a document of a game day lists, oldest first. A clock row is no play."""
+    sides = {document[side]["teamid"]: side for side in SIDES}
+    players = {(side, player["number"].strip()): player for side in SIDES for player in document[side]["players"]}
+    return [
+        Play(
+            event=play["event"],
+            clock=play["clock"],
+            since=None,
+            home=play["home"],
+            away=play["away"],
+            shots=(Shots(side, players.get((side, play["jersey"])), 1, play["goal"]),),
+        )
+        for play in document["plays"]
+        if (side := sides.get(play["team"]))
+    ]
+
+
+def recorded_timeline(document: Document) -> list[Document]:
+    """What `plot` needs of the documents of each event, from a document of a game day, oldest first."""
+    return [
+        {
+            "_id": play["event"],
+            "timestamp": play["clock"],
+            **{side: {"score": play[side], "players": []} for side in SIDES},
+        }
+        for play in document["plays"]
+    ]
+
+
 @dataclass(frozen=True)
 class Plot:
     """The score over the game clock, in SVG units: 0 to 100 from left to right and from top to bottom."""

@@ -1,8 +1,9 @@
-"""The watcher, one per process: it reads the box scores when they change, and passes each reading to all visitors."""
+"""The watcher, one per process: it reads the documents when they change, and passes each reading to all visitors."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable
+import time
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
@@ -11,17 +12,25 @@ from typing import Any, Generic, TypeVar
 from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.errors import PyMongoError
 
-from .game import is_box_score
+from .game import SIDES, is_box_score
+from .scoreboard import is_line
 
 POLL_SECONDS = 0.25  # a change stream triggers an earlier poll
 MIN_POLL_SECONDS = 0.05  # a burst of writes is one change
+IDLE_FACTOR = 3  # after a reading, the watcher leaves MongoDB alone for this many times its duration
 CHANGE_STREAM_RETRY_SECONDS = 5  # after a change stream broke, or the server had none
 
 # Box scores, among the other documents of the collection.
 BOX_SCORES = {"_id": {"$gte": 0}, "home.players": {"$exists": True}, "away.players": {"$exists": True}}
+# The same for the games of a game day, and what their scoreboard shows.
+GAMES = {**BOX_SCORES, "event": {"$exists": True}}
+SCOREBOARD_FIELDS = {
+    **dict.fromkeys(("day", "event", "timestamp", "final", "stream", "fingerprint"), 1),
+    **{f"{side}.{field}": 1 for side in SIDES for field in ("teamid", "name", "score", "status")},
+}
 
 Document = dict[str, Any]
-Boxscores = AsyncCollection[Document]
+Documents = AsyncCollection[Document]
 T = TypeVar("T")
 
 log = logging.getLogger("uvicorn.error")  # uvicorn's logger, which is configured already
@@ -29,9 +38,9 @@ log = logging.getLogger("uvicorn.error")  # uvicorn's logger, which is configure
 
 @dataclass(frozen=True)
 class Reading:
-    """A snapshot of all box scores."""
+    """A snapshot of the documents that are shown."""
 
-    documents: tuple[Document, ...] = ()  # by `_id`, highest first
+    documents: tuple[Mapping[str, Any], ...] = ()
     at: datetime | None = None  # when the snapshot was last confirmed; None: not connected yet
     is_stale: bool = False  # MongoDB is unreachable: this is the last snapshot
 
@@ -65,51 +74,78 @@ class Latest(Generic[T]):
             await changed.wait()
 
 
-async def watch(boxscores: Boxscores, changed: asyncio.Event, show: Callable[[Reading], None]) -> None:
+class BoxScores:
+    """The box scores of a single game: a document per event."""
+
+    def __init__(self, boxscores: Documents) -> None:
+        self._boxscores = boxscores
+        self._version: list[Document] | None = None
+        self._documents: tuple[Document, ...] = ()
+
+    async def read(self, woken: bool) -> tuple[Document, ...]:
+        """All box scores, highest `_id` first. They are read again if their version has changed, or if `woken`."""
+        # The version is read first: a write in between gives another version at the next poll.
+        before, self._version = self._version, None
+        version = await self._read_version()
+        if woken or version != before:
+            found = await self._boxscores.find(BOX_SCORES, sort=[("_id", -1)]).to_list()
+            self._documents = tuple(document for document in found if is_box_score(document))
+        self._version = version
+        return self._documents
+
+    async def _read_version(self) -> list[Document]:
+        """A summary that changes when documents are added, rewritten, or removed at a replay."""
+        fetched_at = {"$convert": {"input": "$stream.fetched_at", "to": "long", "onError": 0, "onNull": 0}}
+        summary = {"latest": {"$max": "$_id"}, "documents": {"$sum": 1}, "fetched_at": {"$sum": fetched_at}}
+        pipeline = [{"$match": BOX_SCORES}, {"$group": {"_id": None, **summary}}]
+        return await (await self._boxscores.aggregate(pipeline)).to_list()
+
+
+class Scoreboard:
+    """The lines of a game day's scoreboard, in one query."""
+
+    def __init__(self, games: Documents) -> None:
+        self._games = games
+
+    async def read(self, woken: bool) -> tuple[Document, ...]:
+        """A line of each game, by `_id`: its document without players and plays."""
+        found = await self._games.find(GAMES, SCOREBOARD_FIELDS, sort=[("_id", 1)]).to_list()
+        return tuple(line for line in found if is_line(line))
+
+
+async def watch(source: BoxScores | Scoreboard, changed: asyncio.Event, show: Callable[[Reading], None]) -> None:
     """Call `show` with every new reading, forever. No error of MongoDB and no malformed document ends it.
 
-    Polls every `POLL_SECONDS`, and immediately when `changed` is set.
+    Polls every `POLL_SECONDS`, and immediately when `changed` is set; less often if a reading takes long.
     """
-    reading, version = Reading(), None
+    reading = Reading()
     while True:
         woken = changed.is_set()
         changed.clear()
+        began = time.monotonic()
         try:
-            # The version is read first: a write in between gives another version at the next poll.
-            before, version = version, await _version(boxscores)
-            documents = reading.documents
-            if woken or version != before:
-                found = await boxscores.find(BOX_SCORES, sort=[("_id", -1)]).to_list()
-                documents = tuple(document for document in found if is_box_score(document))
+            documents = await source.read(woken)
             fresh = Reading(documents, datetime.now(UTC))
             if reading.at is None or reading.is_stale or documents != reading.documents:
                 show(fresh)
             reading = fresh
         except Exception as error:
-            version = None
             if not reading.is_stale:
                 message = str(error).partition(", Timeout:")[0]  # the rest is pymongo's view of all servers
                 log.warning("Cannot read the box scores; retrying: %s: %s", type(error).__name__, message)
                 reading = replace(reading, is_stale=True)
                 show(reading)
-        await asyncio.sleep(MIN_POLL_SECONDS)
+        await asyncio.sleep(max(MIN_POLL_SECONDS, IDLE_FACTOR * (time.monotonic() - began)))
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
                 await changed.wait()
 
 
-async def listen(boxscores: Boxscores, changed: asyncio.Event) -> None:
+async def listen(collection: Documents, changed: asyncio.Event) -> None:
     """Set `changed` at every write, if the server has change streams: a replica set has them, a standalone does not."""
     while True:
         with suppress(PyMongoError):
-            async with await boxscores.watch([{"$project": {"_id": 1}}]) as changes:
+            async with await collection.watch([{"$project": {"_id": 1}}]) as changes:
                 async for _ in changes:
                     changed.set()
         await asyncio.sleep(CHANGE_STREAM_RETRY_SECONDS)
-
-
-async def _version(boxscores: Boxscores) -> list[Document]:
-    """A summary that changes when documents are added, rewritten, or removed at a replay."""
-    fetched_at = {"$convert": {"input": "$stream.fetched_at", "to": "long", "onError": 0, "onNull": 0}}
-    summary = {"latest": {"$max": "$_id"}, "documents": {"$sum": 1}, "fetched_at": {"$sum": fetched_at}}
-    return await (await boxscores.aggregate([{"$match": BOX_SCORES}, {"$group": {"_id": None, **summary}}])).to_list()

@@ -17,11 +17,19 @@ HTTP_TIMEOUT_SECONDS = 5
 class BoxscorePage(Server):
     """The page of the box scores at `mongodb_uri`, which need not be up. `url` is the address of the page.
 
+    `gamestream_key` decides, as in the platform, whether it is a game day's.
     `checkout` is the root of the project. Raises `ServerError` if the example is not there.
     """
 
     def __init__(
-        self, state_dir: Path, mongodb_uri: str, report: Report, port: int = PAGE_PORT, *, checkout: Path
+        self,
+        state_dir: Path,
+        mongodb_uri: str,
+        report: Report,
+        port: int = PAGE_PORT,
+        *,
+        checkout: Path,
+        gamestream_key: str = "",
     ) -> None:
         app = checkout.joinpath(*APP.split(":")[0].split(".")).with_suffix(".py")
         if not app.exists():
@@ -35,7 +43,8 @@ class BoxscorePage(Server):
             *("--port", port),
             *("--factory", APP),
         ]
-        super().__init__("page", command, state_dir, self._is_healthy, environ={"MONGODB_URI": mongodb_uri}, port=port)
+        environ = {"MONGODB_URI": mongodb_uri, "GAMESTREAM_KEY": gamestream_key}
+        super().__init__("page", command, state_dir, self._is_healthy, environ=environ, port=port)
 
     def _is_healthy(self) -> bool:
         try:

@@ -101,7 +101,13 @@ def environment() -> Iterator[tuple[EmbeddedServices, DagsterDev]]:
 @contextmanager
 def boxscore_page(up: EmbeddedServices, checkout: Path) -> Iterator[BoxscorePage]:
     """The running example page of this checkout of the project."""
-    page = BoxscorePage(up.state_dir, up.addresses["MONGODB_URI"], _print, checkout=checkout)
+    page = BoxscorePage(
+        up.state_dir,
+        up.addresses["MONGODB_URI"],
+        _print,
+        checkout=checkout,
+        gamestream_key=embedded_settings().gamestream_key,
+    )
     try:
         page.start()
         page.wait_until_up()
