@@ -13,7 +13,7 @@ from lacrosse_assets.gamestream.game_day import game_day
 from lacrosse_assets.gamestream.reference_data import GAMES
 from lacrosse_assets.gamestream.simulator import BOXSCORES_BUCKET, connect, reset
 from lacrosse_assets.settings import load_settings
-from lacrosse_assets_tests.world import World
+from lacrosse_assets_tests.support.world import World
 
 
 @pytest.fixture

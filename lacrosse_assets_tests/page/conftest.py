@@ -85,9 +85,10 @@ def mongodb_server(folder: Path, *options: str) -> Iterator[str]:
 
 
 @contextmanager
-def page_on(uri: str, folder: Path, port: int | None = None) -> Iterator[BoxscorePage]:
+def page_on(uri: str, folder: Path, port: int | None = None, gamestream_key: str = "") -> Iterator[BoxscorePage]:
     """A page process that reads from `uri`."""
-    page = BoxscorePage(folder, uri, print, port or free_ports(ANY_PORT)[0], checkout=PROJECT_ROOT)
+    port = port or free_ports(ANY_PORT)[0]
+    page = BoxscorePage(folder, uri, print, port, checkout=PROJECT_ROOT, gamestream_key=gamestream_key)
     try:
         page.start()
         page.wait_until_up()

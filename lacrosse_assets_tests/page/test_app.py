@@ -39,7 +39,7 @@ def shows(http: httpx.Client, event: int | None) -> bool:
 
 
 @contextmanager
-def listening(http: httpx.Client) -> Iterator[Iterator[str]]:
+def listening(http: httpx.Client, path: str = "events") -> Iterator[Iterator[str]]:
     """An iterator over the `data` of the page's events."""
 
     def events(lines: Iterator[str]) -> Iterator[str]:
@@ -51,7 +51,7 @@ def listening(http: httpx.Client) -> Iterator[Iterator[str]]:
                 yield "\n".join(data)
                 data = []
 
-    with http.stream("GET", "events") as response:
+    with http.stream("GET", path) as response:
         assert response.headers["content-type"].startswith("text/event-stream")
         yield events(response.iter_lines())
 
