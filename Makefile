@@ -22,7 +22,7 @@ PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs
 	drill-storage-plugins Makefile Dockerfile docker-compose.yaml workspace.yaml setup.py pyproject.toml \
 	$(filter-out %/test_docs.py,$(wildcard $(foreach depth,* */* */*/*,lacrosse_assets_tests/$(depth).py)))
 
-.PHONY: help install game dev services env test-unit test coverage test-services test-drill chaos fuzz bench screenshots lint banned-words clean python system java maven
+.PHONY: help install game gameday dev services env test test-services chaos fuzz bench screenshots lint banned-words clean python odbc chromium java
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -31,6 +31,9 @@ install: $(STAMP) ## Install everything into .venv
 
 game: java $(STAMP) ## Play one game, with the score live in the terminal, to the final tables
 	@$(BIN)/lacrosse game
+
+gameday: java $(STAMP) ## Play GAMES games at once (12), with the scoreboard live in the terminal, to the final tables
+	@$(BIN)/lacrosse gameday
 
 dev: java $(STAMP) ## Start the services, Dagster and the box score page, until Ctrl-C
 	@$(BIN)/lacrosse dev --page .

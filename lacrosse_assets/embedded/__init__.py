@@ -7,7 +7,8 @@ The pipeline does not import this package. It finds the services by the addresse
 |---|---|
 | `cli` | the command line |
 | `game` | `lacrosse game`: one game from start to finish |
-| `scoreboard` | the terminal view |
+| `gameday` | `lacrosse gameday`: many games from start to finish |
+| `scoreboard`, `day_scoreboard` | the terminal view of one game, and of many |
 | `services` | the stores and the Spark server: programs and options |
 | `dagster_dev` | Dagster |
 | `boxscore_page` | the example page |

@@ -1,4 +1,4 @@
-"""The `lacrosse` command, which `make services`, `make dev` and `make game` run."""
+"""The `lacrosse` command, which `make services`, `make dev`, `make game` and `make gameday` run."""
 
 import os
 import shlex
@@ -14,9 +14,10 @@ from lacrosse_assets.embedded.boxscore_page import BoxscorePage
 from lacrosse_assets.embedded.dagster_dev import DagsterDev
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
 from lacrosse_assets.embedded.supervision import Report, Server, stop_on_signals
-from lacrosse_assets.settings import embedded_settings
+from lacrosse_assets.settings import SettingsError, embedded_settings
 
 GAME_DELAY = "0.01"  # `lacrosse game` plays an hour in 36 seconds unless DELAY is set
+GAME_DAY_PREFIX = "games/"
 CHECK_INTERVAL_SECONDS = 0.5  # between two checks that all servers are running
 INTERRUPTED = 130  # the exit code that a shell gives a command stopped by Ctrl-C
 
@@ -69,9 +70,29 @@ def game() -> None:
     from lacrosse_assets.embedded.game import play
 
     os.environ["DELAY"] = os.environ.get("DELAY") or GAME_DELAY
+    if embedded_settings().is_game_day:
+        raise SettingsError("GAMESTREAM_KEY names a game day: unset it to play one game, or use `lacrosse gameday`")
     with _stopping(), environment() as (up, dagster):
         _print(f"Dagster UI: {dagster.url} (until the game is over)")
         play(up, dagster)
+
+
+@main.command()
+def gameday() -> None:
+    """Play GAMES games at once (12 by default) with the live scoreboard, until the final tables have all of them.
+
+    DELAY sets the pace (here 0.01). GAMESTREAM_KEY is the prefix of the streams (here games/) and must end with `/`.
+    """
+    from lacrosse_assets.embedded.gameday import play_day
+
+    os.environ["DELAY"] = os.environ.get("DELAY") or GAME_DELAY
+    os.environ["GAMESTREAM_KEY"] = os.environ.get("GAMESTREAM_KEY") or GAME_DAY_PREFIX
+    settings = embedded_settings()
+    if not settings.is_game_day:
+        raise SettingsError(f"GAMESTREAM_KEY must end with / on a game day (got {settings.gamestream_key!r}): unset it")
+    with _stopping(), environment() as (up, dagster):
+        _print(f"Dagster UI: {dagster.url} (until the games are over)")
+        play_day(up, dagster)
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 import sys
 import time
+from collections.abc import Callable
 from datetime import UTC, datetime
 from typing import Any
 
@@ -35,40 +36,61 @@ def play(services: EmbeddedServices, dagster: DagsterDev) -> None:
     settings = load_settings()
     # Object stores have timestamps of whole seconds.
     began = datetime.now(UTC).replace(microsecond=0)
+    documents = MongoDocumentStore(uri=settings.mongodb_uri.get_secret_value())
+    with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance, scoreboard() as show:
+
+        def refresh() -> None:
+            if document := _current_boxscore(documents, began):
+                show(document)
+
+        def missing() -> str | None:
+            return None if _final_tables_written(instance, settings, began) else "there are no final tables"
+
+        follow(services, dagster, Runs(instance, began), refresh, missing)
+    for name in FINAL_TABLES:
+        show_table(name, *read_table(settings, name))
+
+
+def follow(
+    services: EmbeddedServices,
+    dagster: DagsterDev,
+    runs: "Runs",
+    refresh: Callable[[], None],
+    missing: Callable[[], str | None],
+) -> None:
+    """Run the simulator, and wait until nothing is `missing`. `refresh` shows the score at each poll.
+
+    Raises `ServerError` if a server exits, and `GameError` if something is still missing some time after the end.
+    """
     simulator = Server(
         "gamestream",
         [sys.executable, "-m", "lacrosse_assets.gamestream"],
         services.state_dir,
         environ={"LACROSSE_DEPLOYMENT": "embedded", "LACROSSE_STATE_DIR": str(services.state_dir)},
     )
-    documents = MongoDocumentStore(uri=settings.mongodb_uri.get_secret_value())
-    with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance, scoreboard() as show:
-        record = _Record(instance, settings, began)
-        deadline = None
-        try:
-            simulator.start()
-            while True:
-                services.check_alive()
-                dagster.check_alive()
-                simulator.check_no_failure()
-                if document := _current_boxscore(documents, began):
-                    show(document)
-                if failure := record.failed_for_good():
-                    raise GameError(f"{failure}\n  (full log of Dagster: {dagster.log_file})")
-                if not simulator.running():
-                    if record.final_tables_written():
-                        break
-                    deadline = deadline or time.monotonic() + FINAL_TABLES_TIMEOUT_SECONDS
-                    if time.monotonic() > deadline:
-                        raise GameError(
-                            f"there are no final tables {FINAL_TABLES_TIMEOUT_SECONDS} s after the simulator's exit; "
-                            f"{record.last_runs()}\n  (full log of Dagster: {dagster.log_file})"
-                        )
-                time.sleep(POLL_INTERVAL_SECONDS)
-        finally:
-            simulator.stop()
-    for name in FINAL_TABLES:
-        show_table(name, *_read_table(settings, name))
+    deadline = None
+    try:
+        simulator.start()
+        while True:
+            services.check_alive()
+            dagster.check_alive()
+            simulator.check_no_failure()
+            refresh()
+            if failure := runs.failed_for_good():
+                raise GameError(f"{failure}\n  (full log of Dagster: {dagster.log_file})")
+            if not simulator.running():
+                what = missing()
+                if what is None:
+                    return
+                deadline = deadline or time.monotonic() + FINAL_TABLES_TIMEOUT_SECONDS
+                if time.monotonic() > deadline:
+                    raise GameError(
+                        f"{what} {FINAL_TABLES_TIMEOUT_SECONDS} s after the simulator's exit; "
+                        f"{runs.last_runs()}\n  (full log of Dagster: {dagster.log_file})"
+                    )
+            time.sleep(POLL_INTERVAL_SECONDS)
+    finally:
+        simulator.stop()
 
 
 def _current_boxscore(documents: DocumentStore, began: datetime) -> dict[str, Any] | None:
@@ -80,33 +102,34 @@ def _current_boxscore(documents: DocumentStore, began: datetime) -> dict[str, An
     return document if document and document["stream"]["last_modified"] >= began else None
 
 
-class _Record:
-    """Dagster's records of this game."""
+def _final_tables_written(instance: DagsterInstance, settings: Settings, began: datetime) -> bool:
+    """Whether both final tables were written during this game, from the current version of the stream."""
+    object_store = S3ObjectStore(
+        s3=LiveS3(endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region),
+        bucket=settings.gamestream_bucket,
+        key=settings.gamestream_key,
+    )
 
-    def __init__(self, instance: DagsterInstance, settings: Settings, began: datetime) -> None:
-        self._instance = instance
-        self._settings = settings
-        self._began = began
-        self._object_store = S3ObjectStore(
-            s3=LiveS3(endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region),
-            bucket=settings.gamestream_bucket,
-            key=settings.gamestream_key,
-        )
-
-    def final_tables_written(self) -> bool:
-        """Whether both final tables were written during this game, from the current version of the stream."""
-        try:
-            version = self._object_store.head()
-        except StoreError:
-            return False  # a server that has exited is reported by name at the next poll
-        return version is not None and all(self._made_from(name) == version for name in FINAL_TABLES)
-
-    def _made_from(self, table: str) -> StreamVersion | None:
-        event = self._instance.get_latest_materialization_event(AssetKey(table))
+    def made_from(table: str) -> StreamVersion | None:
+        event = instance.get_latest_materialization_event(AssetKey(table))
         # A replay has the same ETags as the game before.
-        if event is None or event.asset_materialization is None or event.timestamp < self._began.timestamp():
+        if event is None or event.asset_materialization is None or event.timestamp < began.timestamp():
             return None
         return StreamVersion.from_metadata(event.asset_materialization.metadata)
+
+    try:
+        version = object_store.head()
+    except StoreError:
+        return False  # a server that has exited is reported by name at the next poll
+    return version is not None and all(made_from(name) == version for name in FINAL_TABLES)
+
+
+class Runs:
+    """Dagster's runs since the games began."""
+
+    def __init__(self, instance: DagsterInstance, began: datetime) -> None:
+        self._instance = instance
+        self._began = began
 
     def failed_for_good(self) -> str | None:
         """The reason, once so many runs in a row have failed that the sensor pauses; otherwise None."""
@@ -116,7 +139,7 @@ class _Record:
         return f"{MAX_ATTEMPTS} runs in a row have failed; {self._describe(newest[0])}"
 
     def last_runs(self) -> str:
-        """A description of the last runs of this game."""
+        """A description of the last runs."""
         runs = self._runs(3)
         return "; ".join(self._describe(run) for run in runs) if runs else "Dagster has launched no run"
 
@@ -137,7 +160,8 @@ class _Record:
         return description
 
 
-def _read_table(settings: Settings, name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+def read_table(settings: Settings, name: str) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """The columns and the rows of a table of the reference database."""
     engine = create_engine(settings.sidearmdb_url.get_secret_value())
     try:
         with engine.connect() as connection:

@@ -1,0 +1,97 @@
+"""`lacrosse gameday`: many games at once, from the first shot to the final tables (docs/contract.md, section 10)."""
+
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from datetime import UTC, datetime
+from typing import Any
+
+from dagster import DagsterInstance
+from pymongo import MongoClient
+from pymongo.errors import PyMongoError
+from sqlalchemy.exc import SQLAlchemyError
+
+from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
+from lacrosse_assets.embedded.day_scoreboard import day_scoreboard, show_final_scores
+from lacrosse_assets.embedded.game import Runs, follow, read_table
+from lacrosse_assets.embedded.services import EmbeddedServices
+from lacrosse_assets.game.document import Document
+from lacrosse_assets.settings import Settings, load_settings
+
+TIMEOUT_MS = 5_000
+NAMED_GAMES = 5  # in an error
+# What each final table has more than its reference table.
+ADDED = {"teams2": ("teams", ("wins", "losses")), "players2": ("players", ("shots", "goals"))}
+
+
+def play_day(services: EmbeddedServices, dagster: DagsterDev) -> None:
+    """Start the simulator, show the scoreboard until the final tables have all games, and print their sums.
+
+    Raises `ServerError` if a server exits, and `GameError` if a game or a final table is missing.
+    """
+    settings = load_settings()
+    began = datetime.now(UTC).replace(microsecond=0)  # object stores have timestamps of whole seconds
+    client = MongoClient[Document](
+        settings.mongodb_uri.get_secret_value(), tz_aware=True, serverSelectionTimeoutMS=TIMEOUT_MS
+    )
+    games: dict[int, Document] = {}
+    home = str(dagster_home(services.state_dir))
+    with client, DagsterInstance.from_config(home) as instance, day_scoreboard(settings.games) as show:
+
+        def refresh() -> None:
+            with suppress(PyMongoError):  # a server that has exited is reported by name at the next poll
+                games.update({game["_id"]: game for game in _documents(client, began)})
+                show(list(games.values()))
+
+        def missing() -> str | None:
+            return missing_games(settings.games, games) or missing_rows(games, _rows(settings, "games2"))
+
+        follow(services, dagster, Runs(instance, began), refresh, missing)
+    show_final_scores(list(games.values()))
+    for line in summary({name: _rows(settings, name) for name in ("games2", "teams", "teams2", "players", "players2")}):
+        print(line, flush=True)
+
+
+def _documents(client: "MongoClient[Document]", began: datetime) -> list[Document]:
+    """The games' documents without their lists, of this play alone: state is kept from earlier ones."""
+    fields = {"home.players": 0, "away.players": 0, "plays": 0}
+    query = {"_id": {"$gte": 0}, "event": {"$exists": True}, "stream.last_modified": {"$gte": began}}
+    return list(client["sidearm"]["games"].find(query, fields, sort=[("_id", 1)]))
+
+
+def _rows(settings: Settings, table: str) -> list[dict[str, Any]]:
+    try:
+        columns, rows = read_table(settings, table)
+    except SQLAlchemyError:
+        return []  # it does not exist yet, or is about to be replaced
+    return [dict(zip(columns, row, strict=True)) for row in rows]
+
+
+def missing_games(scheduled: int, games: Mapping[int, Document]) -> str | None:
+    """The games without a final box score; None if all have one."""
+    open_games = [number for number in range(1, scheduled + 1) if not games.get(number, {}).get("final")]
+    return f"{_named(open_games)} of {scheduled} without a final box score" if open_games else None
+
+
+def missing_rows(games: Mapping[int, Document], games2: Sequence[Mapping[str, Any]]) -> str | None:
+    """The final games that the final tables do not have as they are; None if they have all."""
+    stored = {row["id"]: row["fingerprint"] for row in games2}
+    absent = [number for number, game in games.items() if stored.get(number) != game["fingerprint"]]
+    return f"{_named(absent)} missing in the final tables" if absent else None
+
+
+def _named(games: Sequence[int]) -> str:
+    named = ", ".join(map(str, games[:NAMED_GAMES])) + (", …" if len(games) > NAMED_GAMES else "")
+    return f"{len(games)} game{'' if len(games) == 1 else 's'} ({named})"
+
+
+def summary(tables: Mapping[str, Sequence[Mapping[str, Any]]]) -> list[str]:
+    """A line for each final table: its rows, and what has been added to its reference table."""
+    ties = sum(row["home_score"] == row["away_score"] for row in tables["games2"])
+    lines = [f"games2: {len(tables['games2'])} games, {ties} of them tied"]
+    for name, (reference, columns) in ADDED.items():
+        added = [
+            f"{sum(row[column] for row in tables[name]) - sum(row[column] for row in tables[reference])} {column}"
+            for column in columns
+        ]
+        lines.append(f"{name}: {len(tables[name])} rows, {' and '.join(added)} more than {reference}")
+    return lines
