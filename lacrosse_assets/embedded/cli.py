@@ -56,9 +56,12 @@ def dev(checkout: Path | None) -> None:
             _print(f"Box score page: {page.url}")
         _print("Up until Ctrl-C. To play a game, run in another terminal:")
         # A command that can be pasted: with this Python, whichever environment it is in.
-        state_dir = os.environ.get("LACROSSE_STATE_DIR")
-        setting = f"LACROSSE_STATE_DIR={shlex.quote(state_dir)} " if state_dir else ""
-        _print(f"  {setting}{shlex.quote(os.path.relpath(sys.executable))} -m lacrosse_assets.gamestream")
+        settings = "".join(
+            f"{name}={shlex.quote(value)} "
+            for name in ("LACROSSE_STATE_DIR", "GAMESTREAM_KEY", "GAMES")
+            if (value := os.environ.get(name))
+        )
+        _print(f"  {settings}{shlex.quote(os.path.relpath(sys.executable))} -m lacrosse_assets.gamestream")
 
         _supervise(up.ensure_running, dagster.ensure_running, *([page.ensure_running] if page else []))
 
