@@ -134,10 +134,10 @@ class DayView:
         self.board = board(reading.documents)
         self.lines: dict[int, Document] = {}
         self.rows: dict[int, Markup] = {}
-        same_columns = before is not None and (len(before.board.days) > 1) == (len(self.board.days) > 1)
+        same_format = before is not None and (len(before.board.days) > 1) == (len(self.board.days) > 1)
         for line in reading.documents:
             game_id = line["_id"]
-            if before and same_columns and before.lines.get(game_id) == line:
+            if before and same_format and before.lines.get(game_id) == line:
                 self.lines[game_id], self.rows[game_id] = before.lines[game_id], before.rows[game_id]
             else:
                 self.lines[game_id], self.rows[game_id] = line, Markup(self._row(line))  # noqa: S704 (a template's)

@@ -116,7 +116,7 @@ def test_only_the_rows_that_have_changed_are_sent(http: httpx.Client, games: Gam
 
 
 def test_the_visitors_of_a_game_share_one_query(http: httpx.Client, games: Games) -> None:
-    """A visitor is told of changes of the own game alone."""
+    """And no visitor is sent an event for a change of another game."""
     games.write(1, 5)
     games.write(2, 5)
     until(lambda: health(http)["live"] == 2)
@@ -291,3 +291,16 @@ def test_the_scoreboard_works_without_javascript(browser: Browser, page: Boxscor
             tab.reload()
         row(tab, 1).get_by_role("link").click()
         expect(tab.locator("#score")).to_be_visible()
+
+
+def test_games_of_several_days_have_their_date(tab: Page, page: BoxscorePage, games: Games) -> None:
+    games.write(1)
+    tab.goto(page.url)
+    expect(row(tab, 1)).to_be_visible()
+    expect(row(tab, 1)).not_to_contain_text("2026-03-07")
+
+    games.write(2, 5, day="2026-03-08")
+
+    expect(row(tab, 1)).to_contain_text("2026-03-07")
+    expect(row(tab, 2)).to_contain_text("2026-03-08")
+    expect(tab.get_by_role("heading", name="Scoreboard", exact=True)).to_be_visible()

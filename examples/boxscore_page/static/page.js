@@ -36,7 +36,7 @@ function update(parent, fresh, known, replacement) {
 // Updates a table of the scoreboard in place, row by row; undefined if the part is something else.
 function updateTable(part, fresh, known) {
   const [table, freshTable] = [part, fresh].map((each) => each.querySelector(":scope.games > table"));
-  if (!table || !table.tHead.isEqualNode(freshTable.tHead)) return undefined;
+  if (!table) return undefined;
   part.querySelector("h2").replaceWith(fresh.querySelector("h2"));
   table.hidden = freshTable.hidden;
   update(table.tBodies[0], freshTable.tBodies[0], known, updateRow);
