@@ -29,7 +29,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from .game import Document, Play, is_game, plays, plot, recorded_plays, recorded_timeline, timeline
 from .scoreboard import behind, board
-from .watcher import BoxScores, Documents, Latest, Reading, Scoreboard, listen, watch
+from .watcher import BoxScores, Changes, Documents, Latest, Reading, Scoreboard, listen, watch
 
 HERE = Path(__file__).parent
 HEARTBEAT_SECONDS = 10  # page.js reconnects after three missing heartbeats
@@ -344,7 +344,7 @@ def create_app() -> Starlette:
 
     @asynccontextmanager
     async def lifespan(_: Starlette) -> AsyncIterator[dict[str, Any]]:
-        changed, ending = asyncio.Event(), anyio.Event()
+        changes, ending = Changes(), anyio.Event()
         latest: Latest[Any]
         if is_game_day:
             collection = client["sidearm"]["games"]
@@ -361,8 +361,8 @@ def create_app() -> Starlette:
             def show(reading: Reading) -> None:
                 latest.set(view(reading))
 
-        watcher = asyncio.create_task(watch(source, changed, show))
-        tasks = watcher, asyncio.create_task(listen(collection, changed)), asyncio.create_task(_end(latest, ending))
+        watcher = asyncio.create_task(watch(source, changes, show))
+        tasks = watcher, asyncio.create_task(listen(collection, changes)), asyncio.create_task(_end(latest, ending))
         async with client:
             yield {"latest": latest, "watcher": watcher, "ending": ending, "games": Games(collection, latest)}
             for task in tasks:

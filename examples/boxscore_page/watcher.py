@@ -18,6 +18,9 @@ from .scoreboard import is_line
 POLL_SECONDS = 0.25  # a change stream triggers an earlier poll
 MIN_POLL_SECONDS = 0.05  # a burst of writes is one change
 IDLE_FACTOR = 3  # after a reading, the watcher leaves MongoDB alone for this many times its duration
+# All lines of a scoreboard are read this often although a change stream reports the changes, or after so many times the
+# duration of that reading.
+READ_ALL_SECONDS, READ_ALL_FACTOR = 5.0, 20.0
 CHANGE_STREAM_RETRY_SECONDS = 5  # after a change stream broke, or the server had none
 
 # Box scores, among the other documents of the collection.
@@ -74,6 +77,21 @@ class Latest(Generic[T]):
             await changed.wait()
 
 
+class Changes:
+    """What the change stream has reported since the last reading."""
+
+    def __init__(self) -> None:
+        self.happened = asyncio.Event()
+        self.are_all_known = False  # whether `ids` has every change since the last reading
+        self.ids: set[int] = set()  # of the documents that were written
+
+    def take(self) -> set[int]:
+        """The ids of the changed documents; the next change is a new one."""
+        ids, self.ids = self.ids, set()
+        self.happened.clear()
+        return ids
+
+
 class BoxScores:
     """The box scores of a single game: a document per event."""
 
@@ -82,8 +100,10 @@ class BoxScores:
         self._version: list[Document] | None = None
         self._documents: tuple[Document, ...] = ()
 
-    async def read(self, woken: bool) -> tuple[Document, ...]:
-        """All box scores, highest `_id` first. They are read again if their version has changed, or if `woken`."""
+    async def read(self, changes: Changes) -> tuple[Document, ...]:
+        """All box scores, highest `_id` first. They are read again if there are changes, or another version."""
+        woken = changes.happened.is_set()
+        changes.take()
         # The version is read first: a write in between gives another version at the next poll.
         before, self._version = self._version, None
         version = await self._read_version()
@@ -102,29 +122,48 @@ class BoxScores:
 
 
 class Scoreboard:
-    """The lines of a game day's scoreboard, in one query."""
+    """The lines of a game day's scoreboard. With a change stream, only those that have changed are read again."""
 
     def __init__(self, games: Documents) -> None:
         self._games = games
+        self._lines: dict[int, Document] = {}
+        self._read_all_at = 0.0  # when all lines have to be read again; 0 after an error
+        self._all_were_known = False
 
-    async def read(self, woken: bool) -> tuple[Document, ...]:
+    async def read(self, changes: Changes) -> tuple[Document, ...]:
         """A line of each game, by `_id`: its document without players and plays."""
-        found = await self._games.find(GAMES, SCOREBOARD_FIELDS, sort=[("_id", 1)]).to_list()
-        return tuple(line for line in found if is_line(line))
+        all_are_known = changes.are_all_known and self._all_were_known
+        self._all_were_known = changes.are_all_known
+        changed, began = changes.take(), time.monotonic()
+        if not all_are_known or began >= self._read_all_at:
+            self._read_all_at = 0.0
+            self._lines = await self._find(GAMES)
+            took = time.monotonic() - began
+            self._read_all_at = began + max(READ_ALL_SECONDS, READ_ALL_FACTOR * took)
+        elif changed:
+            read_all_at, self._read_all_at = self._read_all_at, 0.0
+            found = await self._find({"$and": [{"_id": {"$in": [*changed]}}, GAMES]})
+            self._lines = {**{key: line for key, line in self._lines.items() if key not in changed}, **found}
+            self._read_all_at = read_all_at
+        else:
+            await self._games.database.client.admin.command("ping")
+        return tuple(self._lines[key] for key in sorted(self._lines))
+
+    async def _find(self, filter_: Document) -> dict[int, Document]:
+        found = await self._games.find(filter_, SCOREBOARD_FIELDS).to_list()
+        return {line["_id"]: line for line in found if is_line(line)}
 
 
-async def watch(source: BoxScores | Scoreboard, changed: asyncio.Event, show: Callable[[Reading], None]) -> None:
+async def watch(source: BoxScores | Scoreboard, changes: Changes, show: Callable[[Reading], None]) -> None:
     """Call `show` with every new reading, forever. No error of MongoDB and no malformed document ends it.
 
-    Polls every `POLL_SECONDS`, and immediately when `changed` is set; less often if a reading takes long.
+    Polls every `POLL_SECONDS`, and immediately at a change; less often if a reading takes long.
     """
     reading = Reading()
     while True:
-        woken = changed.is_set()
-        changed.clear()
         began = time.monotonic()
         try:
-            documents = await source.read(woken)
+            documents = await source.read(changes)
             fresh = Reading(documents, datetime.now(UTC))
             if reading.at is None or reading.is_stale or documents != reading.documents:
                 show(fresh)
@@ -138,14 +177,20 @@ async def watch(source: BoxScores | Scoreboard, changed: asyncio.Event, show: Ca
         await asyncio.sleep(max(MIN_POLL_SECONDS, IDLE_FACTOR * (time.monotonic() - began)))
         with suppress(TimeoutError):
             async with asyncio.timeout(POLL_SECONDS):
-                await changed.wait()
+                await changes.happened.wait()
 
 
-async def listen(collection: Documents, changed: asyncio.Event) -> None:
-    """Set `changed` at every write, if the server has change streams: a replica set has them, a standalone does not."""
+async def listen(collection: Documents, changes: Changes) -> None:
+    """Report every write, if the server has change streams: a replica set has them, a standalone does not."""
     while True:
         with suppress(PyMongoError):
-            async with await collection.watch([{"$project": {"_id": 1}}]) as changes:
-                async for _ in changes:
-                    changed.set()
+            async with await collection.watch([{"$project": {"documentKey": 1}}]) as stream:
+                changes.are_all_known = True
+                changes.happened.set()
+                async for change in stream:
+                    key = change.get("documentKey", {}).get("_id")
+                    if isinstance(key, int):
+                        changes.ids.add(key)
+                    changes.happened.set()
+        changes.are_all_known = False
         await asyncio.sleep(CHANGE_STREAM_RETRY_SECONDS)

@@ -56,11 +56,8 @@ def dev(checkout: Path | None) -> None:
             _print(f"Box score page: {page.url}")
         _print("Up until Ctrl-C. To play a game, run in another terminal:")
         # A command that can be pasted: with this Python, whichever environment it is in.
-        settings = "".join(
-            f"{name}={shlex.quote(value)} "
-            for name in ("LACROSSE_STATE_DIR", "GAMESTREAM_KEY", "GAMES")
-            if (value := os.environ.get(name))
-        )
+        names = [name for name in ("LACROSSE_STATE_DIR", "GAMESTREAM_KEY", "GAMES") if os.environ.get(name)]
+        settings = "".join(f"{name}={shlex.quote(os.environ[name])} " for name in names)
         _print(f"  {settings}{shlex.quote(os.path.relpath(sys.executable))} -m lacrosse_assets.gamestream")
 
         _supervise(up.ensure_running, dagster.ensure_running, *([page.ensure_running] if page else []))

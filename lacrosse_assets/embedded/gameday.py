@@ -1,5 +1,6 @@
 """`lacrosse gameday`: many games at once, from the first shot to the final tables (docs/contract.md, section 10)."""
 
+import time
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -18,6 +19,11 @@ from lacrosse_assets.game.document import Document
 from lacrosse_assets.settings import Settings, load_settings
 
 TIMEOUT_MS = 5_000
+IDLE_FACTOR = 4  # from one query for all games to the next: so many times its duration
+FIELDS = {
+    **dict.fromkeys(("event", "timestamp", "final", "stream", "fingerprint"), 1),
+    **{f"{side}.{field}": 1 for side in ("home", "away") for field in ("name", "score", "status")},
+}
 NAMED_GAMES = 5  # in an error
 # What each final table has more than its reference table.
 ADDED = {"teams2": ("teams", ("wins", "losses")), "players2": ("players", ("shots", "goals"))}
@@ -36,11 +42,17 @@ def play_day(services: EmbeddedServices, dagster: DagsterDev) -> None:
     games: dict[int, Document] = {}
     home = str(dagster_home(services.state_dir))
     with client, DagsterInstance.from_config(home) as instance, day_scoreboard(settings.games) as show:
+        next_at = 0.0
 
         def refresh() -> None:
+            nonlocal next_at
+            asked_at = time.monotonic()
+            if asked_at < next_at:
+                return
             with suppress(PyMongoError):  # a server that has exited is reported by name at the next poll
                 games.update({game["_id"]: game for game in _documents(client, began)})
                 show(list(games.values()))
+            next_at = asked_at + IDLE_FACTOR * (time.monotonic() - asked_at)
 
         def missing() -> str | None:
             return missing_games(settings.games, games) or missing_rows(games, _rows(settings, "games2"))
@@ -52,10 +64,9 @@ def play_day(services: EmbeddedServices, dagster: DagsterDev) -> None:
 
 
 def _documents(client: "MongoClient[Document]", began: datetime) -> list[Document]:
-    """The games' documents without their lists, of this play alone: state is kept from earlier ones."""
-    fields = {"home.players": 0, "away.players": 0, "plays": 0}
+    """What is shown of the games, of this play alone: state is kept from earlier ones."""
     query = {"_id": {"$gte": 0}, "event": {"$exists": True}, "stream.last_modified": {"$gte": began}}
-    return list(client["sidearm"]["games"].find(query, fields, sort=[("_id", 1)]))
+    return list(client["sidearm"]["games"].find(query, FIELDS, sort=[("_id", 1)]))
 
 
 def _rows(settings: Settings, table: str) -> list[dict[str, Any]]:
