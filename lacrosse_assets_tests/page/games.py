@@ -11,7 +11,7 @@ from lacrosse_assets.gamestream.game_day import DAY, GameDay, ScheduledGame, gam
 from lacrosse_assets_tests.support import reference_model
 
 
-def document(day: GameDay, game: ScheduledGame, events: int, **fields: Any) -> Document:
+def document(day: GameDay, game: ScheduledGame, events: int, /, **fields: Any) -> Document:
     """The document of a game after so many lines of its stream. `fields` replace its own."""
     body = game.stream(events).encode()
     result = reference_model.game(body, game.home, game.away, list(map(dict, day.teams)), list(map(dict, day.players)))
