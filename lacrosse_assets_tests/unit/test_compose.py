@@ -441,7 +441,7 @@ def test_dagit_and_the_daemon_are_given_no_store(services: Services) -> None:
 
 def test_the_page_is_given_the_box_scores_and_nothing_else(services: Services) -> None:
     environ = services["page"]["environment"]
-    assert set(environ) == {"MONGODB_URI"}
+    assert set(environ) == {"MONGODB_URI", "GAMESTREAM_KEY"}
     pages, roots = (urlsplit(services[name]["environment"]["MONGODB_URI"]) for name in ("page", "user_code"))
     assert (pages.hostname, pages.port, pages.query) == (roots.hostname, roots.port, roots.query)
     script = runpy.run_path(str(PROJECT_ROOT / "docker" / "mongodb_page_user.py"))
