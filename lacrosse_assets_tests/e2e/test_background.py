@@ -36,7 +36,13 @@ def assert_stops_with_its_child_processes(process: "subprocess.Popen[bytes]", lo
 
 @pytest.mark.timeout(400)
 @pytest.mark.parametrize(
-    ("command", "up"), [("services", "The services are up"), ("dev", "Up until Ctrl-C"), ("game", "Dagster UI: ")]
+    ("command", "up"),
+    [
+        ("services", "The services are up"),
+        ("dev", "Up until Ctrl-C"),
+        ("game", "Dagster UI: "),
+        ("gameday", "Dagster UI: "),
+    ],
 )
 def test_a_command_of_this_project(tmp_path: Path, command: str, up: str) -> None:
     log, state_dir = tmp_path / "log", tmp_path / "state"
