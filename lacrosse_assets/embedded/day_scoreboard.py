@@ -10,14 +10,12 @@ from rich.live import Live
 from rich.table import Table
 from rich.text import Text
 
-from lacrosse_assets.embedded.scoreboard import show_table
 from lacrosse_assets.game.document import Document
 
 REPORT_INTERVAL_SECONDS = 5.0  # between two lines, where there is no terminal
 OTHER_LINES = 5  # of the table: title, heads, the line for the games that do not fit, a line at the end
 MAX_WIDTH = 78
 BEHIND_SECONDS = 3  # less may be rounding: the object store's times are whole seconds
-MAX_FINAL_SCORES = 20
 
 Show = Callable[[Sequence[Document]], None]
 
@@ -81,8 +79,11 @@ class DayBoard:
         table = Table.grid(padding=(0, 1), expand=True)
         table.title, table.title_justify = Text(f"Game day: {self.counts()}", style="bold"), "left"
         table.width = MAX_WIDTH
-        for justify, ratio in (("right", None), ("right", 1), ("right", None), ("left", None), ("left", 1)):
-            table.add_column(justify=justify, ratio=ratio, no_wrap=True)  # type: ignore[arg-type]
+        table.add_column(justify="right", no_wrap=True)
+        table.add_column(justify="right", no_wrap=True, ratio=1)
+        table.add_column(justify="right", no_wrap=True, min_width=2)
+        table.add_column(justify="right", no_wrap=True, min_width=2)
+        table.add_column(justify="left", no_wrap=True, ratio=1)
         table.add_column(justify="right", no_wrap=True, width=16)
         shown = self._shown(max(1, height - OTHER_LINES))
         for game in shown:
@@ -103,18 +104,6 @@ def score(game: Document) -> str:
     """The score in one line."""
     home, away = game["home"], game["away"]
     return f"{home['name']} {home['score']} : {away['score']} {away['name']}"
-
-
-def show_final_scores(games: Sequence[Document]) -> None:
-    """Print the final score of each game; of many games, of the first ones."""
-    games = sorted(games, key=lambda game: int(game["_id"]))
-    rows = [
-        (game["_id"], game["home"]["name"], game["home"]["score"], game["away"]["score"], game["away"]["name"])
-        for game in games[:MAX_FINAL_SCORES]
-    ]
-    show_table("final scores", ("id", "home", "", "", "away"), rows)
-    if rest := len(games) - len(rows):
-        print(f"and {rest} more")
 
 
 def _cells(game: Document) -> list[Text]:

@@ -12,7 +12,7 @@ from pymongo.errors import PyMongoError
 from sqlalchemy.exc import SQLAlchemyError
 
 from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
-from lacrosse_assets.embedded.day_scoreboard import day_scoreboard, show_final_scores
+from lacrosse_assets.embedded.day_scoreboard import day_scoreboard
 from lacrosse_assets.embedded.game import Runs, follow, read_table
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.game.document import Document
@@ -58,7 +58,6 @@ def play_day(services: EmbeddedServices, dagster: DagsterDev) -> None:
             return missing_games(settings.games, games) or missing_rows(games, _rows(settings, "games2"))
 
         follow(services, dagster, Runs(instance, began), refresh, missing)
-    show_final_scores(list(games.values()))
     for line in summary({name: _rows(settings, name) for name in ("games2", "teams", "teams2", "players", "players2")}):
         print(line, flush=True)
 
