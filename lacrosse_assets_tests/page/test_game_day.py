@@ -106,10 +106,10 @@ def test_only_the_rows_that_have_changed_are_sent(http: httpx.Client, games: Gam
     until(lambda: health(http)["live"] == 4)
     with listening(http) as events:
         first = next(events)
-        assert all(f'<tr id="game-{number}">' in first for number in (1, 2, 3, 4))
+        assert all(f'<tr id="game-{number}" data-ahead=' in first for number in (1, 2, 3, 4))
         games.write(2, 6)
         second = next(events)
-        assert '<tr id="game-2">' in second
+        assert '<tr id="game-2" data-ahead=' in second
         assert all(f'<tr id="game-{number}" data-unchanged></tr>' in second for number in (1, 3, 4))
     with listening(http) as events:
         assert "data-unchanged" not in next(events), "another visitor has no rows yet"
@@ -195,6 +195,21 @@ def test_the_scoreboard_follows_the_day(tab: Page, page: BoxscorePage, games: Ga
     games.write(1, 2)
     expect(tab.locator("#live tbody tr")).to_have_count(1)
     assert tab.evaluate("window.stayed"), "the page was never reloaded"
+
+
+def test_the_team_that_leads_is_bold(tab: Page, page: BoxscorePage, games: Games) -> None:
+    """Also when the lead changes, and the names do not."""
+    bold = "spans => spans.filter(span => getComputedStyle(span).fontWeight >= 600).map(span => span.textContent)"
+    tab.goto(page.url)
+    teams = {"home": games.write(1, 5)["home"], "away": games.write(1, 5)["away"]}
+    for home, away in ((1, 0), (1, 1), (1, 2), (3, 2)):
+        scores = {"home": {**teams["home"], "score": home}, "away": {**teams["away"], "score": away}}
+        games.write(1, 5, fingerprint=f"{home}{away}", **scores)
+        expect(row(tab, 1).locator(".result")).to_have_text(f"{home} to {away}")
+        ahead = [(teams["home"], home)] if home > away else [(teams["away"], away)] if away > home else []
+        assert row(tab, 1).locator("span:not(.unseen, td:last-child span)").evaluate_all(bold) == [
+            text for team, score in ahead for text in (team["name"], str(score))
+        ]
 
 
 def test_focus_and_rows_stay_during_updates(tab: Page, page: BoxscorePage, games: Games) -> None:

@@ -45,6 +45,7 @@ function updateTable(part, fresh, known) {
 
 function updateRow(row, fresh) {
   if ("unchanged" in fresh.dataset) return row;
+  row.dataset.ahead = fresh.dataset.ahead;
   [...fresh.cells].forEach((cell, i) => {
     if (cell.textContent === row.cells[i].textContent) return;
     if (cell.className === "result") cell.classList.add("fresh");
