@@ -22,7 +22,7 @@ PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs
 	drill-storage-plugins Makefile Dockerfile docker-compose.yaml workspace.yaml setup.py pyproject.toml \
 	$(filter-out %/test_docs.py,$(wildcard $(foreach depth,* */* */*/*,lacrosse_assets_tests/$(depth).py)))
 
-.PHONY: help install game gameday dev services env test test-services chaos fuzz bench screenshots lint banned-words clean python odbc chromium java
+.PHONY: help install game gameday dev services env test-unit test coverage test-services test-drill chaos fuzz bench screenshots lint banned-words clean python system java maven
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)

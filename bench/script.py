@@ -12,7 +12,9 @@ from pymongo import MongoClient
 from pyspark.sql import SparkSession
 from sqlalchemy import create_engine, text
 
-from lacrosse_assets.game.boxscore import boxscore, documents_of
+from lacrosse_assets.game.boxscore import box_scores
+from lacrosse_assets.game.document import event_document
+from lacrosse_assets.game.schedule import SINGLE_GAME_ID
 from lacrosse_assets.game.statistics import AWAY, HOME, ROSTER, player_game_stats
 from lacrosse_assets.game.stream import LINES, read_lines
 from lacrosse_assets.resources.frames import arrow_table
@@ -31,7 +33,7 @@ def main() -> None:
     }
     sides = {settings.home_team_id: HOME, settings.away_team_id: AWAY}
     lines = [
-        {**line._asdict(), **version}
+        {"game_id": SINGLE_GAME_ID, **line._asdict(), **version}
         for line in read_lines(stream["Body"].read(), settings.home_team_id, settings.away_team_id)
     ]
     with create_engine(settings.sidearmdb_url.get_secret_value()).connect() as connection:
@@ -41,15 +43,19 @@ def main() -> None:
                 " p.id AS player_id, p.name, p.number FROM teams t JOIN players p ON p.teamid = t.id"
             )
         ).mappings()
-        roster = [{"side": sides[row["team_id"]], **row} for row in players if row["team_id"] in sides]
+        roster = [
+            {"game_id": SINGLE_GAME_ID, "side": sides[row["team_id"]], **row}
+            for row in players
+            if row["team_id"] in sides
+        ]
     spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
     stats = player_game_stats(
         spark.createDataFrame(arrow_table(lines, LINES), schema=LINES),
         spark.createDataFrame(arrow_table(roster, ROSTER), schema=ROSTER),
     )
-    for box in documents_of(boxscore(stats)):
+    for box in box_scores({**row.asDict(), **version} for row in stats.collect()):
         with MongoClient[dict[str, object]](settings.mongodb_uri.get_secret_value()) as client:
-            client["sidearm"]["boxscores"].replace_one({"_id": box["_id"]}, box, upsert=True)
+            client["sidearm"]["boxscores"].replace_one({"_id": box["event"]}, event_document(box), upsert=True)
 
 
 if __name__ == "__main__":

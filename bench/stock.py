@@ -18,14 +18,14 @@ from lacrosse_assets.assets.sources import SOURCES
 from lacrosse_assets.checks import game_over
 from lacrosse_assets.definitions import build_resources
 from lacrosse_assets.jobs import LIVE_ASSETS
-from lacrosse_assets.resources.object_store import ObjectStore
+from lacrosse_assets.resources.object_store import SingleObjectStore
 from lacrosse_assets.settings import load_settings
 
 live_boxscore = define_asset_job("live_boxscore", selection=LIVE_ASSETS)
 
 
 @sensor(job=live_boxscore, default_status=Status.RUNNING)
-def on_new_etag(context: SensorEvaluationContext, object_store: ObjectStore) -> RunRequest | SkipReason:
+def on_new_etag(context: SensorEvaluationContext, object_store: SingleObjectStore) -> RunRequest | SkipReason:
     version = object_store.head()
     if version is None or version.key == context.cursor:
         return SkipReason("no change")
@@ -35,7 +35,7 @@ def on_new_etag(context: SensorEvaluationContext, object_store: ObjectStore) -> 
 
 _settings = load_settings()
 defs = Definitions(
-    assets=[*SOURCES, *live_assets(_settings.home_team_id, _settings.away_team_id)],
+    assets=[*SOURCES, *live_assets],
     asset_checks=[game_over],
     jobs=[live_boxscore],
     sensors=[on_new_etag],

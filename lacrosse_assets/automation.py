@@ -1,29 +1,34 @@
-"""What to run next: a pure decision from the state of the stream, the stores and Dagster's runs.
+"""What to run next: a pure decision from the state of the streams, the stores and Dagster's runs.
 
     state + now  ->  LaunchRun, or the reason why nothing is launched
 
-`sensors.py` reads the state. The first line that applies decides (docs/contract.md, section 5):
+`sensors.py` reads the state. The first line that applies decides (docs/contract.md, sections 5 and 10):
 
 | state | decision |
 |---|---|
-| no stream object, or an empty one | wait for a game |
-| a run of either job is active | wait for its end, then process the newest stream |
+| no game has a stream object, or they are all empty | wait for a game |
+| a run of either job is active | wait for its end, then process the newest streams |
 | the document store is unreachable | wait for it |
-| the stored box score is not of the current stream, or the roster has changed | launch `live_boxscore` |
-| the stream has no event | wait for the first one |
-| the game is not over | wait for the next event |
-| the final tables are not of this box score | launch `finish_game` |
-| otherwise | wait for a new game |
+| the stored box score of a game is not of its current stream, or its roster has changed | launch `live_boxscore` |
+| no stream has an event | wait for the first one |
+| no game is over | wait for the next event |
+| the final tables are not of the final box scores | launch `finish_game` |
+| otherwise | wait for the next event, or for a new game |
 
-If a run does not bring the expected state, it is retried with backoff, whether it failed or succeeded.
+One run takes all games that have changed, up to `MAX_GAMES_PER_RUN` of them, those that wait longest first. On a game
+day there may always be one that has changed; so the two jobs alternate while both have something to do.
+
+If a run does not bring the expected state, it is retried with backoff, whether it failed or succeeded. Each game has
+its own attempts.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import NamedTuple
 
 from dagster import DagsterRunStatus
 
+from lacrosse_assets.game.timeline import made_with
 from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.object_store import StreamVersion
 
@@ -45,6 +50,9 @@ MAX_ATTEMPTS = 5
 FIRST_BACKOFF = timedelta(seconds=5)
 COOLDOWN = timedelta(minutes=5)
 
+# A run that takes more games would keep the first of them waiting for the last one.
+MAX_GAMES_PER_RUN = 250
+
 # A stream may change several times within a second. This many successful runs for versions of one second are free: they
 # do not increase the backoff.
 FREE_REPEATS = 2
@@ -56,8 +64,9 @@ class Run(NamedTuple):
     run_id: str
     job: str
     status: DagsterRunStatus
-    # The key of the version that it fetched; if that is unknown, of the version that it was launched for.
-    version: str | None
+    # The key of the version of each game's stream that it fetched; if that is unknown, of those that it was launched
+    # for. Of `finish_game`, under `ALL_GAMES`, the version of the final tables.
+    versions: Mapping[int, str]
     # When it ended, or recorded its last event.
     last_heard: datetime
 
@@ -71,133 +80,211 @@ class Run(NamedTuple):
         return f"{self.job} {self.run_id.split('-')[0]}"
 
 
+# The place of a game's id, where a version is that of all games together.
+ALL_GAMES = 0
+
+
 class BoxScore(NamedTuple):
-    """The current box score in the document store."""
+    """The current box score of a game in the document store."""
 
     version: StreamVersion | None
     fingerprint: str
     final: bool
+    key: str  # identifies it: see `box_score_key`
+
+
+class Tried(NamedTuple):
+    """A version of a stream of which a run could make no box score: for want of an event, a readable body, a roster."""
+
+    version: str
+    lacks_roster: bool
+
+
+class GameState(NamedTuple):
+    """A game that has a stream object."""
+
+    version: StreamVersion  # of the stream as it is now
+    box: BoxScore | None = None
+    # The key of the box score that the latest run of this game reports.
+    reported: str | None = None
+    tried: Tried | None = None
+    # The fingerprint of the game's roster as it is now. None: unknown, or there is none.
+    roster: str | None = None
 
     @property
-    def key(self) -> str:
-        """Identifies the box score. The final tables report the same key: see `box_metadata`."""
-        return f"{self.version and self.version.key} {self.fingerprint}"
+    def roster_changed(self) -> bool:
+        """Whether `teams` and `players` have another roster than the one that the box score was made with."""
+        return bool(self.roster and self.box and self.box.version and made_with(self.box.fingerprint) != self.roster)
+
+    @property
+    def has_no_box_score(self) -> bool:
+        """Whether a run found that no box score can be made of the stream as it is now."""
+        if self.tried is None or self.tried.version != self.version.key:
+            return False
+        return not (self.tried.lacks_roster and self.roster)
+
+    @property
+    def is_up_to_date(self) -> bool:
+        """Whether the stored documents are of the stream as it is now."""
+        if self.has_no_box_score:
+            return True
+        if self.roster_changed or self.box is None or self.box.version != self.version:
+            return False
+        # A run that reports another box score of this version wrote a later document, which has been lost since.
+        return self.reported is None or self.reported == self.box.key or not self.reported.startswith(self.version.key)
 
 
 class AutomationState(NamedTuple):
     """The state that the sensor reads."""
 
     uri: str
-    version: StreamVersion | None  # the stream as it is now
+    games: Mapping[int, GameState]
     # Newest first.
     live_runs: Sequence[Run]
     final_runs: Sequence[Run]
-    box: BoxScore | None
-    # The key of the box score that the latest materialization of `boxscore_doc` reports.
-    reported: str | None
-    # The key of the latest version without an event, which has no box score.
-    eventless: str | None
-    # The keys of the box scores that the final tables were made from.
+    # The key of all final box scores; None if there is none.
+    results: str | None
+    # The keys of the final box scores that each final table was made from.
     tables: frozenset[str | None]
-    # Whether `teams` and `players` have another roster than the one that the box score was made with.
-    roster_changed: bool = False
-    # Why the box score could not be read.
+    # Why the box scores could not be read.
     outage: str | None = None
+    # Whether there may be several games, each with a life of its own.
+    is_game_day: bool = False
+
+    @property
+    def changed(self) -> dict[int, GameState]:
+        """The games whose stored documents are not of the stream as it is now, those that wait longest first."""
+        if self.outage:
+            return dict(self.games)
+        changed = [(game, state) for game, state in self.games.items() if not state.is_up_to_date]
+        return dict(sorted(changed, key=lambda each: each[1].version.last_modified))
 
     @property
     def is_up_to_date(self) -> bool:
-        """Whether the stored documents are of the stream as it is now."""
-        if self.version is None or self.outage or self.roster_changed:
-            return False
-        if self.eventless == self.version.key:
-            return True
-        if self.box is None or self.box.version != self.version:
-            return False
-        # A run that reports another box score of this version wrote a later document, which has been lost since.
-        return self.reported is None or self.reported == self.box.key or not self.reported.startswith(self.version.key)
+        """Whether the stored documents of all games are of their streams as they are now."""
+        return not self.changed
 
-    def lag(self, now: datetime) -> timedelta:
-        """How long the box score has been stale, at least; zero if it is up to date.
+    def lag(self, now: datetime) -> tuple[int, timedelta]:
+        """The game that is furthest behind its stream, and how long its box score has been stale, at least.
 
-        The larger of two measurements: the age of the stream by the object store's clock, and the time since the first
-        attempt by our own. So a wrong clock on one of the machines cannot hide the lag.
+        The time is the larger of two measurements: the age of the stream by the object store's clock, and the time
+        since the first attempt by our own. So a wrong clock on one of the machines cannot hide the lag. It is zero if
+        all games are up to date.
         """
-        if self.version is None or self.version.size == 0 or self.is_up_to_date:
-            return timedelta(0)
-        attempts = [now - run.last_heard for run in _attempts(self.version.key, self.live_runs)]
-        return max([self.version.age(now), *attempts])
+        behind = [
+            (max([state.version.age(now), *(now - run.last_heard for run in self.attempts(game))]), game)
+            for game, state in self.changed.items()
+            if state.version.size != 0
+        ]
+        lag, game = max(behind, default=(timedelta(0), ALL_GAMES))
+        return game, lag
+
+    def attempts(self, game: int) -> "list[Run]":
+        """The latest consecutive live runs for the present version of a game, newest first."""
+        return _attempts(game, self.games[game].version.key, self.live_runs)
 
     def active_run(self, now: datetime) -> Run | None:
         return next((run for run in (*self.live_runs, *self.final_runs) if run.is_active(now)), None)
 
 
 class LaunchRun(NamedTuple):
-    """A run to launch, for a version of the stream."""
+    """A run to launch: for versions of the streams of games, by game id."""
 
     job: str
-    version: str
+    versions: Mapping[int, str]
     attempt: int
 
 
 def decide(state: AutomationState, now: datetime) -> LaunchRun | str:
     """The run to launch, or the reason why none is launched."""
-    if state.version is None:
-        return f"there is no {state.uri} yet: waiting for a game to start"
-    if state.version.size == 0:
+    started = {game: each for game, each in state.games.items() if each.version.size != 0}
+    if not state.games:
+        what = f"stream of a scheduled game in {state.uri}" if state.is_game_day else state.uri
+        return f"there is no {what} yet: waiting for a game to start"
+    if not started:
         return f"{state.uri} is empty: waiting for the first event"
     if run := state.active_run(now):
         return f"run {run.name} is active: waiting for it to end, then the newest stream is processed"
     if state.outage:
         return state.outage
-    version = state.version.key
-    if not state.is_up_to_date:
-        return _next_attempt(live_boxscore.name, version, state.live_runs, now)
-    if state.box is None or state.box.version != state.version:
+    changed = {game: each.version.key for game, each in state.changed.items() if game in started}
+    live = _next_attempt(live_boxscore.name, changed, state.live_runs, now) if changed else None
+    # The one game's tables may only be written from the box score of its current stream.
+    may_finish = state.is_game_day or not (changed or any(each.has_no_box_score for each in started.values()))
+    if may_finish and state.results and state.tables != {state.results}:
+        version = state.results if state.is_game_day else next(iter(started.values())).version.key
+        final = _next_attempt(finish_game.name, {ALL_GAMES: version}, state.final_runs, now)
+        if not isinstance(live, LaunchRun) or (isinstance(final, LaunchRun) and _is_its_turn(state)):
+            return final if isinstance(final, LaunchRun) or live is None else live
+    return live or _waiting(state, started)
+
+
+def _is_its_turn(state: AutomationState) -> bool:
+    """Whether the newest run is a live one, so that it is the turn of the final tables."""
+    newest = [runs[0].last_heard for runs in (state.live_runs, state.final_runs) if runs]
+    return not state.final_runs or state.final_runs[0].last_heard < max(newest)
+
+
+def _waiting(state: AutomationState, started: Mapping[int, GameState]) -> str:
+    """What is waited for, if everything is up to date."""
+    with_event = [each for each in started.values() if not each.has_no_box_score]
+    if not with_event:
         return f"{state.uri} has no event yet: waiting for the first one"
-    if not state.box.final:
-        return f"the box score is that of ETag {state.version.etag}: waiting for the next event"
-    if state.tables != {state.box.key}:
-        return _next_attempt(finish_game.name, version, state.final_runs, now)
-    return f"teams2 and players2 are those of ETag {state.version.etag}: waiting for a new game"
+    live = [each for each in with_event if not (each.box and each.box.final)]
+    if state.is_game_day:
+        final = len(with_event) - len(live)
+        return f"{len(live)} live and {final} final games are up to date: waiting for the next event"
+    etag = with_event[0].version.etag
+    if live:
+        return f"the box score is that of ETag {etag}: waiting for the next event"
+    return f"teams2 and players2 are those of ETag {etag}: waiting for a new game"
 
 
-def _next_attempt(job: str, version: str, runs: Sequence[Run], now: datetime) -> LaunchRun | str:
-    """Launch the job, or wait for the backoff after earlier attempts for this version."""
-    attempts = _attempts(version, runs)
-    succeeded = sum(run.status == DagsterRunStatus.SUCCESS for run in attempts)
-    backoff = _backoff(len(attempts) - min(succeeded, FREE_REPEATS))
-    attempt = len(attempts) + 1
-    if not attempts or now >= attempts[0].last_heard + backoff:
-        return LaunchRun(job, version, attempt)
-    last = attempts[0]
+def _next_attempt(job: str, versions: Mapping[int, str], runs: Sequence[Run], now: datetime) -> LaunchRun | str:
+    """Launch the job for the games whose backoff is over, or wait for that of the first one."""
+    attempts = {game: _attempts(game, version, runs) for game, version in versions.items()}
+    ready = [game for game, made in attempts.items() if not made or now >= made[0].last_heard + _backoff_after(made)]
+    if ready := ready[:MAX_GAMES_PER_RUN]:
+        attempt = max(len(attempts[game]) for game in ready) + 1
+        return LaunchRun(job, {game: versions[game] for game in ready}, attempt)
+    game, made = min(attempts.items(), key=lambda each: each[1][0].last_heard + _backoff_after(each[1]))
+    last, backoff = made[0], _backoff_after(made)
     seconds = (last.last_heard + backoff - now).total_seconds()
     outcome = "succeeded, but its result is not what is stored" if last.status == DagsterRunStatus.SUCCESS else "failed"
-    etag = version.rpartition(" ")[0]
-    reason = f"run {last.name} {outcome}: attempt {attempt} for ETag {etag} in {seconds:.0f} s"
+    etag = versions[game].rpartition(" ")[0]
+    reason = f"run {last.name} {outcome}: attempt {len(made) + 1} for ETag {etag} in {seconds:.0f} s"
     if backoff == COOLDOWN:
-        reason += f"; {len(attempts)} attempts in a row without success: see the run's log"
+        reason += f"; {len(made)} attempts in a row without success: see the run's log"
     return reason
 
 
-def _attempts(version: str, runs: Sequence[Run]) -> list[Run]:
-    """The latest consecutive runs for this version, newest first.
+def _attempts(game: int, version: str, runs: Sequence[Run]) -> list[Run]:
+    """The latest consecutive runs for this version of a game, newest first.
 
     A successful run counts if it was for any version of the same second, because some stores return another ETag at
-    each request. Any other successful run ends the sequence.
+    each request. Any other successful run of the game ends the sequence.
     """
     found = []
     for run in runs:
+        of_run = run.versions.get(game)
         if run.status == DagsterRunStatus.SUCCESS:
-            if run.version is None or _last_modified(run.version) != _last_modified(version):
+            if of_run is None and run.versions:
+                continue  # a run of other games
+            if of_run is None or _last_modified(of_run) != _last_modified(version):
                 break
             found.append(run)
-        elif run.version == version:
+        elif of_run == version:
             found.append(run)
     return found
 
 
 def _last_modified(version: str) -> str:
     return version.rpartition(" ")[2]
+
+
+def _backoff_after(attempts: Sequence[Run]) -> timedelta:
+    succeeded = sum(run.status == DagsterRunStatus.SUCCESS for run in attempts)
+    return _backoff(len(attempts) - min(succeeded, FREE_REPEATS))
 
 
 def _backoff(attempts: int) -> timedelta:

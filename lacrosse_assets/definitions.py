@@ -15,11 +15,19 @@ from lacrosse_assets.assets.sources import SOURCES
 from lacrosse_assets.checks import game_over, is_fresh
 from lacrosse_assets.dagster_patches import patch_code_server
 from lacrosse_assets.jobs import finish_game, live_boxscore
-from lacrosse_assets.resources.documents import MongoDocumentStore
+from lacrosse_assets.resources.event_documents import MongoEventDocuments
 from lacrosse_assets.resources.frames import parquet_frames
-from lacrosse_assets.resources.mock import CannedObjectStore, InMemoryDocumentStore, InMemoryReferenceDatabase
-from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
+from lacrosse_assets.resources.game_documents import MongoGameDocuments
+from lacrosse_assets.resources.mock import (
+    CannedObjectStore,
+    CannedPrefixStore,
+    InMemoryEventDocuments,
+    InMemoryGameDocuments,
+    InMemoryReferenceDatabase,
+)
+from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore, S3PrefixStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+from lacrosse_assets.resources.schedule import GameDay, SingleGame
 from lacrosse_assets.resources.spark import spark_resource
 from lacrosse_assets.retention import daily_retention, retention
 from lacrosse_assets.sensors import POLL_SECONDS, gamestream_sensor
@@ -27,28 +35,31 @@ from lacrosse_assets.settings import Settings, load_settings
 
 
 def build_resources(settings: Settings) -> dict[str, Any]:
-    """The resources of a deployment.
+    """The resources of a deployment, for one game or a game day.
 
     A value that is a secret, or may contain one, is given as the name of its variable, so that Dagster never stores it.
     boto3 reads the object store's credentials by itself.
     """
-    stream = {"bucket": settings.gamestream_bucket, "key": settings.gamestream_key}
-    engine = {
+    bucket, key, is_day = settings.gamestream_bucket, settings.gamestream_key, settings.is_game_day
+    common = {
         "spark": spark_resource(connect=bool(settings.spark_remote.get_secret_value())),
         FRAMES: parquet_frames,
+        "schedule": GameDay(prefix=key)
+        if is_day
+        else SingleGame(key=key, home_team_id=settings.home_team_id, away_team_id=settings.away_team_id),
     }
     if settings.deployment == "mock":
         return {
-            **engine,
-            "object_store": CannedObjectStore(**stream),
-            "documents": InMemoryDocumentStore(),
+            **common,
+            "object_store": (CannedPrefixStore if is_day else CannedObjectStore)(bucket=bucket, key=key),
+            "documents": (InMemoryGameDocuments if is_day else InMemoryEventDocuments)(),
             "reference_db": InMemoryReferenceDatabase(),
         }
     s3 = LiveS3(endpoint_url=settings.s3_endpoint_url or None, region_name=settings.aws_region or None)
     return {
-        **engine,
-        "object_store": S3ObjectStore(s3=s3, **stream),
-        "documents": MongoDocumentStore(uri=EnvVar("MONGODB_URI")),
+        **common,
+        "object_store": (S3PrefixStore if is_day else S3ObjectStore)(s3=s3, bucket=bucket, key=key),
+        "documents": (MongoGameDocuments if is_day else MongoEventDocuments)(uri=EnvVar("MONGODB_URI")),
         "reference_db": SqlReferenceDatabase(url=EnvVar("SIDEARMDB_URL")),
     }
 
@@ -56,11 +67,11 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 def build_definitions(settings: Settings, *, poll_seconds: float = POLL_SECONDS, **overrides: object) -> Definitions:
     """All definitions. `overrides` replace resources of the deployment by name; `poll_seconds`: see `sensors.py`."""
     return Definitions(
-        assets=[*SOURCES, *live_assets(settings.home_team_id, settings.away_team_id), final_tables],
+        assets=[*SOURCES, *live_assets, final_tables],
         asset_checks=[game_over, is_fresh],
         jobs=[live_boxscore, finish_game, retention],
         schedules=[daily_retention],
-        sensors=[gamestream_sensor(settings.home_team_id, settings.away_team_id, poll_seconds)],
+        sensors=[gamestream_sensor(poll_seconds)],
         resources={**build_resources(settings), **overrides},
         executor=in_process_executor,
     )

@@ -1,12 +1,15 @@
-"""The sensor on the stream object: reads the state, calls `automation.decide`, launches at most one run.
+"""The sensor on the stream objects: reads the state, calls `automation.decide`, launches at most one run.
 
 There is no cursor. Which version is processed is read from the document store; attempts, and what the final tables were
 made from, are read from Dagster's own records. So nothing is lost when the daemon restarts or a run is killed, and runs
-that a person launched count as well (docs/contract.md, section 5).
+that a person launched count as well (docs/contract.md, sections 5 and 10).
 """
 
+import json
+import math
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
 
@@ -17,6 +20,7 @@ from dagster import (
     AssetKey,
     DagsterEventType,
     DagsterInstance,
+    DagsterRun,
     DefaultSensorStatus,
     Failure,
     MetadataValue,
@@ -29,20 +33,37 @@ from dagster import (
     sensor,
 )
 
-from lacrosse_assets.assets.final import FINAL_ASSETS
-from lacrosse_assets.assets.live import ROSTER_FINGERPRINT
-from lacrosse_assets.automation import MAX_ATTEMPTS, AutomationState, BoxScore, LaunchRun, Run, decide
+from lacrosse_assets.assets.final import FINAL_ASSETS, MADE_FROM
+from lacrosse_assets.assets.live import BOX_SCORES, FETCHED, WITHOUT_ROSTER
+from lacrosse_assets.automation import (
+    ACTIVE_STATUSES,
+    ALL_GAMES,
+    MAX_ATTEMPTS,
+    AutomationState,
+    BoxScore,
+    GameState,
+    LaunchRun,
+    Run,
+    Tried,
+    decide,
+)
 from lacrosse_assets.checks import IS_FRESH, STALE_AFTER
-from lacrosse_assets.game.roster import RosterError, roster_rows
+from lacrosse_assets.game.document import Document
+from lacrosse_assets.game.roster import RosterError, Rosters
+from lacrosse_assets.game.schedule import SINGLE_GAME_ID, Schedule
 from lacrosse_assets.game.timeline import roster_fingerprint
 from lacrosse_assets.jobs import finish_game, live_boxscore
-from lacrosse_assets.resources.documents import DocumentStore
+from lacrosse_assets.resources.documents import DocumentStore, box_score_key, results_key
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
 from lacrosse_assets.resources.reference_db import ReferenceDatabase
+from lacrosse_assets.resources.schedule import GameSchedule
 
-# The tag of each run that has the version of the stream that it was launched for.
+# The tag of each run that has the version of the stream that it was launched for; of several, those of all of them by
+# game id. The latter is long, and the Dagster UI hides tags with this prefix.
 VERSION_TAG = "lacrosse/stream_version"
+VERSIONS_TAG = ".dagster/lacrosse_stream_versions"
+MAX_GAMES_SHOWN = 5  # in the tag that the UI shows
 # Dagster's run monitoring stops a run after this time; the sensor then retries it.
 MAX_RUNTIME_SECONDS = 300
 
@@ -52,6 +73,9 @@ POLL_SECONDS = 15.0
 # The intervals at which an evaluation polls the stream (a HEAD), and reads Dagster's records and the box score.
 POLL_INTERVAL_SECONDS = 0.1
 STATE_INTERVAL_SECONDS = 1.0
+IDLE_FACTOR = 3  # the pause between two polls is at least so many times as long as a poll
+# How often the rosters are read. A correction of a roster is counted that much later, at most.
+ROSTER_INTERVAL_SECONDS = 15.0
 # Records of a check that are read at a time.
 CHECK_PAGE_SIZE = 20
 
@@ -81,6 +105,22 @@ class RunClock:
         return {run_id: now - timedelta(seconds=at - since) for run_id, (_, since) in heard.items()}
 
 
+class Memory:
+    """What one process remembers between its evaluations, since reading it each time is expensive.
+
+    All of it can be read again, so nothing is lost with the process.
+    """
+
+    def __init__(self) -> None:
+        self.clock = RunClock()
+        # The versions of which runs made no box score. Dagster's records have those of the latest run only, so after a
+        # restart the other ones are tried once more.
+        self.tried: dict[int, Tried] = {}
+        # The fingerprint of each game's roster, and when they were read.
+        self.rosters: dict[int, str] = {}
+        self.rosters_read_at = -math.inf
+
+
 class StateReader(NamedTuple):
     """Reads the state of the automation from Dagster's instance and the stores."""
 
@@ -88,41 +128,74 @@ class StateReader(NamedTuple):
     object_store: ObjectStore
     documents: DocumentStore
     reference_db: ReferenceDatabase
-    teams: tuple[int, int]  # home and away
-    clock: RunClock
+    schedule: GameSchedule
+    memory: Memory
 
-    def roster(self) -> str | None:
-        """The fingerprint of the roster as it is now; None if it cannot be read. A live run reports the reason."""
+    def read_rosters(self, games: Schedule) -> None:
+        """Read the fingerprint of each game's roster as it is now, unless that was a short time ago.
+
+        One that cannot be read is left out. A live run reports the reason.
+        """
+        if time.monotonic() - self.memory.rosters_read_at < ROSTER_INTERVAL_SECONDS:
+            return
+        self.memory.rosters_read_at = time.monotonic()
+        self.memory.rosters = {}
         try:
-            return roster_fingerprint(roster_rows(*self.reference_db.read(), *self.teams))
-        except (Failure, RosterError):
-            return None
+            rosters = Rosters(*self.reference_db.read())
+        except Failure:
+            return
+        for game in games.games.values():
+            with suppress(RosterError):
+                self.memory.rosters[game.game_id] = roster_fingerprint(rosters.rows(game))
 
-    def read(self, version: StreamVersion | None, roster: str | None, now: datetime) -> AutomationState:
-        """The state for a version and a roster that were read just before. What is read here can only be newer."""
+    def read(self, games: Schedule, versions: Mapping[str, StreamVersion], now: datetime) -> AutomationState:
+        """The state for a schedule and versions that were read just before. What is read here can only be newer."""
         raw, live = self._materialization("raw_gamestream"), self._materialization("boxscore_doc")
         live_records, final_records = self._records(live_boxscore.name), self._records(finish_game.name)
-        heard = self.clock.last_heard(
+        heard = self.memory.clock.last_heard(
             {record.dagster_run.run_id: self._date(record) for record in (*live_records, *final_records)}, now
         )
-        fetched = {raw.run_id: raw.version.key} if raw and raw.version else {}
-        made_with = live and live.metadata.get(ROSTER_FINGERPRINT)
-        is_eventless = raw and live and live.run_id == raw.run_id and live.version is None
-        box, outage = self._box()
+        fetched = {raw.run_id: raw.keys(FETCHED)} if raw else {}
+        reported = live.keys(BOX_SCORES) if live else {}
+        if raw and live and raw.run_id == live.run_id:
+            lack_roster = live.ids(WITHOUT_ROSTER)
+            for game, version in raw.keys(FETCHED).items():
+                if game not in reported:
+                    self.memory.tried[game] = Tried(version, game in lack_roster)
+        boxes, outage = self._boxes()
+        current = {box["game_id"]: _box_score(box) for box in boxes}
+        final = [box for box in boxes if box.get("final")]
         return AutomationState(
             uri=self.object_store.uri,
-            version=version,
+            games={
+                game.game_id: GameState(
+                    versions[game.stream],
+                    current.get(game.game_id),
+                    reported.get(game.game_id),
+                    self.memory.tried.get(game.game_id),
+                    self.memory.rosters.get(game.game_id),
+                )
+                for game in games.games.values()
+                if game.stream in versions
+            },
             live_runs=[_run(record, heard, fetched) for record in live_records],
             final_runs=[_run(record, heard, {}) for record in final_records],
-            box=box,
-            reported=live.key if live and live.version else None,
-            eventless=fetched.get(raw.run_id) if raw and is_eventless else None,
+            results=results_key(final) if final else None,
             tables=frozenset(
-                made.key if (made := self._materialization(key.to_user_string())) else None for key in FINAL_ASSETS
+                made.text(MADE_FROM) if (made := self._materialization(key.to_user_string())) else None
+                for key in FINAL_ASSETS
             ),
-            roster_changed=bool(roster and made_with and made_with.value != roster),
             outage=outage,
+            is_game_day=self.schedule.isolates_games,
         )
+
+    def active_run(self, state: AutomationState, now: datetime) -> bool:
+        """Whether the run that was active in this state still is."""
+        active = state.active_run(now)
+        if active is None:
+            return False
+        record = self.instance.get_run_record_by_id(active.run_id)
+        return record is not None and record.dagster_run.status in ACTIVE_STATUSES
 
     def last_evaluation(self, check: str) -> AssetCheckEvaluation | None:
         """The latest result of a check of `boxscore_doc`. Runs that planned it and did not reach it are skipped."""
@@ -136,16 +209,12 @@ class StateReader(NamedTuple):
             cursor = records[-1].id
         return None
 
-    def _box(self) -> tuple[BoxScore | None, str | None]:
-        """The current box score, or why it could not be read."""
+    def _boxes(self) -> tuple[list[Document], str | None]:
+        """The current box score of each game, or why they could not be read."""
         try:
-            document = self.documents.current()
+            return self.documents.summaries(), None
         except StoreError as error:
-            return None, error.description
-        if document is None:
-            return None, None
-        version, final = StreamVersion.from_document(document), bool(document.get("final"))
-        return BoxScore(version, str(document.get("fingerprint", "")), final), None
+            return [], error.description
 
     def _materialization(self, asset: str) -> "_Materialization | None":
         event = self.instance.get_latest_materialization_event(AssetKey(asset))
@@ -168,51 +237,66 @@ class _Materialization(NamedTuple):
     run_id: str
     metadata: Mapping[str, MetadataValue[Any]]
 
-    @property
-    def version(self) -> StreamVersion | None:
-        return StreamVersion.from_metadata(self.metadata)
+    def keys(self, name: str) -> dict[int, str]:
+        """The keys by game id that an asset reports under this name."""
+        return {int(game): str(key) for game, key in (self._value(name) or {}).items()}
 
-    @property
-    def key(self) -> str:
-        """The key of the box score that it was made from."""
-        fingerprint = self.metadata.get("fingerprint")
-        return BoxScore(self.version, str(fingerprint.value) if fingerprint else "", True).key
+    def ids(self, name: str) -> frozenset[int]:
+        return frozenset(self._value(name) or ())
+
+    def text(self, name: str) -> str | None:
+        value = self._value(name)
+        return None if value is None else str(value)
+
+    def _value(self, name: str) -> Any:
+        found = self.metadata.get(name)
+        return found.value if found else None
 
 
-def _run(record: RunRecord, heard: Mapping[str, datetime], fetched: Mapping[str, str]) -> Run:
+def _box_score(box: Document) -> BoxScore:
+    version, final = StreamVersion.from_document(box), bool(box.get("final"))
+    return BoxScore(version, str(box.get("fingerprint", "")), final, box_score_key(box))
+
+
+def _run(record: RunRecord, heard: Mapping[str, datetime], fetched: Mapping[str, Mapping[int, str]]) -> Run:
     run = record.dagster_run
-    version = fetched.get(run.run_id) or run.tags.get(VERSION_TAG)
-    return Run(run.run_id, run.job_name, run.status, version, heard[run.run_id])
+    versions = fetched.get(run.run_id) or _launched_for(run)
+    return Run(run.run_id, run.job_name, run.status, versions, heard[run.run_id])
 
 
-def gamestream_sensor(home: int, away: int, poll_seconds: float = POLL_SECONDS) -> SensorDefinition:
-    """The sensor for a game of the teams with these ids.
+def _launched_for(run: DagsterRun) -> dict[int, str]:
+    """The versions that a run was launched for; none if a person launched it."""
+    if VERSION_TAG in run.tags:
+        return {ALL_GAMES if run.job_name == finish_game.name else SINGLE_GAME_ID: run.tags[VERSION_TAG]}
+    return {int(game): version for game, version in json.loads(run.tags.get(VERSIONS_TAG, "{}")).items()}
 
-    One evaluation polls for `poll_seconds`, or until there is a run to launch.
-    """
-    clock = RunClock()
+
+def gamestream_sensor(poll_seconds: float = POLL_SECONDS) -> SensorDefinition:
+    """The sensor. One evaluation polls for `poll_seconds`, or until there is a run to launch."""
+    memory = Memory()
 
     @sensor(
         name="gamestream_sensor",
         jobs=[live_boxscore, finish_game],
         minimum_interval_seconds=1,
         default_status=DefaultSensorStatus.RUNNING,
-        description="Polls the stream's ETag. Launches live_boxscore at each change, and finish_game after the game.",
+        description="Polls the streams' ETags. Launches live_boxscore at each change, and finish_game after a game.",
     )
     def evaluate(
         context: SensorEvaluationContext,
         object_store: ObjectStore,
         documents: DocumentStore,
         reference_db: ReferenceDatabase,
+        schedule: GameSchedule,
     ) -> SensorResult:
-        reader = StateReader(context.instance, object_store, documents, reference_db, (home, away), clock)
+        reader = StateReader(context.instance, object_store, documents, reference_db, schedule, memory)
         try:
             state, decision = _poll(reader, poll_seconds)
         except StoreError as error:
             return SensorResult(skip_reason=error.description)
         stale = _staleness(reader, state, decision)
         if isinstance(decision, LaunchRun):
-            return SensorResult(run_requests=[_request(decision)], asset_events=stale)
+            return SensorResult(run_requests=[_request(decision, state)], asset_events=stale)
         return SensorResult(skip_reason=decision, asset_events=stale)
 
     return evaluate
@@ -221,57 +305,86 @@ def gamestream_sensor(home: int, away: int, poll_seconds: float = POLL_SECONDS) 
 def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchRun | str]:
     """Poll until there is a run to launch, or `seconds` have passed; returns the last state and decision.
 
-    While nothing changes, a poll is a single HEAD. The state is read when the stream has changed, while a run is
-    active, and every `STATE_INTERVAL_SECONDS` for other changes (a person's action, an orphaned run). The roster is
-    read once, and only if the box score is up to date.
+    While nothing changes, a poll is a single HEAD or listing; while a run is active, a look at the run. The state is
+    read when a stream has changed, when the run has ended, and every `STATE_INTERVAL_SECONDS` for other changes (a
+    person's action, an orphaned run). The schedule is read once, and the rosters only if no run is active.
     """
     until = time.monotonic() + seconds
-    roster: str | None = None
+    games = reader.schedule.read(reader.reference_db)
 
-    def read(version: StreamVersion | None) -> tuple[AutomationState, LaunchRun | str, Run | None, float]:
+    def read(versions: Mapping[str, StreamVersion]) -> tuple[AutomationState, LaunchRun | str, float]:
         now = datetime.now(UTC)
-        state = reader.read(version, roster, now)
-        return state, decide(state, now), state.active_run(now), time.monotonic()
+        state = reader.read(games, versions, now)
+        return state, decide(state, now), time.monotonic()
 
-    state, decision, active, read_at = read(reader.object_store.head())
-    if state.is_up_to_date and not active:
-        roster = reader.roster()
-        state, decision, active, read_at = read(state.version)
+    look_seconds = 0.0
+
+    def look() -> Mapping[str, StreamVersion]:
+        nonlocal look_seconds
+        began = time.monotonic()
+        versions = reader.object_store.versions()
+        look_seconds = time.monotonic() - began
+        return versions
+
+    versions = look()
+    state, decision, read_at = read(versions)
+    if not state.active_run(datetime.now(UTC)) and (state.is_up_to_date or state.is_game_day):
+        reader.read_rosters(games)
+        state, decision, read_at = read(versions)
     while not isinstance(decision, LaunchRun) and time.monotonic() < until:
-        time.sleep(POLL_INTERVAL_SECONDS)
-        version = reader.object_store.head()
-        if active or version != state.version or time.monotonic() - read_at >= STATE_INTERVAL_SECONDS:
-            state, decision, active, read_at = read(version)
+        # A listing of a thousand objects takes so long that it must not follow the last one at once.
+        time.sleep(max(POLL_INTERVAL_SECONDS, IDLE_FACTOR * look_seconds))
+        is_due = time.monotonic() - read_at >= STATE_INTERVAL_SECONDS
+        if state.active_run(datetime.now(UTC)):
+            if not is_due and reader.active_run(state, datetime.now(UTC)):
+                continue
+            versions = look()
+        else:
+            before, versions = versions, look()
+            if not is_due and versions == before:
+                continue
+        state, decision, read_at = read(versions)
     return state, decision
 
 
 def _staleness(reader: StateReader, state: AutomationState, decision: LaunchRun | str) -> list[AssetCheckEvaluation]:
-    """A failed result of the check `is_fresh`, once per version, if the box score is stale and no run evaluates it."""
-    lag = state.lag(datetime.now(UTC))
-    if state.version is None or lag < STALE_AFTER:
+    """A failed result of the check `is_fresh`, once per version, if a box score is stale and no run evaluates it."""
+    game, lag = state.lag(datetime.now(UTC))
+    if game == ALL_GAMES or lag < STALE_AFTER:
         return []
+    version = state.games[game].version
     last = reader.last_evaluation(IS_FRESH)
-    if last and not last.passed and StreamVersion.from_metadata(last.metadata) == state.version:
+    if last and not last.passed and StreamVersion.from_metadata(last.metadata) == version:
         return []
     why = decision if isinstance(decision, str) else f"attempt {decision.attempt} of {decision.job} is launched"
+    name = f" of game {game}" if state.is_game_day else ""
     return [
         AssetCheckEvaluation(
             asset_key=AssetKey("boxscore_doc"),
             check_name=IS_FRESH,
             passed=False,
             severity=AssetCheckSeverity.WARN,
-            description=f"the stream has been newer than the box score for {lag.total_seconds():.0f} s: {why}",
-            metadata={"seconds_behind": lag.total_seconds(), **state.version.to_metadata()},
+            description=f"the stream{name} has been newer than the box score for {lag.total_seconds():.0f} s: {why}",
+            metadata={"seconds_behind": lag.total_seconds(), **version.to_metadata()},
         )
     ]
 
 
-def _request(launch: LaunchRun) -> RunRequest:
+def _request(launch: LaunchRun, state: AutomationState) -> RunRequest:
+    """The run with its tags, and, on a game day, with the games that it processes."""
+    tags = {"lacrosse/attempt": str(launch.attempt), "dagster/max_runtime": str(MAX_RUNTIME_SECONDS)}
+    if launch.job == finish_game.name or not state.is_game_day:
+        (version,) = launch.versions.values()
+        return RunRequest(job_name=launch.job, tags={VERSION_TAG: version, **tags})
+    games = sorted(launch.versions)
+    config = {"config": {"games": games}}
     return RunRequest(
         job_name=launch.job,
+        run_config={"ops": dict.fromkeys(("raw_gamestream", "roster"), config)},
         tags={
-            VERSION_TAG: launch.version,
-            "lacrosse/attempt": str(launch.attempt),
-            "dagster/max_runtime": str(MAX_RUNTIME_SECONDS),
+            VERSIONS_TAG: json.dumps({str(game): launch.versions[game] for game in games}),
+            "lacrosse/games": ", ".join(map(str, games[:MAX_GAMES_SHOWN]))
+            + (f" and {len(games) - MAX_GAMES_SHOWN} more" if len(games) > MAX_GAMES_SHOWN else ""),
+            **tags,
         },
     )

@@ -19,7 +19,7 @@ from sqlalchemy.exc import DBAPIError
 
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
 from lacrosse_assets.gamestream.reference_data import create_database
-from lacrosse_assets.resources.documents import MongoDocumentStore
+from lacrosse_assets.resources.event_documents import MongoEventDocuments
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.spark import LOCAL_CONFIG, SMALL_DATA_CONFIG
 from lacrosse_assets.s3 import forget_credentials
@@ -59,7 +59,7 @@ def pytest_report_header() -> list[str]:
         return ["stores: the embedded ones"]
     return [
         f"object store: {os.environ.get('AWS_ENDPOINT_URL_S3', 'AWS')}",
-        f"document store: {MongoDocumentStore(uri=os.environ['MONGODB_URI']).address}",
+        f"document store: {MongoEventDocuments(uri=os.environ['MONGODB_URI']).address}",
         f"reference database: {SqlReferenceDatabase(url=os.environ['SIDEARMDB_URL']).address}",
     ]
 

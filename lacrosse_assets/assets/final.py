@@ -1,6 +1,11 @@
-"""The final tables: the reference tables with the game's result added (docs/contract.md, sections 4 and 5)."""
+"""The final tables: the reference tables with the results of all final games added.
 
-from collections.abc import Callable, Iterator, Mapping
+docs/contract.md, sections 4, 5 and 10.
+"""
+
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from datetime import date
 from itertools import islice
 from typing import Any, NamedTuple
 
@@ -27,11 +32,15 @@ from lacrosse_assets.game.document import Document, score_line, why_not_over
 from lacrosse_assets.game.keys import integer
 from lacrosse_assets.game.reference import differences, first_invalid
 from lacrosse_assets.game.tables import FINAL_TABLES
-from lacrosse_assets.resources.documents import DocumentStore
+from lacrosse_assets.resources.documents import DocumentStore, results_key
 from lacrosse_assets.resources.frames import arrow_table, spark_frame
 from lacrosse_assets.resources.object_store import ObjectStore
 from lacrosse_assets.resources.reference_db import Original, ReferenceDatabase, Row
+from lacrosse_assets.resources.schedule import GameSchedule
 from lacrosse_assets.resources.spark import SparkResource
+
+# Metadata of the final tables: the key of the final box scores that they were made from.
+MADE_FROM = "made_from"
 
 TEAMS2, PLAYERS2 = AssetKey("teams2"), AssetKey("players2")
 FINAL_ASSETS = frozenset({TEAMS2, PLAYERS2})
@@ -42,7 +51,7 @@ class FinalTable(NamedTuple):
 
     schema: StructType
     sums: tuple[str, str]  # the columns that the game is added to
-    add_the_game: Callable[[SparkSession, DataFrame, Document], DataFrame]
+    add_the_games: Callable[[SparkSession, DataFrame, Iterable[Document]], DataFrame]
     lineage: TableColumnLineage
 
     @property
@@ -57,8 +66,17 @@ TABLES = {
 }
 
 
+def _added(name: str, boxes: Iterable[Document]) -> dict[int, dict[str, int]]:
+    """What the games add to a final table: by row id and column."""
+    added: dict[int, Counter[str]] = {}
+    for box in boxes:
+        for id_, sums in _game(name, box).items():
+            added.setdefault(id_, Counter(dict.fromkeys(TABLES[name].sums, 0))).update(sums)
+    return {id_: dict(sums) for id_, sums in added.items()}
+
+
 def _game(name: str, box: Document) -> dict[int, dict[str, int]]:
-    """What the game adds to a final table: by row id and column."""
+    """What one game adds to a final table: by row id and column."""
     sides = [box["home"], box["away"]]
     if name == "players2":
         rows = {player["id"]: (player["shots"], player["goals"]) for side in sides for player in side["players"]}
@@ -73,19 +91,30 @@ def _game(name: str, box: Document) -> dict[int, dict[str, int]]:
     return {id_: dict(zip(TABLES[name].sums, added, strict=True)) for id_, added in rows.items()}
 
 
-class Final(NamedTuple):
-    """The current box score, and why the final tables may not be written from it (None if they may)."""
+class Gate(NamedTuple):
+    """The current box score of each game, without lists; and why no final table may be written (None: they may)."""
 
-    document: Document | None
+    boxes: list[Document]
     refusal: str | None
 
+    @property
+    def final(self) -> list[Document]:
+        return [box for box in self.boxes if box.get("final")]
 
-def current_final(documents: DocumentStore, object_store: ObjectStore) -> Final:
-    """Whether the current box score is final and of the stream as it is now. The gate is decided here and only here."""
-    version = object_store.head()
-    document = documents.current()
-    # By ETag, not by LastModified: the same content written again makes the same tables.
-    return Final(document, why_not_over(document, version.etag if version else None))
+
+def read_gate(documents: DocumentStore, object_store: ObjectStore, schedule: GameSchedule) -> Gate:
+    """Whether the final tables may be written. The gate is decided here and only here.
+
+    - Of the one game, the box score has to be final and of the stream as it is now. By ETag, not by LastModified: the
+      same content written again makes the same tables.
+    - On a game day the tables are a function of the final box scores that are stored, so there has to be one.
+    """
+    if schedule.isolates_games:
+        gate = Gate(documents.summaries(), None)
+        return gate if gate.final else gate._replace(refusal="no game is over yet")
+    version = next(iter(object_store.versions().values()), None)
+    boxes = documents.summaries()
+    return Gate(boxes, why_not_over(boxes[0] if boxes else None, version.etag if version else None))
 
 
 @multi_asset(
@@ -129,38 +158,43 @@ def final_tables(
     documents: DocumentStore,
     object_store: ObjectStore,
     reference_db: ReferenceDatabase,
+    schedule: GameSchedule,
     spark: SparkResource,
 ) -> Iterator[MaterializeResult]:
-    """The selected tables, from one final box score, in one transaction."""
-    final = current_final(documents, object_store)
+    """The selected tables, from all final box scores, in one transaction."""
     names = [name for name in TABLES if AssetKey(name) in context.selected_asset_keys]
-    if final.refusal or final.document is None:
-        raise Failure(f"{' and '.join(names)} not written: {final.refusal}", allow_retries=False)
-    box = final.document
+
+    def not_written(reason: str) -> Failure:
+        return Failure(f"{' and '.join(names)} not written: {reason}", allow_retries=False)
+
+    if refusal := read_gate(documents, object_store, schedule).refusal:
+        raise not_written(refusal)
+    boxes = documents.final_box_scores()
+    made_from = results_key(boxes)
     reference = reference_db.read()
-    games = {name: _game(name, box) for name in names}
+    added = {name: _added(name, boxes) for name in names}
     played: dict[str, list[Row]] = {}
     for name in names:
         rows = _computed_rows(getattr(reference, FINAL_TABLES[name]), TABLES[name])
-        if problem := _invalid_row(name, rows, games[name]):
-            raise Failure(f"{' and '.join(names)} not written: {problem}", allow_retries=False)
-        played[name] = [row for row in rows if row["id"] in games[name]]
+        if problem := _invalid_row(name, rows, added[name]):
+            raise not_written(problem)
+        played[name] = [row for row in rows if row["id"] in added[name]]
     changes: dict[str, list[Row]] = {}
     with spark.session() as session:
         for name in names:
             before = spark_frame(session, arrow_table(played[name], TABLES[name].computed))
-            changes[name] = TABLES[name].add_the_game(session, before, box).toArrow().to_pylist()
+            changes[name] = TABLES[name].add_the_games(session, before, boxes).toArrow().to_pylist()
 
     def precondition() -> None:
-        current = documents.current()
-        if current is None or box_metadata(current) != box_metadata(box):
-            raise Failure(
-                f"{' and '.join(names)} not written: the box score changed while they were computed; "
-                "gamestream_sensor launches the next run",
-                allow_retries=False,
-            )
+        if results_key(read_gate(documents, object_store, schedule).final) != made_from:
+            raise not_written("the box score changed while they were computed; gamestream_sensor launches the next run")
 
-    originals = reference_db.replace(changes, precondition, made_from=reference)
+    originals = reference_db.replace(
+        changes,
+        precondition,
+        made_from=reference,
+        games=[_games2_row(box) for box in boxes] if schedule.isolates_games else None,
+    )
     stored = reference_db.stored(*names)
     for name, original in originals.items():
         if original.key_of_a_view:
@@ -168,14 +202,36 @@ def final_tables(
         yield MaterializeResult(
             asset_key=name,
             metadata={
-                "score": score_line(box),
-                **box_metadata(box),
+                **(
+                    {"games": len(boxes)}
+                    if schedule.isolates_games
+                    else {"score": score_line(boxes[0]), **box_metadata(boxes[0])}
+                ),
+                MADE_FROM: made_from,
                 "dagster/row_count": len(stored[name]),
                 "dagster/column_lineage": TABLES[name].lineage,
-                "rows": markdown_table(stored[name], stored[name][0] if stored[name] else original.columns.values()),
+                "rows": markdown_table(
+                    stored[name][:MAX_TABLE_ROWS],
+                    stored[name][0] if stored[name] else original.columns.values(),
+                    len(stored[name]),
+                ),
             },
-            check_results=[_adds_the_game(name, original, stored[name], games[name])],
+            check_results=[_adds_the_game(name, original, stored[name], added[name])],
         )
+
+
+def _games2_row(box: Document) -> Row:
+    """The row of `games2` of a final box score."""
+    home, away = box["home"], box["away"]
+    return {
+        "id": box["game_id"],
+        "day": date.fromisoformat(box["day"]) if box.get("day") else None,
+        "home": home["teamid"],
+        "away": away["teamid"],
+        "home_score": home["score"],
+        "away_score": away["score"],
+        "fingerprint": box.get("fingerprint"),
+    }
 
 
 def _computed_rows(rows: list[Row], table: FinalTable) -> list[Row]:

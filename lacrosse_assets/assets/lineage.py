@@ -22,7 +22,7 @@ def _same(asset: AssetKey | str, *columns: str) -> dict[str, list[TableColumnDep
 # A name that both tables have is prefixed with the table's.
 ROSTER_LINEAGE = TableColumnLineage(
     {
-        "side": _of(TEAMS_TABLE, "id"),
+        **{column: _of(TEAMS_TABLE, "id") for column in ("game_id", "side")},
         "team_id": _of(TEAMS_TABLE, "id"),
         "team_name": _of(TEAMS_TABLE, "name"),
         **_same(TEAMS_TABLE, "conference", "wins", "losses"),

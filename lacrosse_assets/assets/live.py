@@ -1,8 +1,11 @@
-"""The live assets: from the stream and the reference tables to box score documents (docs/contract.md, section 5)."""
+"""The live assets: from the streams and the reference tables to box score documents.
 
+docs/contract.md, sections 5 and 10. A run takes one game or many: frames carry the game, and one game is one row of it.
+"""
+
+import hashlib
 from collections import Counter
-from collections.abc import Iterator
-from functools import reduce
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from typing import Any
 
 import pyarrow as pa
@@ -13,13 +16,14 @@ from dagster import (
     AssetCheckSpec,
     AssetExecutionContext,
     AssetIn,
+    Config,
     DataVersion,
     Failure,
     MaterializeResult,
     PythonObjectDagsterType,
     asset,
 )
-from pyspark.sql import DataFrame, SparkSession
+from pydantic import Field
 from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
@@ -35,9 +39,11 @@ from lacrosse_assets.assets.common import (
 )
 from lacrosse_assets.assets.lineage import ROSTER_LINEAGE, STATISTICS_LINEAGE
 from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
-from lacrosse_assets.game.boxscore import boxscore, documents_of
+from lacrosse_assets.game.boxscore import box_scores
 from lacrosse_assets.game.document import Document, score_line
-from lacrosse_assets.game.roster import RosterError, roster_rows
+from lacrosse_assets.game.plays import plays
+from lacrosse_assets.game.roster import RosterError, Rosters
+from lacrosse_assets.game.schedule import Game, Schedule
 from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_unrostered
 from lacrosse_assets.game.statistics import player_game_stats as statistics
 from lacrosse_assets.game.stream import (
@@ -51,114 +57,235 @@ from lacrosse_assets.game.stream import (
     truncate,
     version_columns,
 )
-from lacrosse_assets.game.timeline import FINGERPRINT_COLUMNS, fingerprints, roster_fingerprint
-from lacrosse_assets.resources.documents import DocumentStore, WriteResult
+from lacrosse_assets.game.timeline import FINGERPRINT_COLUMNS, fingerprints
+from lacrosse_assets.resources.documents import DocumentStore, WriteResult, box_score_key
+from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.frames import arrow_table, spark_frame
-from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
+from lacrosse_assets.resources.object_store import Fetched, ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets.resources.reference_db import ReferenceDatabase, Row
+from lacrosse_assets.resources.schedule import GameSchedule
 from lacrosse_assets.resources.spark import SparkResource
 
 GROUP = "live"
 FRAMES = "frames"
-# Metadata of `boxscore_doc`: the fingerprint of the roster that it was made with.
-ROSTER_FINGERPRINT = "roster_fingerprint"
+# Metadata of `raw_gamestream`: the key of the version that was fetched of each game's stream, by game id.
+FETCHED = "versions"
+# Metadata of `boxscore_doc`: the key of each game's box score, by game id.
+BOX_SCORES = "box_scores"
+# Metadata of `boxscore_doc`: the ids of the games that have no box score for want of a roster.
+WITHOUT_ROSTER = "without_roster"
 # The type of an asset that returns a frame. Without it, Dagster assumes that a `MaterializeResult` has no value.
 FRAME = PythonObjectDagsterType(pa.Table, name="ArrowTable")
 
 
-def live_assets(home: int, away: int) -> list[Any]:
-    """The assets of the live box score, for a game of the teams with these ids."""
+class Games(Config):
+    """Which games a run processes. gamestream_sensor names those that have changed."""
 
-    @asset(
-        group_name=GROUP,
-        owners=OWNERS,
-        kinds={"s3", "parquet"},
-        deps=[GAMESTREAM],
-        io_manager_key=FRAMES,
-        dagster_type=FRAME,
-        retry_policy=RETRIES,
-        check_specs=[
-            AssetCheckSpec("stream_is_clean", asset="raw_gamestream", description="Every line of the stream is valid.")
-        ],
-        metadata={"dagster/column_schema": table_schema(LINES)},
-        description="Every line of the game stream, with its verdict. Body and ETag come from one GET.",
-    )
-    def raw_gamestream(context: AssetExecutionContext, object_store: ObjectStore) -> MaterializeResult:
-        stream = object_store.get()
-        if stream is None:
+    games: list[int] = Field([], description="Ids of the games to process. Without one: all games that have a stream.")
+
+
+@asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"s3", "parquet"},
+    deps=[GAMESTREAM],
+    io_manager_key=FRAMES,
+    dagster_type=FRAME,
+    retry_policy=RETRIES,
+    check_specs=[
+        AssetCheckSpec(
+            "stream_is_clean",
+            asset="raw_gamestream",
+            description="Every stream belongs to a game and can be read, and every line of it is valid.",
+        )
+    ],
+    metadata={"dagster/column_schema": table_schema(LINES)},
+    description="Every line of the game stream, with its verdict. Body and ETag come from one GET.",
+)
+def raw_gamestream(
+    context: AssetExecutionContext,
+    config: Games,
+    object_store: ObjectStore,
+    reference_db: ReferenceDatabase,
+    schedule: GameSchedule,
+) -> MaterializeResult:
+    scheduled = schedule.read(reference_db)
+    selected = _selected(scheduled, config)
+    fetched = object_store.fetch([game.stream for game in selected])
+    streams = {
+        game: stream for game in selected if isinstance(stream := fetched.streams.get(game.stream), StreamObject)
+    }
+    problems = list(_stream_problems(scheduled, config, fetched, object_store))
+    if not schedule.isolates_games:
+        if failure := next((each for each in fetched.streams.values() if isinstance(each, Failure)), None):
+            raise failure
+        if not streams:
             raise Failure(
                 f"there is no {object_store.uri} yet: start the game (python -m lacrosse_assets.gamestream)",
                 allow_retries=False,
             )
-        version = version_columns(stream.version.etag, stream.version.last_modified, stream.fetched_at)
+    for game, stream in streams.items():
         if encoding := other_encoding(stream.body):
             # Reported here as well: such a stream may be one line without a line end, which is never invalid.
-            context.log.warning(f"{object_store.uri} seems to be {encoding}: the producer must write UTF-8 text")
-        verdicts: Counter[str] = Counter()
-        first_invalid: list[Line] = []
+            context.log.warning(
+                f"{object_store.uri_of(game.stream)} seems to be {encoding}: the producer must write UTF-8 text"
+            )
+    verdicts: Counter[str] = Counter()
+    first_invalid: list[tuple[Game, Line]] = []
 
-        def rows() -> Iterator[Row]:
-            for line in read_lines(stream.body, home, away):
+    def rows() -> Iterator[Row]:
+        for game, stream in streams.items():
+            version = version_columns(stream.version.etag, stream.version.last_modified, stream.fetched_at)
+            for line in read_lines(stream.body, game.home, game.away):
                 verdicts[line.verdict] += 1
                 if line.verdict == Verdict.INVALID and len(first_invalid) < MAX_TABLE_ROWS:
-                    first_invalid.append(line)
-                yield {**line._asdict(), **version}
+                    first_invalid.append((game, line))
+                yield {"game_id": game.game_id, **line._asdict(), **version}
 
-        lines = arrow_table(rows(), LINES)
-        invalid = verdicts[Verdict.INVALID]
-        table = markdown_table([line._asdict() for line in first_invalid], ["line", "reason", "text"], invalid)
-        warn_of_each(
-            context.log,
-            (f"{object_store.uri} line {each.line} is invalid: {each.reason}: {each.text!r}" for each in first_invalid),
-            invalid,
-        )
-        clean = AssetCheckResult(
-            check_name="stream_is_clean",
-            passed=not invalid,
-            severity=AssetCheckSeverity.WARN,
-            description=_count(invalid, "invalid line") if invalid else "every line is valid",
-            metadata={"invalid_lines": table} if invalid else {},
-        )
-        return MaterializeResult(
-            value=lines,
-            data_version=DataVersion(stream.version.etag),
-            check_results=[clean],
-            metadata={
-                **stream.version.to_metadata(),
-                "object": object_store.uri,
-                "bytes": stream.version.size,
-                "lines": {verdict.value: verdicts[verdict] for verdict in Verdict if verdicts[verdict]},
-                **({"invalid_lines": table} if invalid else {}),
-            },
-        )
-
-    @asset(
-        group_name=GROUP,
-        owners=OWNERS,
-        kinds={"sqlalchemy", "parquet"},
-        deps=[TEAMS_TABLE, PLAYERS_TABLE],
-        io_manager_key=FRAMES,
-        dagster_type=FRAME,
-        retry_policy=RETRIES,
-        metadata={"dagster/column_schema": table_schema(ROSTER)},
-        description="The players of both teams, each with the team's record before the game.",
+    lines = arrow_table(rows(), LINES)
+    invalid = verdicts[Verdict.INVALID]
+    table = markdown_table(
+        [{"game": game.game_id, **line._asdict()} for game, line in first_invalid],
+        [*(["game"] if schedule.isolates_games else []), "line", "reason", "text"],
+        invalid,
     )
-    def roster(reference_db: ReferenceDatabase) -> MaterializeResult:
-        teams, players = reference_db.read()
-        try:
-            rows = roster_rows(teams, players, home, away)
-        except RosterError as error:
-            raise Failure(str(error), allow_retries=False) from None
-        return MaterializeResult(
-            value=arrow_table(rows, ROSTER),
-            metadata={
-                "dagster/column_lineage": ROSTER_LINEAGE,
-                "teams": markdown_table(rows[:1] + rows[-1:], ["side", "team_name", "conference", "wins", "losses"]),
-                "players": markdown_table(rows, ["side", "player_id", "name", "number"]),
-            },
-        )
+    warn_of_each(
+        context.log,
+        (
+            f"{object_store.uri_of(game.stream)} line {each.line} is invalid: {each.reason}: {each.text!r}"
+            for game, each in first_invalid
+        ),
+        invalid,
+    )
+    _warn_of_problems(context, problems)
+    found = [
+        *([_count(invalid, "invalid line")] if invalid else []),
+        *([_count(len(problems), "problem")] if problems else []),
+    ]
+    reported = {
+        **({"invalid_lines": table} if invalid else {}),
+        **({"problems": _problem_table(problems)} if problems else {}),
+    }
+    versions = {game.game_id: stream.version for game, stream in streams.items()}
+    unreadable = {
+        game.game_id: fetched.versions[game.stream]
+        for game in selected
+        if isinstance(error := fetched.streams.get(game.stream), Failure) and not isinstance(error, StoreError)
+    }
+    return MaterializeResult(
+        value=lines,
+        data_version=DataVersion(_data_version(versions)),
+        check_results=[
+            AssetCheckResult(
+                check_name="stream_is_clean",
+                passed=not found,
+                severity=AssetCheckSeverity.WARN,
+                description=" and ".join(found) or "every line is valid",
+                metadata=reported,
+            )
+        ],
+        metadata={
+            **(next(iter(versions.values())).to_metadata() if len(versions) == 1 else {}),
+            FETCHED: {str(game): version.key for game, version in (versions | unreadable).items()},
+            "object": object_store.uri,
+            "bytes": sum(version.size or 0 for version in versions.values()),
+            "lines": {verdict.value: verdicts[verdict] for verdict in Verdict if verdicts[verdict]},
+            **reported,
+        },
+    )
 
-    return [raw_gamestream, roster, player_game_stats, boxscore_doc]
+
+def _selected(schedule: Schedule, config: Games) -> list[Game]:
+    """The games that the run processes, in the order of their ids."""
+    wanted = config.games or schedule.games
+    return [game for game_id, game in schedule.games.items() if game_id in wanted]
+
+
+def _stream_problems(
+    schedule: Schedule, config: Games, fetched: Fetched, object_store: ObjectStore
+) -> Iterator[tuple[int | None, str]]:
+    """What keeps streams from being read, each with the id of its game, if it has one."""
+    yield from ((None, problem) for problem in schedule.problems)
+    for key in sorted(fetched.versions.keys() - schedule.by_stream.keys()):
+        yield None, f"{object_store.uri_of(key)} belongs to no game: add it to table games, or remove the object"
+    for game_id in config.games:
+        game = schedule.games.get(game_id)
+        if game is None:
+            yield game_id, "the game is not scheduled: table games has no such row"
+        elif game.stream not in fetched.streams:
+            yield game_id, f"there is no {object_store.uri_of(game.stream)} yet"
+    for key, stream in fetched.streams.items():
+        if isinstance(stream, Failure):
+            yield schedule.by_stream[key], str(stream.description)
+
+
+def _data_version(versions: Mapping[int, StreamVersion]) -> str:
+    """The ETag of one stream; of several, a hash of theirs."""
+    if len(versions) == 1:
+        return next(iter(versions.values())).etag
+    text = " ".join(f"{game} {version.etag}" for game, version in sorted(versions.items()))
+    return hashlib.blake2b(text.encode(), digest_size=16).hexdigest()
+
+
+@asset(
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"sqlalchemy", "parquet"},
+    deps=[TEAMS_TABLE, PLAYERS_TABLE],
+    io_manager_key=FRAMES,
+    dagster_type=FRAME,
+    retry_policy=RETRIES,
+    check_specs=[
+        AssetCheckSpec(
+            "rosters_are_complete",
+            asset="roster",
+            description="Both teams of every game are in teams, and their rows are valid.",
+        )
+    ],
+    metadata={"dagster/column_schema": table_schema(ROSTER)},
+    description="The players of both teams of each game, each with the team's record before the game.",
+)
+def roster(
+    context: AssetExecutionContext, config: Games, reference_db: ReferenceDatabase, schedule: GameSchedule
+) -> MaterializeResult:
+    selected = _selected(schedule.read(reference_db), config)
+    rosters = Rosters(*reference_db.read())
+    rows: list[Row] = []
+    problems: list[tuple[int | None, str]] = []
+    for game in selected:
+        try:
+            rows += rosters.rows(game)
+        except RosterError as error:
+            if not schedule.isolates_games:
+                raise Failure(str(error), allow_retries=False) from None
+            problems.append((game.game_id, str(error)))
+    _warn_of_problems(context, problems)
+    of_game = ["game_id"] if schedule.isolates_games else []
+    teams = list({(row["game_id"], row["side"]): row for row in rows}.values())
+    return MaterializeResult(
+        value=arrow_table(rows, ROSTER),
+        check_results=[
+            AssetCheckResult(
+                check_name="rosters_are_complete",
+                passed=not problems,
+                severity=AssetCheckSeverity.WARN,
+                description=f"{_count(len(problems), 'game')} without a roster"
+                if problems
+                else "every game has a roster",
+                metadata={"problems": _problem_table(problems)} if problems else {},
+            )
+        ],
+        metadata={
+            "dagster/column_lineage": ROSTER_LINEAGE,
+            "teams": markdown_table(
+                teams[:MAX_TABLE_ROWS], [*of_game, "side", "team_name", "conference", "wins", "losses"], len(teams)
+            ),
+            "players": markdown_table(
+                rows[:MAX_TABLE_ROWS], [*of_game, "side", "player_id", "name", "number"], len(rows)
+            ),
+            **({"problems": _problem_table(problems)} if problems else {}),
+        },
+    )
 
 
 @asset(
@@ -184,26 +311,38 @@ def live_assets(home: int, away: int) -> list[Any]:
     description="Shots, goals and percentage of every player in this game, as of the latest event.",
 )
 def player_game_stats(
-    context: AssetExecutionContext, raw_gamestream: pa.Table, roster: pa.Table, spark: SparkResource
+    context: AssetExecutionContext,
+    raw_gamestream: pa.Table,
+    roster: pa.Table,
+    schedule: GameSchedule,
+    spark: SparkResource,
 ) -> MaterializeResult:
+    games = roster["game_id"].unique()
+    lines = game_lines(raw_gamestream).filter(pc.field("game_id").isin(games))
     with spark.session() as session:
-        lines, players = spark_frame(session, game_lines(raw_gamestream)), spark_frame(session, roster)
-        counted = statistics(lines, players).toArrow()
-    stats = counted.cast(to_arrow_schema(PLAYER_GAME_STATS))
+        counted = statistics(
+            spark_frame(session, lines.drop_columns(list(VERSION))), spark_frame(session, roster), games=len(games)
+        ).toArrow()
+    stats = _with_versions(counted, raw_gamestream)
     unrostered = stats.filter(pc.field("player_id").is_null() & pc.field("number").is_valid())
     first_unrostered = unrostered.slice(0, MAX_TABLE_ROWS).to_pylist()
     warn_of_each(
         context.log,
         (
             f"unrostered jersey {truncate(row['number'], MAX_CELL_CHARACTERS)!r} of "
-            f"{truncate(str(row['team_name']), MAX_CELL_CHARACTERS)}: {_count(row['shots'], 'shot')} and "
+            f"{truncate(str(row['team_name']), MAX_CELL_CHARACTERS)}"
+            + (f" in game {row['game_id']}" if schedule.isolates_games else "")
+            + f": {_count(row['shots'], 'shot')} and "
             f"{_count(row['goals'], 'goal')} count for the team and for no player. "
             "Correct players.number if exactly one player wears this jersey"
             for row in first_unrostered
         ),
         len(unrostered),
     )
-    columns = ["team_name", "number", "name", "shots", "goals", "pct"]
+    columns = [
+        *(["game_id"] if schedule.isolates_games else []),
+        *("team_name", "number", "name", "shots", "goals", "pct"),
+    ]
     best = stats.sort_by([("goals", "descending"), ("shots", "descending")]).slice(0, MAX_TABLE_ROWS).to_pylist()
     return MaterializeResult(
         value=stats,
@@ -231,13 +370,28 @@ def game_lines(lines: pa.Table) -> pa.Table:
     return lines.filter(pc.field("verdict").isin([*EVENTS, Verdict.TERMINATOR]))
 
 
+def _with_versions(counted: pa.Table, lines: pa.Table) -> pa.Table:
+    """A `STATISTICS` as a `PLAYER_GAME_STATS`: with the version of the stream that each game's lines are of."""
+    versions = _versions(lines)
+    row = pc.index_in(counted["game_id"], versions["game_id"])
+    for column in VERSION:
+        counted = counted.append_column(column, versions[column].take(row))
+    return counted.cast(to_arrow_schema(PLAYER_GAME_STATS))
+
+
+def _versions(frame: pa.Table) -> pa.Table:
+    """The version that each game's rows are of, with the columns `game_id` and `VERSION`."""
+    versions = frame.group_by("game_id").aggregate([(column, "max") for column in VERSION])
+    return versions.select(["game_id", *(f"{column}_max" for column in VERSION)]).rename_columns(["game_id", *VERSION])
+
+
 @asset(
     group_name=GROUP,
     owners=OWNERS,
     kinds={"pyspark", "mongodb"},
     retry_policy=RETRIES,
     ins={name: AssetIn(input_manager_key=FRAMES) for name in ("player_game_stats", "raw_gamestream")},
-    description="The box score of each event, in `sidearm.boxscores`: one document has all that a web page needs.",
+    description="The box scores, in database `sidearm`: one document has all that a web page needs.",
 )
 def boxscore_doc(
     context: AssetExecutionContext,
@@ -245,110 +399,188 @@ def boxscore_doc(
     raw_gamestream: pa.Table,
     documents: DocumentStore,
     object_store: ObjectStore,
+    reference_db: ReferenceDatabase,
+    schedule: GameSchedule,
     spark: SparkResource,
 ) -> MaterializeResult:
-    raw_gamestream = game_lines(raw_gamestream)
-    roster = _roster(player_game_stats)
-    timeline = fingerprints(raw_gamestream.select(FINGERPRINT_COLUMNS).to_pylist(), roster)
-    if not timeline:
-        context.log.info("no document: the stream has no event yet")
-        return MaterializeResult(metadata={"document": "none: the stream has no event yet"})
-    stored = documents.fingerprints()
-    missing = {event for event, fingerprint in timeline.items() if stored.get(event) != fingerprint}
-    with spark.session() as session:
-        stats = _statistics_at(missing, max(timeline), player_game_stats, raw_gamestream, session)
-        computed = documents_of(boxscore(stats))
-    boxes = [{**box, "fingerprint": timeline[box["_id"]]} for box in computed]
-    box = boxes[-1]
-    written = documents.write(boxes, timeline, latest=object_store.head)
-    if not written:
-        context.log.warning(f"a newer box score is stored already; this one is not written: {score_line(box)}")
-    elif written.blocked:
+    lines = game_lines(raw_gamestream)
+    lines_of = _by_game(lines.select(["game_id", *FINGERPRINT_COLUMNS]).to_pylist())
+    stats = player_game_stats.to_pylist()
+    rosters = _by_game(_roster(stats))
+    scheduled = schedule.read(reference_db)
+    timelines = {
+        game: timeline
+        for game in sorted(rosters.keys() & lines_of.keys() & scheduled.games.keys())
+        if (timeline := fingerprints(lines_of[game], rosters[game]))
+    }
+    without_roster = sorted(lines_of.keys() - rosters.keys())
+    if not timelines:
+        why = "no game has a roster" if without_roster else "the stream has no event yet"
+        context.log.info(f"no document: {why}")
+        return MaterializeResult(
+            metadata={"document": f"none: {why}", **({WITHOUT_ROSTER: without_roster} if without_roster else {})}
+        )
+    # The statistics are those of each game's latest event. (If only one of the two assets was materialized, they may
+    # be of another version of the stream than the lines; then they are not used.)
+    latest = {game: max(timeline) for game, timeline in timelines.items()}
+    versions = {each["game_id"]: each for each in _versions(raw_gamestream).to_pylist()}
+    is_current = {
+        game for each in _versions(player_game_stats).to_pylist() if versions.get(game := each["game_id"]) == each
+    }
+    asked_for = documents.missing(timelines)
+    for game in timelines.keys() - is_current:
+        asked_for[game].add(latest[game])
+    rows = [row for row in stats if row["game_id"] in timelines.keys() & is_current]
+    if any(asked_for.values()):
+        rows += _statistics_at(asked_for, lines, rosters, spark)
+    boxes = [{**box, "fingerprint": timelines[box["game_id"]][box["event"]]} for box in box_scores(rows)]
+    current = [box for box in boxes if box["event"] == latest[box["game_id"]]]
+    for box in current:
+        game = scheduled.games[box["game_id"]]
+        box.update(day=game.day, plays=plays(lines_of[game.game_id], game.home))
+    written = documents.save(
+        boxes, timelines, latest=lambda game: object_store.versions().get(scheduled.games[game].stream)
+    )
+    warn_of_each(
+        context.log,
+        (
+            f"a newer box score is stored already; this one is not written: {score_line(box)}"
+            for box in current
+            if written[box["game_id"]] is None
+        ),
+        sum(result is None for result in written.values()),
+    )
+    blocked = [document_id for result in written.values() if result for document_id in result.blocked]
+    if blocked:
         context.log.warning(
-            f"no box score for events {', '.join(map(str, written.blocked[:MAX_WARNINGS]))}: other documents have "
+            f"no box score for {documents.id_is} {', '.join(map(str, blocked[:MAX_WARNINGS]))}: other documents have "
             "these values of _id. Move those documents out of the collection"
         )
-    players = [{"team": side["name"], **player} for side in (box[HOME], box[AWAY]) for player in side["players"]]
     return MaterializeResult(
         metadata={
-            "score": score_line(box),
-            # Numbers: the Dagster UI plots them over time.
-            "home_score": box[HOME]["score"],
-            "away_score": box[AWAY]["score"],
-            "event": box["_id"],
-            "clock": box["timestamp"],
-            "final": box["final"],
-            **_write_metadata(written),
-            **box_metadata(box),
-            ROSTER_FINGERPRINT: roster_fingerprint(roster),
-            "players": markdown_table(players, ["team", "id", "name", "number", "shots", "goals", "pct"]),
+            **(_games_metadata(current, written) if schedule.isolates_games else _game_metadata(current[0], written)),
+            **({"documents_blocked": blocked[:MAX_TABLE_ROWS]} if blocked else {}),
+            BOX_SCORES: {str(box["game_id"]): box_score_key(box) for box in current},
+            **({WITHOUT_ROSTER: without_roster} if without_roster else {}),
         }
     )
 
 
-def _roster(stats: pa.Table) -> list[Row]:
+def _by_game(rows: Collection[Row]) -> dict[int, list[Row]]:
+    found: dict[int, list[Row]] = {}
+    for row in rows:
+        found.setdefault(row["game_id"], []).append(row)
+    return found
+
+
+def _roster(stats: Sequence[Row]) -> list[Row]:
     """The `ROSTER` rows that a `PLAYER_GAME_STATS` was made with. The stored roster may be another by now."""
-    return [
-        {column: row[column] for column in ROSTER.fieldNames()} for row in stats.to_pylist() if not is_unrostered(row)
-    ]
+    return [{column: row[column] for column in ROSTER.fieldNames()} for row in stats if not is_unrostered(row)]
 
 
 def _statistics_at(
-    missing: set[int], latest: int, stats: pa.Table, lines: pa.Table, session: SparkSession
-) -> DataFrame:
-    """The `PLAYER_GAME_STATS` of the latest event and of the `missing` ones.
-
-    `stats` has those of the latest event, so no line is sent to Spark if nothing else is missing. (If only one of the
-    two assets was materialized, `stats` may be of another version of the stream than `lines`; then it is not used.)
-    """
-    frames = []
-    at = missing | {latest}
-    if _version(stats) == _version(lines):
-        frames.append(spark_frame(session, stats))
-        at.remove(latest)
-    if at:
-        is_asked_for = pa.array([event_id in at for event_id in lines["event_id"].to_pylist()])
-        lines = spark_frame(session, lines.append_column("is_asked_for", is_asked_for))
-        roster = spark_frame(session, arrow_table(_roster(stats), ROSTER))
-        frames.append(statistics(lines, roster, at=F.col("is_asked_for")))
-    return reduce(DataFrame.unionByName, frames)
-
-
-def _version(frame: pa.Table) -> list[Row]:
-    rows: list[Row] = frame.select(VERSION).slice(0, 1).to_pylist()
+    asked_for: Mapping[int, set[int]], lines: pa.Table, rosters: Mapping[int, list[Row]], spark: SparkResource
+) -> list[Row]:
+    """The rows of a `PLAYER_GAME_STATS` of each event that is asked for, by game."""
+    games = [game for game, events in asked_for.items() if events]
+    lines = lines.filter(pc.field("game_id").isin(games))
+    pairs = zip(lines["game_id"].to_pylist(), lines["event_id"].to_pylist(), strict=True)
+    is_asked_for = pa.array([event in asked_for[game] for game, event in pairs])
+    roster = arrow_table((row for game in games for row in rosters[game]), ROSTER)
+    with spark.session() as session:
+        marked = spark_frame(session, lines.drop_columns(list(VERSION)).append_column("is_asked_for", is_asked_for))
+        found = statistics(marked, spark_frame(session, roster), at=F.col("is_asked_for"), games=len(games)).toArrow()
+    rows: list[Row] = _with_versions(found, lines).to_pylist()
     return rows
 
 
-def _write_metadata(result: WriteResult | None) -> dict[str, Any]:
-    if result is None:
-        return {"document": "not written: a newer one is stored already"}
+def _game_metadata(box: Document, written: Mapping[int, WriteResult | None]) -> dict[str, Any]:
+    """What the one game's run reports."""
+    result = written[box["game_id"]]
+    players = [{"team": side["name"], **player} for side in (box[HOME], box[AWAY]) for player in side["players"]]
     return {
-        "document": "written" if result.current else "unchanged",
-        "documents_backfilled": result.backfilled,
-        "documents_removed": result.removed,
-        **({"documents_blocked": list(result.blocked[:MAX_TABLE_ROWS])} if result.blocked else {}),
+        "score": score_line(box),
+        # Numbers: the Dagster UI plots them over time.
+        "home_score": box[HOME]["score"],
+        "away_score": box[AWAY]["score"],
+        "event": box["event"],
+        "clock": box["timestamp"],
+        "final": box["final"],
+        "document": _outcome(result),
+        **({"documents_backfilled": result.backfilled, "documents_removed": result.removed} if result else {}),
+        **box_metadata(box),
+        "players": markdown_table(players, ["team", "id", "name", "number", "shots", "goals", "pct"]),
     }
+
+
+def _games_metadata(boxes: Sequence[Document], written: Mapping[int, WriteResult | None]) -> dict[str, Any]:
+    """What the run of a game day reports: a row for each game of the run."""
+    rows = [
+        {
+            "game": box["game_id"],
+            "score": score_line(box),
+            "final": "final" if box["final"] else "live",
+            "document": _outcome(written[box["game_id"]]),
+        }
+        for box in boxes
+    ]
+    return {
+        "games": len(boxes),
+        "documents_written": sum(bool(result and result.current) for result in written.values()),
+        "scores": markdown_table(rows[:MAX_TABLE_ROWS], ["game", "score", "final", "document"], len(rows)),
+    }
+
+
+def _outcome(result: WriteResult | None) -> str:
+    if result is None:
+        return "not written: a newer one is stored already"
+    return "written" if result.current else "unchanged"
 
 
 def _goals_add_up(stats: pa.Table) -> AssetCheckResult:
     # By side, not by name: two teams may have the same name.
-    sums = stats.group_by("side").aggregate([("score", "max"), ("goals", "sum")]).to_pylist()
-    scores = {each["side"]: each["score_max"] for each in sums}
-    goals = {each["side"]: each["goals_sum"] for each in sums}
+    sums = stats.group_by(["game_id", "side"]).aggregate([("score", "max"), ("goals", "sum")]).to_pylist()
+    wrong = {each["game_id"] for each in sums if each["score_max"] != each["goals_sum"]}
+    shown = sorted(
+        (each for each in sums if each["game_id"] in wrong or not wrong),
+        key=lambda each: (each["game_id"], each["side"]),
+    )[:MAX_TABLE_ROWS]
+    is_one_game = len({each["game_id"] for each in sums}) == 1
+
+    def named(value: str) -> dict[str, int]:
+        return {each["side"] if is_one_game else f"{each['game_id']} {each['side']}": each[value] for each in shown}
+
     return AssetCheckResult(
-        check_name="goals_add_up", passed=scores == goals, metadata={"scores": scores, "goals": goals}
+        check_name="goals_add_up",
+        passed=not wrong,
+        metadata={"scores": named("score_max"), "goals": named("goals_sum")},
     )
 
 
 def box_metadata(box: Document) -> dict[str, Any]:
     """The metadata that identifies a box score: the version of the stream, and the fingerprint.
 
-    Assets and checks that depend on a box score report it. The version is not enough: after the roster was corrected,
-    the box score of the same stream is another one.
+    The version is not enough: after the roster was corrected, the box score of the same stream is another one.
     """
     version = StreamVersion.from_document(box)
     return {**(version.to_metadata() if version else {}), "fingerprint": box.get("fingerprint", "")}
 
 
+def _warn_of_problems(context: AssetExecutionContext, problems: Sequence[tuple[int | None, str]]) -> None:
+    warn_of_each(
+        context.log,
+        (text if game is None else f"game {game}: {text}" for game, text in problems[:MAX_TABLE_ROWS]),
+        len(problems),
+    )
+
+
+def _problem_table(problems: Sequence[tuple[int | None, str]]) -> Any:
+    rows = [{"game": game, "problem": text} for game, text in problems[:MAX_TABLE_ROWS]]
+    return markdown_table(rows, ["game", "problem"], len(problems))
+
+
 def _count(number: int, noun: str) -> str:
     return f"{number} {noun}{'s' if number != 1 else ''}"
+
+
+live_assets = [raw_gamestream, roster, player_game_stats, boxscore_doc]

@@ -15,8 +15,8 @@ from lacrosse_assets.embedded.scoreboard import scoreboard, show_table
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.embedded.supervision import Server, ServerError
 from lacrosse_assets.game.tables import FINAL_TABLES
-from lacrosse_assets.resources.documents import DocumentStore, MongoDocumentStore
 from lacrosse_assets.resources.errors import StoreError
+from lacrosse_assets.resources.event_documents import EventDocuments, MongoEventDocuments
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore, StreamVersion
 from lacrosse_assets.settings import Settings, load_settings
 
@@ -36,7 +36,7 @@ def play(services: EmbeddedServices, dagster: DagsterDev) -> None:
     settings = load_settings()
     # Object stores have timestamps of whole seconds.
     began = datetime.now(UTC).replace(microsecond=0)
-    documents = MongoDocumentStore(uri=settings.mongodb_uri.get_secret_value())
+    documents = MongoEventDocuments(uri=settings.mongodb_uri.get_secret_value())
     with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance, scoreboard() as show:
 
         def refresh() -> None:
@@ -93,7 +93,7 @@ def follow(
         simulator.stop()
 
 
-def _current_boxscore(documents: DocumentStore, began: datetime) -> dict[str, Any] | None:
+def _current_boxscore(documents: EventDocuments, began: datetime) -> dict[str, Any] | None:
     """The current box score of this game. An earlier game may have left one, because state is kept."""
     try:
         document = documents.current()

@@ -1,51 +1,58 @@
-"""From statistics to box score documents (docs/contract.md, section 3)."""
+"""From statistics to box scores (docs/contract.md, section 3)."""
 
+from collections.abc import Iterable, Mapping
+from itertools import groupby
 from operator import itemgetter
-
-from pyspark.sql import Column, DataFrame
-from pyspark.sql import functions as F
+from typing import Any
 
 from lacrosse_assets.game.document import Document
 from lacrosse_assets.game.statistics import AWAY, HOME
-from lacrosse_assets.game.stream import VERSION, version_from_columns
+from lacrosse_assets.game.stream import version_from_columns
+
+_EVENT = itemgetter("game_id", "event_id")
 
 
-def boxscore(stats: DataFrame) -> DataFrame:
-    """One row, in the shape of the document, for each event of a `PLAYER_GAME_STATS`; no row before the first event."""
+def box_scores(stats: Iterable[Mapping[str, Any]]) -> list[Document]:
+    """The box score of each event in rows of a `PLAYER_GAME_STATS`, ordered by game and event.
 
-    def of(side: str, value: Column) -> Column:
-        return F.when(F.col("side") == side, value)
-
-    def team(side: str, other: str) -> Column:
-        own_score, other_score = (F.max(of(which, F.col("score"))) for which in (side, other))
-        player = F.struct(F.col("player_id").alias("id"), "name", "number", "shots", "goals", "pct")
-        return F.struct(
-            F.max(of(side, F.col("team_id"))).alias("teamid"),
-            F.max(of(side, F.col("team_name"))).alias("name"),
-            *(F.max(of(side, F.col(column))).alias(column) for column in ("conference", "wins", "losses")),
-            own_score.alias("score"),
-            F.when(own_score > other_score, "winning")
-            .when(own_score < other_score, "losing")
-            .otherwise("tied")
-            .alias("status"),
-            # collect_list skips nulls: an unrostered player counts in the score and is not in the list.
-            F.sort_array(F.collect_list(F.when(F.col("player_id").isNotNull(), of(side, player)))).alias("players"),
-        )
-
-    # One task, as for the statistics.
-    events = stats.where("event_id is not null").withColumnRenamed("event_id", "_id").coalesce(1)
-    return events.groupBy("_id").agg(
-        F.max("clock").alias("timestamp"),
-        team(HOME, AWAY).alias("home"),
-        team(AWAY, HOME).alias("away"),
-        F.bool_or("final").alias("final"),
-        F.struct(*(F.max(name).alias(name) for name in VERSION)).alias("stream"),
-    )
+    There is none for a game without an event.
+    """
+    rows = sorted((row for row in stats if row["event_id"] is not None), key=_EVENT)
+    return [_box_score(list(of_event)) for _, of_event in groupby(rows, key=_EVENT)]
 
 
-def documents_of(boxscores: DataFrame) -> list[Document]:
-    """The documents of a `boxscore` frame, with types that BSON can hold, ordered by `_id`."""
-    documents: list[Document] = [row.asDict(recursive=True) for row in boxscores.collect()]
-    for document in documents:
-        document["stream"] = version_from_columns(document["stream"])
-    return sorted(documents, key=itemgetter("_id"))
+def _box_score(rows: list[Mapping[str, Any]]) -> Document:
+    first = rows[0]
+    sides = {side: [row for row in rows if row["side"] == side] for side in (HOME, AWAY)}
+    scores = {side: of_side[0]["score"] for side, of_side in sides.items()}
+    return {
+        "game_id": first["game_id"],
+        "event": first["event_id"],
+        "timestamp": first["clock"],
+        HOME: _side(sides[HOME], scores[AWAY]),
+        AWAY: _side(sides[AWAY], scores[HOME]),
+        "final": first["final"],
+        "stream": version_from_columns(first),
+    }
+
+
+def _side(rows: list[Mapping[str, Any]], other_score: int) -> Document:
+    team = rows[0]
+    score: int = team["score"]
+    return {
+        "teamid": team["team_id"],
+        "name": team["team_name"],
+        **{column: team[column] for column in ("conference", "wins", "losses")},
+        "score": score,
+        "status": "winning" if score > other_score else "losing" if score < other_score else "tied",
+        # An unrostered jersey counts in the score and is not in the list.
+        "players": [
+            {"id": row["player_id"], **{column: row[column] for column in ("name", "number", "shots", "goals", "pct")}}
+            for row in sorted(rows, key=_player_id)
+            if row["player_id"] is not None
+        ],
+    }
+
+
+def _player_id(row: Mapping[str, Any]) -> int:
+    return -1 if row["player_id"] is None else int(row["player_id"])

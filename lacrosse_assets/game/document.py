@@ -1,10 +1,39 @@
-"""Reading a box score document (docs/contract.md, section 3): its score line, and whether the game is over."""
+"""A box score, and the two documents that are made from it (docs/contract.md, sections 3 and 10)."""
 
 from collections.abc import Mapping
 from typing import Any
 
-# A box score as MongoDB stores it.
+# A box score: the fields of docs/contract.md, section 3, with `game_id` and `event` in the place of `_id`, and the
+# game's `day` and `plays`. Each document layout has a part of these fields, so a box score that was read may lack some.
 Document = dict[str, Any]
+
+# The lists of a box score, without which it is small.
+LISTS = ("home.players", "away.players", "plays")
+
+
+def event_document(box: Mapping[str, Any]) -> Document:
+    """A box score as the document of its event, in the collection `boxscores`, which holds one game."""
+    others = ("game_id", "event", "day", "plays")
+    return {"_id": box["event"], **{name: value for name, value in box.items() if name not in others}}
+
+
+def from_event_document(document: Mapping[str, Any], game_id: int) -> Document:
+    """The box score of a document of the collection `boxscores`."""
+    return {"game_id": game_id, "event": document["_id"], **_without_id(document)}
+
+
+def game_document(box: Mapping[str, Any]) -> Document:
+    """A box score as the one document of its game, in the collection `games`."""
+    return {"_id": box["game_id"], **{name: value for name, value in box.items() if name != "game_id"}}
+
+
+def from_game_document(document: Mapping[str, Any]) -> Document:
+    """The box score of a document of the collection `games`."""
+    return {"game_id": document["_id"], **_without_id(document)}
+
+
+def _without_id(document: Mapping[str, Any]) -> Document:
+    return {name: value for name, value in document.items() if name != "_id"}
 
 
 def score_line(document: Mapping[str, Any]) -> str:
@@ -12,7 +41,7 @@ def score_line(document: Mapping[str, Any]) -> str:
     home, away = document["home"], document["away"]
     return (
         f"{home['name']} {home['score']} : {away['score']} {away['name']}, "
-        f"{document['timestamp']}, event {document['_id']}"
+        f"{document['timestamp']}, event {document['event']}"
     )
 
 

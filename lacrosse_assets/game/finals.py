@@ -1,6 +1,6 @@
-"""The final tables: the reference tables with the game's result added (docs/contract.md, section 4)."""
+"""The final tables: the reference tables with the results of games added (docs/contract.md, section 4)."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any
 
 from pyspark.sql import DataFrame, SparkSession
@@ -19,29 +19,33 @@ PLAYERS2 = schemas.redescribed(
 )
 
 
-def teams2(spark: SparkSession, teams: DataFrame, document: Mapping[str, Any]) -> DataFrame:
-    """All rows of `teams` (a `TEAMS`), with 1 added to the winner's `wins` and to the loser's `losses`.
+def teams2(spark: SparkSession, teams: DataFrame, games: Iterable[Mapping[str, Any]]) -> DataFrame:
+    """All rows of `teams` (a `TEAMS`), with 1 for each game added to the winner's `wins` and to the loser's `losses`.
 
-    A tie changes neither. `document` is the final box score. The result is ordered by `id`.
+    A tie changes neither. `games` are final box scores, one of each game. The result is ordered by `id`.
     """
-    sides = [document["home"], document["away"]]
     result = spark.createDataFrame(
-        [(side["teamid"], int(side["status"] == "winning"), int(side["status"] == "losing")) for side in sides],
+        [
+            (side["teamid"], int(side["status"] == "winning"), int(side["status"] == "losing"))
+            for game in games
+            for side in (game["home"], game["away"])
+        ],
         "id int, won int, lost int",
     )
     return _add(teams, result, {"wins": "won", "losses": "lost"})
 
 
-def players2(spark: SparkSession, players: DataFrame, document: Mapping[str, Any]) -> DataFrame:
-    """All rows of `players` (a `PLAYERS`), with this game's `shots` and `goals` added to each player's.
+def players2(spark: SparkSession, players: DataFrame, games: Iterable[Mapping[str, Any]]) -> DataFrame:
+    """All rows of `players` (a `PLAYERS`), with each game's `shots` and `goals` added to each player's.
 
-    `document` is the final box score. The result is ordered by `id`.
+    `games` are final box scores, one of each game. The result is ordered by `id`.
     """
     # The schema is explicit, because the list may be empty: neither team may have players.
     result = spark.createDataFrame(
         [
             (player["id"], player["shots"], player["goals"])
-            for side in (document["home"], document["away"])
+            for game in games
+            for side in (game["home"], game["away"])
             for player in side["players"]
         ],
         "id int, game_shots int, game_goals int",
@@ -50,6 +54,7 @@ def players2(spark: SparkSession, players: DataFrame, document: Mapping[str, Any
 
 
 def _add(reference: DataFrame, result: DataFrame, added: Mapping[str, str]) -> DataFrame:
-    """Add columns of `result` to columns of `reference`, joined on `id`. `added` maps the latter to the former."""
+    """Add columns of `result` to columns of `reference`, by `id`. `added` maps the latter to the former."""
+    result = result.groupBy("id").agg(*(F.sum(game).cast("int").alias(game) for game in added.values()))
     sums = {column: F.col(column) + F.coalesce(game, F.lit(0)) for column, game in added.items()}
     return reference.join(result, "id", "left").withColumns(sums).select(*reference.columns).orderBy("id")

@@ -1,10 +1,13 @@
 """Spark schemas whose columns carry a description: in the field's metadata, under Spark's own key for it, `comment`."""
 
-from pyspark.sql.types import DataType, IntegerType, StringType, StructField, StructType
+from datetime import date
+
+from pyspark.sql.types import DataType, DateType, IntegerType, StringType, StructField, StructType
 
 from lacrosse_assets.game.tables import Column
 
 _COMMENT = "comment"
+_TYPES: dict[type, DataType] = {int: IntegerType(), str: StringType(), date: DateType()}
 
 
 def column(name: str, data_type: DataType, description: str, *, nullable: bool = True) -> StructField:
@@ -42,7 +45,7 @@ def table(columns: tuple[Column, ...]) -> StructType:
         [
             column(
                 each.name,
-                IntegerType() if each.type is int else StringType(),
+                _TYPES[each.type],
                 each.description,
                 nullable=each.name != "id",
             )

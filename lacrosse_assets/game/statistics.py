@@ -1,4 +1,4 @@
-"""Player and team statistics of one game, as Spark frames (docs/contract.md, sections 1 to 3)."""
+"""Player and team statistics of one game or many, as Spark frames (docs/contract.md, sections 1 to 3)."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -8,7 +8,7 @@ from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DoubleType, IntegerType, LongType, StringType, StructType
 
 from lacrosse_assets.game.schemas import column, description
-from lacrosse_assets.game.stream import EVENTS, OVER, VERSION, VERSION_FIELDS, Verdict
+from lacrosse_assets.game.stream import EVENTS, GAME_ID, OVER, VERSION_FIELDS, Verdict
 
 HOME, AWAY = "home", "away"
 
@@ -16,6 +16,7 @@ HOME, AWAY = "home", "away"
 # player columns are null.
 ROSTER = StructType(
     [
+        GAME_ID,
         column("side", StringType(), "home or away", nullable=False),
         column("team_id", IntegerType(), "id of the team in teams", nullable=False),
         column("team_name", StringType(), "name of the team"),
@@ -29,9 +30,8 @@ ROSTER = StructType(
 )
 
 # One row per player of the roster (with zeros, if the player has not shot), and one per unrostered jersey that shot (no
-# `player_id`). Each row also has the team's score, the latest event and the version of the stream: a box score needs
-# nothing else.
-PLAYER_GAME_STATS = StructType(
+# `player_id`). Each row also has the team's score and the latest event.
+STATISTICS = StructType(
     [
         *ROSTER.fields,
         column("shots", IntegerType(), "shots on goal in this game, goals included", nullable=False),
@@ -41,17 +41,25 @@ PLAYER_GAME_STATS = StructType(
         column("event_id", LongType(), "the latest event of the stream"),
         column("clock", StringType(), "game time left at that event, mm:ss"),
         column("final", BooleanType(), "whether the game is over", nullable=False),
-        *(column(field.name, field.dataType, description(field)) for field in VERSION_FIELDS),
     ]
+)
+# The same with the version of the stream: a box score needs nothing else. Spark computes without it, since it is the
+# same in all lines of a game.
+PLAYER_GAME_STATS = StructType(
+    [*STATISTICS.fields, *(column(field.name, field.dataType, description(field)) for field in VERSION_FIELDS)]
 )
 
 # The columns of a snapshot row: a player as of an event, without the counts.
-_SNAPSHOT = (*ROSTER.fieldNames(), "event_id", "clock", "final", *VERSION)
+_SNAPSHOT = (*ROSTER.fieldNames(), "event_id", "clock", "final")
+
+# How many games one Spark task computes. A game is small: up to here, tasks and shuffles take longer than the games.
+GAMES_PER_TASK = 100
 
 
-def player_game_stats(lines: DataFrame, roster: DataFrame, at: Column | None = None) -> DataFrame:
-    """The statistics of this game only: a `PLAYER_GAME_STATS`, from `lines` (a `LINES`) and `roster` (a `ROSTER`).
+def player_game_stats(lines: DataFrame, roster: DataFrame, at: Column | None = None, games: int = 1) -> DataFrame:
+    """The statistics of each game by itself: a `STATISTICS`, from `lines` (a `LINES`) and `roster` (a `ROSTER`).
 
+    `games` is the number of games, which decides the number of Spark tasks. Each game of `lines` has to be in `roster`.
     A player is identified by team and jersey. `score` is the team's, and counts all goals. A jersey that no player of
     the team wears, or more than one, is unrostered: its shots count for the team and for no player.
 
@@ -59,19 +67,23 @@ def player_game_stats(lines: DataFrame, roster: DataFrame, at: Column | None = N
     event whose line meets the condition, as of that event. Unrostered jerseys have rows only without `at`: for every
     event, their number would grow with the square of the length of an invalid stream.
     """
-    wearers = F.count("player_id").over(Window.partitionBy("team_id", "number"))
-    players = _in_one_task(roster).withColumn("jersey", F.when(wearers == 1, F.col("number")))
+    tasks = max(1, -(-games // GAMES_PER_TASK))
+    wearers = F.count("player_id").over(Window.partitionBy("game_id", "team_id", "number"))
+    players = _in_tasks(roster, tasks).withColumn("jersey", F.when(wearers == 1, F.col("number")))
     # A snapshot row for each player and event is inserted among the shots. In the order of events, the shots up to a
     # snapshot row are those that it counts. (The hint avoids a broadcast of a few rows, which is a job of its own.)
-    snapshots = players.crossJoin(_events_at(lines, at).hint("shuffle_replicate_nl")).select(
-        "team_id", "jersey", "event_id", F.struct(*_SNAPSHOT).alias("snapshot")
+    events = _events_at(_in_tasks(lines, tasks), at).hint("shuffle_hash")
+    snapshots = (
+        players.join(events, "game_id", "left")
+        .withColumn("final", F.coalesce("final", F.lit(False)))  # before the first line
+        .select("game_id", "team_id", "jersey", "event_id", F.struct(*_SNAPSHOT).alias("snapshot"))
     )
     shots = lines.where(F.col("verdict") == Verdict.SHOT.value).select(
-        "team_id", F.col("number").alias("jersey"), "event_id", "goal"
+        "game_id", "team_id", F.col("number").alias("jersey"), "event_id", "goal"
     )
-    by_team = Window.partitionBy("team_id").orderBy("event_id")
-    by_jersey = Window.partitionBy("team_id", "jersey").orderBy("event_id")
-    counted = _in_one_task(shots.unionByName(snapshots, allowMissingColumns=True)).select(
+    by_team = Window.partitionBy("game_id", "team_id").orderBy("event_id")
+    by_jersey = Window.partitionBy("game_id", "team_id", "jersey").orderBy("event_id")
+    counted = _in_tasks(shots.unionByName(snapshots, allowMissingColumns=True), tasks).select(
         "*",
         F.coalesce(F.sum("goal").over(by_team).cast("int"), F.lit(0)).alias("score"),
         F.count("goal").over(by_jersey).cast("int").alias("shots"),
@@ -79,7 +91,7 @@ def player_game_stats(lines: DataFrame, roster: DataFrame, at: Column | None = N
     )
     rows = counted.where("snapshot is not null") if at is not None else _with_unrostered(counted)
     pct = percentage(F.col("goals"), F.col("shots")).alias("pct")
-    return rows.select("snapshot.*", "score", "shots", "goals", pct).select(*PLAYER_GAME_STATS.fieldNames())
+    return rows.select("snapshot.*", "score", "shots", "goals", pct).select(*STATISTICS.fieldNames())
 
 
 def is_unrostered(row: Mapping[str, Any]) -> bool:
@@ -98,7 +110,8 @@ def _with_unrostered(counted: DataFrame) -> DataFrame:
     The row of an unrostered jersey is its last shot, which counts all of its shots. Its team, event and score are those
     of the team's snapshot rows.
     """
-    team, jersey = Window.partitionBy("team_id"), Window.partitionBy("team_id", "jersey")
+    team = Window.partitionBy("game_id", "team_id")
+    jersey = Window.partitionBy("game_id", "team_id", "jersey")
     is_last_shot = F.lead("event_id").over(jersey.orderBy("event_id")).isNull()
     no_player = {"player_id": F.lit(None).cast("int"), "name": F.lit(None).cast("string"), "number": F.col("jersey")}
     unrostered = [no_player.get(name, F.col(f"team_snapshot.{name}")).alias(name) for name in _SNAPSHOT]
@@ -116,7 +129,7 @@ def _with_unrostered(counted: DataFrame) -> DataFrame:
 
 
 def _events_at(lines: DataFrame, at: Column | None) -> DataFrame:
-    """One row per event that is asked for: its id, its clock, whether the game is over, and the version of the stream.
+    """One row per event that is asked for: its game, its id, its clock, and whether the game is over.
 
     Without `at` this is the latest event; before the first event, one row with a null id.
 
@@ -134,13 +147,12 @@ def _events_at(lines: DataFrame, at: Column | None) -> DataFrame:
     event = F.struct("event_id", "clock")
     events = F.array(F.max(F.when(is_event, event))) if at is None else F.collect_list(F.when(is_event & at, event))
     game = (
-        _in_one_task(lines)
+        lines.groupBy("game_id")
         .agg(
             events.alias("events"),
             F.max(F.when(is_event, F.col("event_id"))).alias("latest"),
             F.max(F.when(is_terminator, F.col("clock"))).alias("terminator_clock"),
             F.min(F.when(is_event & (F.col("clock") != OVER), F.col("event_id"))).alias("under_way"),
-            *(F.max(name).alias(name) for name in VERSION),
         )
         .withColumn("event", F.explode("events"))
     )
@@ -149,9 +161,9 @@ def _events_at(lines: DataFrame, at: Column | None) -> DataFrame:
     clock = F.coalesce(end, F.col("event.clock"))
     is_played_out = (F.col("event.clock") == OVER) & (F.col("under_way") < F.col("event.event_id"))
     is_over = end.isNotNull() | F.coalesce(is_played_out, F.lit(False))
-    return game.select("event.event_id", clock.alias("clock"), is_over.alias("final"), *VERSION)
+    return game.select("game_id", "event.event_id", clock.alias("clock"), is_over.alias("final"))
 
 
-def _in_one_task(frame: DataFrame) -> DataFrame:
-    """The same rows in one partition: a game is small, and tasks and shuffles take longer than its computation."""
-    return frame.coalesce(1)
+def _in_tasks(frame: DataFrame, tasks: int) -> DataFrame:
+    """The same rows in so many partitions, with all rows of a game in one of them. One partition needs no shuffle."""
+    return frame.coalesce(1) if tasks == 1 else frame.repartition(tasks, "game_id")

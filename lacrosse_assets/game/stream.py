@@ -115,9 +115,13 @@ VERSION_FIELDS = (
     column("fetched_at", StringType(), "when it was fetched (ISO 8601, UTC)", nullable=False),
 )
 
-# A frame of lines: the fields of `Line`, and the version.
+# The first column of each frame. The games of several streams are rows of one frame.
+GAME_ID = column("game_id", IntegerType(), "id of the game", nullable=False)
+
+# A frame of lines: the game, the fields of `Line`, and the version.
 LINES = StructType(
     [
+        GAME_ID,
         column("line", IntegerType(), "line number in the stream, from 1", nullable=False),
         column("verdict", StringType(), "shot, clock, terminator, repeated, invalid or unfinished", nullable=False),
         column("reason", StringType(), "why the line does not count"),

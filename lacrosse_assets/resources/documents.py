@@ -1,32 +1,25 @@
-"""The document store: collection `boxscores` of database `sidearm`, one document per event.
+"""The document store: what all its kinds share (docs/contract.md, sections 3, 6 and 10).
 
-docs/contract.md, sections 3 and 6.
+There are two layouts of box scores, `event_documents.py` and `game_documents.py`, and two kinds of servers, MongoDB and
+one in memory (`mock.py`). Assets, checks and the sensor know neither.
 
-Three invariants hold with any number of writers, late ones included:
-
-1. The box score with the highest `_id` is the current one.
-2. A box score from a newer version of the stream is neither overwritten nor removed by a writer of an older version.
-3. Below the current box score there is none of an earlier play. An event's document may be missing until it is
-   backfilled; its `fingerprint` tells whether it is up to date.
-
-The order of two versions never depends on this machine's clock: see `_is_superseded`.
-
-A box score is a document with an integer `_id` and a `stream`, or with a `home` and an `away` team, as another program
-that implements the original exercise writes it. All other documents in the collection are left alone.
+The order of two versions never depends on this machine's clock: see `is_superseded`.
 """
 
+import hashlib
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from functools import cached_property
-from typing import TYPE_CHECKING, Any, NamedTuple
+from operator import itemgetter
+from typing import TYPE_CHECKING, Any, ClassVar, NamedTuple
 
 from dagster import ConfigurableResource, InitResourceContext
 from pydantic import Field
 
 from lacrosse_assets import addresses
-from lacrosse_assets.game.document import Document
+from lacrosse_assets.game.document import LISTS, Document
 from lacrosse_assets.resources.errors import StoreError, translate_errors, unreachable_hint
 from lacrosse_assets.resources.object_store import StreamVersion
 
@@ -36,7 +29,6 @@ if TYPE_CHECKING:
 
 STORE = "document store"
 DATABASE = "sidearm"
-COLLECTION = "boxscores"
 
 READ_TIMEOUT_SECONDS = 8  # of the current box score, so that a sensor tick ends in time (sensors.py)
 MAX_WRITE_ATTEMPTS = 5  # if another writer keeps changing the same documents
@@ -50,10 +42,13 @@ HINTS = {
     **dict.fromkeys(("uthentication failed", "requires authentication", "not authorized"), USER_HINT),
 }
 
-# A filter for the box scores that this platform writes, among the other documents of the collection.
-BOX_SCORES = {"_id": {"$gte": 0}, "stream.etag": {"$exists": True}}
-
 DUPLICATE_KEY = 11000  # MongoDB's code
+
+# A projection without the lists of a box score.
+WITHOUT_LISTS = dict.fromkeys(LISTS, 0)
+
+# Reads the version of a game's stream as it is now, by the game's id.
+Latest = Callable[[int], StreamVersion | None]
 
 
 class WriteResult(NamedTuple):
@@ -62,31 +57,37 @@ class WriteResult(NamedTuple):
     current: bool  # whether the current document was written; False: it was stored already
     backfilled: int  # number of documents of earlier events that were written
     removed: int  # number of documents removed because their events are not in the stream
-    blocked: tuple[int, ...] = ()  # events whose `_id` belongs to a document that is not a box score
+    blocked: tuple[int, ...] = ()  # values of `_id` that belong to a document that is not a box score
 
 
-class _Stored(NamedTuple):
+class Stored(NamedTuple):
     """The fields that identify a stored document's content."""
 
     fingerprint: Any
     stream: Any
 
+    @classmethod
+    def of(cls, document: Mapping[str, Any]) -> "Stored":
+        return cls(document.get("fingerprint"), document.get("stream"))
+
     @property
     def version(self) -> StreamVersion | None:
         return StreamVersion.from_document({"stream": self.stream})
 
-    def unchanged(self, event_id: int) -> dict[str, Any]:
+    def unchanged(self, document_id: int) -> dict[str, Any]:
         """A filter that matches the document until it is replaced. (A null also matches a missing field.)"""
-        return {"_id": event_id, "fingerprint": self.fingerprint, "stream": self.stream}
+        return {"_id": document_id, "fingerprint": self.fingerprint, "stream": self.stream}
 
 
-MISSING = _Stored(None, None)
+MISSING = Stored(None, None)
 
 
 class DocumentStore(ConfigurableResource[Any], ABC):
-    """The collection of box scores, on any server with MongoDB's protocol."""
+    """A collection of box scores, on any server with MongoDB's protocol."""
 
-    database: str = Field(default=DATABASE, description="Database of the collection `boxscores`.")
+    collection: ClassVar[str]
+    id_is: ClassVar[str]  # what an `_id` is, in the plural
+    database: str = Field(default=DATABASE, description="Database of the collection.")
 
     @property
     @abstractmethod
@@ -105,109 +106,36 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         if "_client" in self.__dict__:
             self._client.close()
 
-    def current(self) -> Document | None:
-        """The current box score: the document with the highest `_id`; None if there is none.
+    @abstractmethod
+    def summaries(self) -> list[Document]:
+        """The current box score of each game, without players and plays, ordered by `game_id`.
 
         Raises:
             StoreError: the store is unreachable or refuses the request.
         """
-        import pymongo
 
-        with self._errors(), pymongo.timeout(READ_TIMEOUT_SECONDS):
-            found = self._boxscores.find(BOX_SCORES).sort("_id", -1)
-            return next((document for document in found if isinstance(document["_id"], int)), None)
+    @abstractmethod
+    def final_box_scores(self) -> list[Document]:
+        """The current box score of each game that is over, ordered by `game_id`."""
 
-    def fingerprints(self) -> dict[int, str | None]:
-        """The fingerprint of each box score, by `_id`; None for a box score without one."""
-        with self._errors():
-            return {event_id: stored.fingerprint for event_id, stored in self._stored()[0].items()}
+    @abstractmethod
+    def missing(self, timelines: Mapping[int, Mapping[int, str]]) -> dict[int, set[int]]:
+        """The earlier events of each game whose documents are missing or not up to date, by `game_id`.
 
-    def write(
-        self,
-        documents: Sequence[Document],
-        timeline: Mapping[int, str],
-        latest: Callable[[], StreamVersion | None],
-    ) -> WriteResult | None:
-        """Write `documents`: the last becomes the current box score, the others are backfilled.
+        `timelines` maps every event of each game to its box score's fingerprint, in ascending order.
+        """
 
-        All are of one version of the stream and have a `fingerprint`; the last is of the stream's latest event.
-        `timeline` maps every event of the stream to its document's fingerprint. `latest` reads the stream's present
-        version from the object store. Returns None if a box score of a newer version is stored: this write then leaves
-        nothing behind.
+    @abstractmethod
+    def save(
+        self, boxes: Sequence[Document], timelines: Mapping[int, Mapping[int, str]], latest: Latest
+    ) -> dict[int, WriteResult | None]:
+        """Store box scores of any games: of each game the current one, and those of the events that are `missing`.
 
-        1. Remove the documents that differ from `timeline`, except the one that is current so far.
-        2. Write the new current document.
-        3. Remove the document spared in step 1 if it differs from `timeline`.
-        4. Write the other documents.
-
-        Before step 1 and after each write, all stored versions are compared. If a newer one has arrived, this writer
-        removes its own documents again. A document is replaced or removed only if it is unchanged since it was read;
-        otherwise the step is repeated. A crash leaves events without a document, and at most one outdated document
-        below the current one; the next run repairs both.
+        Returns the result for each game, by `game_id`; None if a box score of a newer version of its stream is stored.
 
         Raises:
             StoreError: the store is unreachable or refuses the request, or another writer keeps changing a document.
         """
-        *earlier, current = documents
-        event_id, mine = current["_id"], StreamVersion.from_document(current)
-
-        def is_superseded(stored: Mapping[int, _Stored]) -> bool:
-            return mine is None or _is_superseded(mine, (each.version for each in stored.values()), latest)
-
-        def remove(event_ids: Iterable[int], stored: Mapping[int, _Stored]) -> int:
-            others = {each for each in event_ids if timeline.get(each) != stored[each].fingerprint}
-            self._delete(stored[each].unchanged(each) for each in others)
-            return len(others - timeline.keys())
-
-        with self._errors():
-            stored, foreign = self._stored()
-            if is_superseded(stored):
-                return None
-            removed = remove(stored.keys() - {max(stored, default=event_id)}, stored)
-            is_stored = event_id in stored and _same(self._boxscores.find_one({"_id": event_id}), current)
-            written: list[Document] = []
-            for batch in ([] if is_stored else [current], earlier):
-                missing = [each for each in batch if each["_id"] not in foreign]
-                for _ in range(MAX_WRITE_ATTEMPTS):
-                    self._replace((stored.get(each["_id"], MISSING).unchanged(each["_id"]), each) for each in missing)
-                    written += missing
-                    stored, foreign = self._stored()
-                    if is_superseded(stored):
-                        self._delete(_identity(each).unchanged(each["_id"]) for each in written)
-                        return None
-                    missing = [each for each in missing if stored.get(each["_id"]) != _identity(each)]
-                    if not missing:
-                        break
-                else:
-                    raise StoreError(
-                        STORE,
-                        self.address,
-                        f"another writer keeps changing document {missing[0]['_id']} of {self.database}.{COLLECTION}: "
-                        "check that only one deployment writes to this database",
-                    )
-                removed += remove(stored, stored)
-                if not earlier:
-                    break
-        return WriteResult(
-            current=not is_stored and event_id not in foreign,
-            backfilled=sum(each["_id"] not in foreign for each in earlier),
-            removed=removed,
-            blocked=tuple(each["_id"] for each in documents if each["_id"] in foreign),
-        )
-
-    def _stored(self) -> tuple[dict[int, _Stored], set[float]]:
-        """The box scores by event, and the `_id`s of other documents among the numbers."""
-        fields = dict.fromkeys(("fingerprint", "stream", "home.teamid", "away.teamid"), 1)
-        stored: dict[int, _Stored] = {}
-        foreign: set[float] = set()
-        for each in self._boxscores.find({"_id": {"$gte": 0}}, fields):
-            if isinstance(each["_id"], int) and (
-                isinstance(each.get("stream"), dict) or {"home", "away"} <= each.keys()
-            ):
-                stored[each["_id"]] = _Stored(each.get("fingerprint"), each.get("stream"))
-            else:
-                foreign.add(each["_id"])
-        return stored, foreign
 
     def _replace(self, replacements: Iterable[tuple[Mapping[str, Any], Document]]) -> None:
         """Upsert each document by its filter: it replaces the document that the filter matches, or a missing one."""
@@ -216,7 +144,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
 
         if writes := [ReplaceOne(unchanged, document, upsert=True) for unchanged, document in replacements]:
             try:
-                self._boxscores.bulk_write(writes, ordered=False)
+                self._collection.bulk_write(writes, ordered=False)
             except BulkWriteError as error:
                 # Duplicate key: the filter no longer matches the document of this `_id`. The caller retries.
                 if any(each["code"] != DUPLICATE_KEY for each in error.details["writeErrors"]):
@@ -231,10 +159,10 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         from pymongo import DeleteOne
 
         if deletes := [DeleteOne(each) for each in filters]:
-            self._boxscores.bulk_write(deletes, ordered=False)
+            self._collection.bulk_write(deletes, ordered=False)
 
     @property
-    def _boxscores(self) -> "Collection[Document]":
+    def _collection(self) -> "Collection[Document]":
         """The collection, read from the primary, with acknowledged writes, whatever the URI's options are.
 
         What is read here decides what is written and removed, so it must not be stale (docs/contract.md, section 6).
@@ -242,10 +170,18 @@ class DocumentStore(ConfigurableResource[Any], ABC):
         from pymongo import ReadPreference, WriteConcern
         from pymongo.read_concern import ReadConcern
 
-        collection = self._client[self.database][COLLECTION]
+        collection = self._client[self.database][self.collection]
         acknowledged = collection.write_concern if collection.write_concern.acknowledged else WriteConcern("majority")
         return collection.with_options(
             read_preference=ReadPreference.PRIMARY, read_concern=ReadConcern("local"), write_concern=acknowledged
+        )
+
+    def _conflict(self, document_id: int) -> StoreError:
+        return StoreError(
+            STORE,
+            self.address,
+            f"another writer keeps changing document {document_id} of {self.database}.{self.collection}: "
+            "check that only one deployment writes to this database",
         )
 
     def _errors(self) -> AbstractContextManager[None]:
@@ -264,7 +200,7 @@ def _hint(error: Exception) -> str | None:
     return unreachable_hint("MONGODB_URI") if isinstance(error, ConnectionFailure) else None
 
 
-def _is_superseded(
+def is_superseded(
     mine: StreamVersion,
     stored: Iterable[StreamVersion | None],
     latest: Callable[[], StreamVersion | None],
@@ -286,8 +222,29 @@ def _is_superseded(
     return now != mine and any(now is None or each.last_modified <= now.last_modified for each in not_older)
 
 
-def _identity(document: Mapping[str, Any]) -> _Stored:
-    return _Stored(document["fingerprint"], document["stream"])
+def box_score_key(box: Mapping[str, Any]) -> str:
+    """Identifies a box score: by the version of the stream, and the fingerprint."""
+    version = StreamVersion.from_document(box)
+    return f"{version and version.key} {box.get('fingerprint', '')}"
+
+
+def results_key(boxes: Iterable[Mapping[str, Any]]) -> str:
+    """Identifies a set of box scores, of which the final tables are a function; of a single one, as `box_score_key`."""
+    keys = [box_score_key(box) for box in sorted(boxes, key=itemgetter("game_id"))]
+    if len(keys) == 1:
+        return keys[0]
+    return hashlib.blake2b("\n".join(keys).encode(), digest_size=16).hexdigest()
+
+
+def is_box_score(document: Mapping[str, Any]) -> bool:
+    """Whether a stored document is a box score: one of this platform's, or one that another program wrote.
+
+    It has an integer `_id` and a `stream`, or a `home` and an `away` team, as a program that implements the original
+    exercise writes it. All other documents in the collection are left alone.
+    """
+    return isinstance(document["_id"], int) and (
+        isinstance(document.get("stream"), Mapping) or {"home", "away"} <= document.keys()
+    )
 
 
 def _message(error: Exception) -> str:
@@ -295,7 +252,7 @@ def _message(error: Exception) -> str:
     return re.split(", (?:Topology Description|full error): ", str(error), maxsplit=1)[0]
 
 
-def _same(stored: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool:
+def is_same(stored: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool:
     """Whether the stored document equals `document` but for `fetched_at`: a repeated run changes nothing."""
     if stored is None or not isinstance(stored.get("stream"), Mapping):
         return False
@@ -303,8 +260,8 @@ def _same(stored: Mapping[str, Any] | None, document: Mapping[str, Any]) -> bool
     return {**stored, "stream": {**stored["stream"], **fetched_at}} == document
 
 
-class MongoDocumentStore(DocumentStore):
-    """MongoDB, or another server with its protocol."""
+class MongoServer(DocumentStore, ABC):
+    """MongoDB, or another server with its protocol. The layout of the documents is another class's."""
 
     uri: str = Field(description="Connection string, given by the name of its variable, as it may hold a password.")
 

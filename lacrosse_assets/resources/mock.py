@@ -4,7 +4,8 @@ Their content lives as long as the process, so a run sees what earlier steps and
 """
 
 import hashlib
-from collections.abc import Iterable, Mapping
+from abc import ABC
+from collections.abc import Collection, Iterable, Mapping
 from datetime import UTC, datetime
 from functools import cache
 from importlib.resources import files
@@ -13,8 +14,18 @@ from typing import TYPE_CHECKING, Any
 from dagster import InitResourceContext
 
 from lacrosse_assets.game.document import Document
+from lacrosse_assets.game.schedule import SINGLE_GAME_ID, STREAM_SUFFIX
 from lacrosse_assets.resources.documents import DocumentStore
-from lacrosse_assets.resources.object_store import ObjectStore, StreamObject, StreamVersion, now_in_milliseconds
+from lacrosse_assets.resources.event_documents import EventDocuments
+from lacrosse_assets.resources.game_documents import GameDocuments
+from lacrosse_assets.resources.object_store import (
+    Fetched,
+    ObjectStore,
+    SingleObjectStore,
+    StreamObject,
+    StreamVersion,
+    now_in_milliseconds,
+)
 from lacrosse_assets.resources.reference_db import ReferenceDatabase
 
 if TYPE_CHECKING:
@@ -25,22 +36,29 @@ _CANNED = files("lacrosse_assets.gamestream")
 _ADDRESS = "memory"
 
 
-class CannedObjectStore(ObjectStore):
+class CannedObjectStore(SingleObjectStore):
     """The stream of a finished game, for any bucket and key."""
 
     def head(self) -> StreamVersion:
         return self.get().version
 
     def get(self) -> StreamObject:
-        body = (_CANNED / "game.txt").read_bytes()
-        etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
-        return StreamObject(
-            body, StreamVersion(etag, datetime(2026, 3, 7, 20, tzinfo=UTC), len(body)), now_in_milliseconds()
-        )
+        return _canned_stream()
 
 
-class InMemoryDocumentStore(DocumentStore):
-    """A collection of mongomock's."""
+class CannedPrefixStore(ObjectStore):
+    """The stream of a finished game, below any prefix."""
+
+    def versions(self) -> dict[str, StreamVersion]:
+        return {f"{self.key}{SINGLE_GAME_ID}{STREAM_SUFFIX}": _canned_stream().version}
+
+    def fetch(self, keys: Collection[str]) -> Fetched:
+        versions = self.versions()
+        return Fetched({key: _canned_stream() for key in versions.keys() & set(keys)}, versions)
+
+
+class InMemoryServer(DocumentStore, ABC):
+    """mongomock. The layout of the documents is another class's."""
 
     @property
     def address(self) -> str:
@@ -52,10 +70,18 @@ class InMemoryDocumentStore(DocumentStore):
     def _replace(self, replacements: Iterable[tuple[Mapping[str, Any], Document]]) -> None:
         # One by one: mongomock's bulk_write rejects the replacements of pymongo 4.11 and newer.
         for unchanged, document in replacements:
-            self._boxscores.replace_one(unchanged, document, upsert=True)
+            self._collection.replace_one(unchanged, document, upsert=True)
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
         """Keep the documents for the process's next run."""
+
+
+class InMemoryEventDocuments(InMemoryServer, EventDocuments):
+    """One document per event, in memory."""
+
+
+class InMemoryGameDocuments(InMemoryServer, GameDocuments):
+    """One document per game, in memory."""
 
 
 class InMemoryReferenceDatabase(ReferenceDatabase):
@@ -68,6 +94,13 @@ class InMemoryReferenceDatabase(ReferenceDatabase):
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
         """Keep the tables for the process's next run."""
+
+
+def _canned_stream() -> StreamObject:
+    body = (_CANNED / "game.txt").read_bytes()
+    etag = hashlib.md5(body, usedforsecurity=False).hexdigest()
+    version = StreamVersion(etag, datetime(2026, 3, 7, 20, tzinfo=UTC), len(body))
+    return StreamObject(body, version, now_in_milliseconds())
 
 
 @cache
@@ -87,4 +120,7 @@ def _sqlite() -> "Engine":
 
     engine = create_engine("sqlite://", poolclass=StaticPool, connect_args={"check_same_thread": False})
     reset_tables(engine)
+    with engine.begin() as connection:
+        connection.exec_driver_sql("CREATE TABLE games (id int primary key, day date, home int, away int)")
+        connection.exec_driver_sql("INSERT INTO games VALUES (?, ?, ?, ?)", (SINGLE_GAME_ID, "2026-03-07", 101, 205))
     return engine

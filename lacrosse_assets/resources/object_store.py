@@ -1,11 +1,15 @@
-"""The object store: the stream object, its body and its version (docs/contract.md, sections 1 and 5)."""
+"""The object store: the stream objects, their bodies and versions (docs/contract.md, sections 1, 5 and 10).
+
+Two kinds: one object, looked at by a HEAD; and all objects below a prefix, looked at by a listing.
+"""
 
 import gzip
 import hashlib
 import re
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
@@ -22,6 +26,7 @@ from lacrosse_assets.resources.errors import StoreError, translate_errors, unrea
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
+    from botocore.exceptions import ClientError
 
 STORE = "object store"
 OTHER_HOST = "the server's certificate is for another host name: use that name in AWS_ENDPOINT_URL_S3"
@@ -38,6 +43,9 @@ GZIP_MAGIC = b"\x1f\x8b"
 UNREADABLE_ENCODINGS = ("br", "compress", "deflate", "zstd")
 # How often a stream that changes during the fetch is fetched, before the last result is used as it is.
 MAX_FETCH_ATTEMPTS = 3
+LISTING_PAGE_SIZE = 1000  # objects; S3 has no larger pages
+# Objects that are fetched at the same time.
+MAX_CONNECTIONS = 16
 
 
 @dataclass(frozen=True)
@@ -96,6 +104,17 @@ class StreamObject(NamedTuple):
     fetched_at: datetime
 
 
+class Fetched(NamedTuple):
+    """Objects that were fetched, by key, and the versions of all objects that there were before.
+
+    In the place of an object that cannot be read there is its error: a `StoreError` if the store refuses the request,
+    another `Failure` if the body is compressed in a way that cannot be decompressed.
+    """
+
+    streams: "dict[str, StreamObject | Failure]"
+    versions: Mapping[str, StreamVersion]
+
+
 def now_in_milliseconds() -> datetime:
     """The current time in UTC, in whole milliseconds, the resolution of BSON dates."""
     now = datetime.now(UTC)
@@ -103,14 +122,37 @@ def now_in_milliseconds() -> datetime:
 
 
 class ObjectStore(ConfigurableResource[Any], ABC):
-    """The stream object in its bucket."""
+    """The stream objects in their bucket; of the kind for one game, the one object that `key` names."""
 
-    bucket: str = Field(description="Bucket of the game stream.")
-    key: str = Field(description="Name of the game stream's object.")
+    bucket: str = Field(description="Bucket of the game streams.")
+    key: str = Field(description="Name of the game stream's object, or the prefix of all of them.")
 
     @property
     def uri(self) -> str:
-        return f"s3://{self.bucket}/{self.key}"
+        return self.uri_of(self.key)
+
+    def uri_of(self, key: str) -> str:
+        return f"s3://{self.bucket}/{key}"
+
+    @abstractmethod
+    def versions(self) -> dict[str, StreamVersion]:
+        """The version of each stream object that exists, by its key. `size` is that of the stored bytes.
+
+        Raises:
+            StoreError: the store is unreachable or refuses the request.
+        """
+
+    @abstractmethod
+    def fetch(self, keys: Collection[str]) -> Fetched:
+        """The objects of these keys, each with the version that `versions` reports for it; missing ones are left out.
+
+        Raises:
+            StoreError: the store is unreachable, or refuses all requests.
+        """
+
+
+class SingleObjectStore(ObjectStore):
+    """The one object that `key` names."""
 
     @abstractmethod
     def head(self) -> StreamVersion | None:
@@ -129,6 +171,14 @@ class ObjectStore(ConfigurableResource[Any], ABC):
             Failure: the body is compressed in a way that cannot be decompressed.
         """
 
+    def versions(self) -> dict[str, StreamVersion]:
+        version = self.head()
+        return {self.key: version} if version else {}
+
+    def fetch(self, keys: Collection[str]) -> Fetched:
+        stream = self.get()
+        return Fetched({self.key: stream}, {self.key: stream.version}) if stream else Fetched({}, {})
+
 
 class LiveS3(S3Resource):
     """dagster-aws's S3 resource, with short timeouts: its own are a minute for each of five attempts.
@@ -146,6 +196,7 @@ class LiveS3(S3Resource):
             Config(
                 connect_timeout=CONNECT_TIMEOUT_SECONDS,
                 read_timeout=READ_TIMEOUT_SECONDS,
+                max_pool_connections=MAX_CONNECTIONS,
                 retries={"total_max_attempts": MAX_CALL_ATTEMPTS, "mode": "standard"},
             ),
             endpoint_url=self.endpoint_url,
@@ -159,7 +210,7 @@ class LiveS3(S3Resource):
         )
 
 
-class S3ObjectStore(ObjectStore):
+class S3Store(ObjectStore):
     """Any S3 server: MinIO, SeaweedFS, AWS."""
 
     s3: LiveS3
@@ -168,44 +219,64 @@ class S3ObjectStore(ObjectStore):
     def _client(self) -> "BaseClient":
         return self.s3.get_client()
 
-    def head(self) -> StreamVersion | None:
-        response = self._call("head_object")
-        if response is None:
-            return None
-        if not response.get("ETag"):
-            # Without an ETag only the content identifies a version: several events can share one second.
-            fetched = self._fetch()
-            return fetched and fetched[0].version
-        return self._version(response)
+    def _fetch_stable(self, keys: Collection[str]) -> Fetched:
+        """The objects of these keys: see `ObjectStore.fetch`.
 
-    def get(self) -> StreamObject | None:
-        # GET and HEAD may report different ETags for the same version (`W/"x"` and `"x"`), and the sensor compares
-        # those of HEADs. So a GET between two equal HEADs gets their version, whatever it reports itself.
-        version = self.head()
+        A GET may report another ETag for the same version than a HEAD or a listing (`W/"x"` and `"x"`), and
+        gamestream_sensor compares those of `versions`. So a GET between two equal `versions` gets their version,
+        whatever it reports itself.
+        """
+        found: dict[str, StreamObject | Failure] = {}
+        versions = self.versions()
+        at_first, pending = versions, [key for key in keys if key in versions]
         for _ in range(MAX_FETCH_ATTEMPTS):
-            response = self._fetch()
-            if response is None:
-                return None
-            fetched, encoding = response
-            if fetched.version == version:
+            fetched = self._fetch_all(pending)
+            found.update(fetched)
+            moved = {
+                key: stream
+                for key, stream in fetched.items()
+                if isinstance(stream, StreamObject) and stream.version != versions.get(key)
+            }
+            if not moved:
                 break
-            before, version = version, self.head()
-            if version is not None and version in (before, fetched.version):
-                fetched = fetched._replace(version=version)
+            before, versions, pending = versions, self.versions(), []
+            for key, stream in moved.items():
+                version = versions.get(key)
+                if version is not None and version in (before.get(key), stream.version):
+                    found[key] = stream._replace(version=version)
+                else:
+                    pending.append(key)
+            if not pending:
                 break
-        return fetched._replace(body=self._decoded(fetched.body, encoding))
+        return Fetched(found, at_first)
 
-    def _fetch(self) -> tuple[StreamObject, str] | None:
-        """The object and its content encoding, by one GET: the stored bytes, and the version that the GET reports."""
+    def _fetch_all(self, keys: Collection[str]) -> dict[str, StreamObject | Failure]:
+        """The objects of these keys, each by one GET, with the versions that the GETs report."""
+
+        def outcome(key: str) -> StreamObject | Failure | None:
+            try:
+                return self._fetch(key)
+            except Failure as error:
+                return error
+
+        if len(keys) == 1:
+            outcomes = [outcome(key) for key in keys]
+        else:
+            with ThreadPoolExecutor(max_workers=MAX_CONNECTIONS) as threads:
+                outcomes = list(threads.map(outcome, keys))
+        return {key: stream for key, stream in zip(keys, outcomes, strict=True) if stream is not None}
+
+    def _fetch(self, key: str) -> StreamObject | None:
         fetched_at = now_in_milliseconds()
-        response = self._call("get_object")
+        response = self._call("get_object", key)
         if response is None:
             return None
         body: bytes = response["body"]
-        version = replace(self._version(response, body), size=len(body))
-        return StreamObject(body, version, fetched_at), response.get("ContentEncoding", "").lower()
+        version = replace(self._version(response, key, body), size=len(body))
+        encoding = response.get("ContentEncoding", "").lower()
+        return StreamObject(self._decoded(key, body, encoding), version, fetched_at)
 
-    def _decoded(self, body: bytes, encoding: str) -> bytes:
+    def _decoded(self, key: str, body: bytes, encoding: str) -> bytes:
         """The text of a body, which may be compressed with gzip.
 
         Gzip is recognized by its first bytes, with which no UTF-8 text begins: producers and proxies set the header
@@ -220,56 +291,57 @@ class S3ObjectStore(ObjectStore):
         elif encoding not in UNREADABLE_ENCODINGS:
             return body
         raise Failure(
-            f"{self.uri} has Content-Encoding {encoding or 'gzip'}{problem}: store it as plain text or as gzip",
+            f"{self.uri_of(key)} has Content-Encoding {encoding or 'gzip'}{problem}: store it as plain text or as gzip",
             allow_retries=False,
         )
 
-    def _version(self, response: Mapping[str, Any], body: bytes | None = None) -> StreamVersion:
-        """The version that a response reports; without an ETag, with the MD5 of the body instead."""
+    def _version(self, response: Mapping[str, Any], key: str, body: bytes | None = None) -> StreamVersion:
+        """The version that the response to a HEAD or GET reports; without an ETag, with the MD5 of the body instead."""
         if "LastModified" not in response:
             raise StoreError(
                 STORE,
-                f"{s3_factory.address(self._client)} ({self.uri})",
+                f"{s3_factory.address(self._client)} ({self.uri_of(key)})",
                 "responses have no Last-Modified header, which orders the versions of the stream: "
                 "check the proxy or gateway in front of the store",
             )
         etag = response.get("ETag") or hashlib.md5(body or b"", usedforsecurity=False).hexdigest()
-        date = response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date")
         return StreamVersion(
-            re.sub(r'^(?:W/)?"(.*)"$', r"\1", etag.strip()),
-            response["LastModified"],
-            response.get("ContentLength"),
-            _http_date(date),
+            _bare(etag), response["LastModified"], response.get("ContentLength"), _response_date(response)
         )
 
-    def _call(self, operation: str) -> dict[str, Any] | None:
+    def _call(self, operation: str, key: str) -> dict[str, Any] | None:
+        """The response to a HEAD or GET, with the `body` of the latter; None if there is no such object."""
         from botocore.exceptions import ClientError
 
-        with self._errors(self.s3.endpoint_url or "AWS"):
-            client = self._client
-        with self._errors(s3_factory.address(client)):
+        with self._client_for(key) as client:
             try:
-                response: dict[str, Any] = getattr(client, operation)(Bucket=self.bucket, Key=self.key)
+                response: dict[str, Any] = getattr(client, operation)(Bucket=self.bucket, Key=key)
                 if "Body" in response:
                     response["body"] = response["Body"].read()
             except ClientError as error:
-                code = error.response["Error"].get("Code", "")
-                # A missing key or a missing bucket; the response to a HEAD does not distinguish them.
-                if code in ("404", "NoSuchKey", "NoSuchBucket", "NotFound"):
+                if _is_missing(error):
                     return None
                 if operation == "head_object" and error.response["ResponseMetadata"]["HTTPStatusCode"] < 500:
                     # The response to a HEAD gives no reason, that to a GET does.
-                    client.get_object(Bucket=self.bucket, Key=self.key, Range="bytes=0-0")["Body"].close()
+                    client.get_object(Bucket=self.bucket, Key=key, Range="bytes=0-0")["Body"].close()
                 raise
         return response
 
     @contextmanager
-    def _errors(self, address: str) -> Iterator[None]:
+    def _client_for(self, key: str) -> "Iterator[BaseClient]":
+        """The client, with its errors translated. Each names the address and the object."""
+        with self._errors(self.s3.endpoint_url or "AWS", key):
+            client = self._client
+        with self._errors(s3_factory.address(client), key):
+            yield client
+
+    @contextmanager
+    def _errors(self, address: str, key: str) -> Iterator[None]:
         from botocore import exceptions
 
         # A `ValueError`: an invalid host name.
         errors = exceptions.BotoCoreError, exceptions.ClientError, ValueError
-        with translate_errors(STORE, f"{address} ({self.uri})", *errors, hints=HINTS, hint=_hint):
+        with translate_errors(STORE, f"{address} ({self.uri_of(key)})", *errors, hints=HINTS, hint=_hint):
             try:
                 with s3_factory.stop_redirect_loops():
                     yield
@@ -278,6 +350,72 @@ class S3ObjectStore(ObjectStore):
             except errors:
                 s3_factory.forget_credentials()
                 raise
+
+
+class S3ObjectStore(S3Store, SingleObjectStore):
+    """One object."""
+
+    def head(self) -> StreamVersion | None:
+        response = self._call("head_object", self.key)
+        if response is None:
+            return None
+        if not response.get("ETag"):
+            # Without an ETag only the content identifies a version: several events can share one second.
+            fetched = self._call("get_object", self.key)
+            return self._version(fetched, self.key, fetched["body"]) if fetched else None
+        return self._version(response, self.key)
+
+    def get(self) -> StreamObject | None:
+        stream = self._fetch_stable([self.key]).streams.get(self.key)
+        if isinstance(stream, Failure):
+            raise stream
+        return stream
+
+
+class S3PrefixStore(S3Store):
+    """All objects below the prefix `key`: the streams of a game day."""
+
+    def versions(self) -> dict[str, StreamVersion]:
+        """By a listing, of all its pages: one request for each thousand objects."""
+        from botocore.exceptions import ClientError
+
+        versions = {}
+        with self._client_for(self.key) as client:
+            try:
+                pages = client.get_paginator("list_objects_v2")
+                for page in pages.paginate(
+                    Bucket=self.bucket, Prefix=self.key, PaginationConfig={"PageSize": LISTING_PAGE_SIZE}
+                ):
+                    date = _response_date(page)
+                    for entry in page.get("Contents", ()):
+                        # Without an ETag, the size has to do: a stream is rewritten longer.
+                        etag = _bare(entry.get("ETag") or "") or f"{entry['Size']}-bytes"
+                        versions[entry["Key"]] = StreamVersion(etag, entry["LastModified"], entry["Size"], date)
+            except ClientError as error:
+                if not _is_missing(error):
+                    raise
+        return versions
+
+    def fetch(self, keys: Collection[str]) -> Fetched:
+        fetched = self._fetch_stable(keys)
+        errors = [each for each in fetched.streams.values() if isinstance(each, StoreError)]
+        if errors and len(errors) == len(fetched.streams):
+            raise errors[0]  # the store is down, not the one stream
+        return fetched
+
+
+def _is_missing(error: "ClientError") -> bool:
+    """Whether a key or the bucket is missing; the response to a HEAD does not distinguish them."""
+    return error.response["Error"].get("Code", "") in ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
+
+
+def _bare(etag: str) -> str:
+    """An ETag without its quotes, and without the `W/` of a weak one."""
+    return re.sub(r'^(?:W/)?"(.*)"$', r"\1", etag.strip())
+
+
+def _response_date(response: Mapping[str, Any]) -> datetime | None:
+    return _http_date(response.get("ResponseMetadata", {}).get("HTTPHeaders", {}).get("date"))
 
 
 def _http_date(text: str | None) -> datetime | None:

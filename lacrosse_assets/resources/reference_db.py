@@ -1,6 +1,6 @@
 """The reference database `sidearmdb`: reads `teams` and `players`, replaces `teams2` and `players2`.
 
-docs/contract.md, sections 2, 4 and 6. `sql.py` creates the engine and classifies the drivers' errors.
+docs/contract.md, sections 2, 4, 6 and 10. `sql.py` creates the engine and classifies the drivers' errors.
 
 Any database with a SQLAlchemy dialect works. Differences that dialects do not hide are handled here: SQLite's
 transactions and type names, SQL Server's locks and schemas.
@@ -16,6 +16,7 @@ import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
+from datetime import date
 from functools import cache, cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
@@ -23,7 +24,7 @@ from dagster import ConfigurableResource, Failure, InitResourceContext
 from pydantic import Field
 
 from lacrosse_assets import addresses
-from lacrosse_assets.game.tables import FINAL_TABLES, REFERENCE_TABLES
+from lacrosse_assets.game.tables import FINAL_TABLES, GAMES2, SOURCE_TABLES
 from lacrosse_assets.resources import sql
 from lacrosse_assets.resources.errors import translate_errors
 
@@ -100,43 +101,54 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
             Failure: a table lacks a column of the exercise.
         """
         with self._errors(), self._begin("SERIALIZABLE") as connection:
-            rows = {name: self._exercise_rows(connection, name) for name in LOCK_ORDER}
+            rows = {name: self._known_rows(connection, name) for name in LOCK_ORDER}
         return Reference(**rows)
 
-    def _exercise_rows(self, connection: "Connection", name: str) -> list[Row]:
+    def games(self) -> list[Row]:
+        """All rows of `games`, the schedule of a game day, ordered by id, with the database's values.
+
+        Raises:
+            StoreError: the database is unreachable or refuses the query.
+            Failure: the table lacks a column.
+        """
+        with self._errors(), self._begin("READ COMMITTED") as connection:
+            return self._known_rows(connection, "games")
+
+    def _known_rows(self, connection: "Connection", name: str) -> list[Row]:
         from sqlalchemy import column, select, table, text
 
         # The columns come from a SELECT, not from the catalogue. The catalogue hides what the login may not see, and
         # covers one schema. A refused SELECT gives a reason, and it finds a table of `dbo` from any schema.
         names = list(connection.execute(select(text("*")).select_from(table(name)).where(text("1 = 0"))).keys())
-        stored_names = self._exercise_columns(name, names)
+        stored_names = self._known_columns(name, names)
         columns: list[ColumnElement[Any]] = [
             column(stored) if stored == known else column(stored).label(known) for known, stored in stored_names.items()
         ]
         rows = connection.execute(select(*columns).select_from(table(name)).order_by(column(stored_names["id"])))
         return [dict(row) for row in rows.mappings()]
 
-    def _exercise_columns(self, table: str, names: Sequence[str]) -> dict[str, str]:
-        """The exercise's name of each column of `table` (`wins`) -> its name in the database (`Wins`).
+    def _known_columns(self, table: str, names: Sequence[str]) -> dict[str, str]:
+        """Our name of each column of `table` (`wins`) -> its name in the database (`Wins`).
 
         Raises:
             Failure: a column is missing.
         """
         by_lower_case = {name.lower(): name for name in reversed(names)}
-        required = [column.name for column in REFERENCE_TABLES[table]]
-        if missing := [name for name in required if name not in by_lower_case]:
+        known = {column.name: column for column in SOURCE_TABLES[table]}
+        if missing := [name for name in known if name not in by_lower_case and not known[name].optional]:
             raise Failure(
                 f"{STORE} at {self.address}: table {table} has no column {' and no column '.join(missing)}: "
                 f"it has {', '.join(names)}",
                 allow_retries=False,
             )
-        return {name: name if name in names else by_lower_case[name] for name in required}
+        return {name: name if name in names else by_lower_case[name] for name in known if name in by_lower_case}
 
     def replace(
         self,
         changes: Mapping[str, Sequence[Row]],
         precondition: Callable[[], None],
         made_from: Reference | None = None,
+        games: Sequence[Row] | None = None,
     ) -> dict[str, Original]:
         """Replace final tables whole, all in one transaction: a reader sees the old rows or the new.
 
@@ -147,7 +159,8 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         `changes` maps the name of a final table (a key of `FINAL_TABLES`) to the changed values: one row for each row,
         with its `id` and the new values by the exercise's column names. `precondition` is called once the tables are
         locked; an error that it raises rolls everything back. `made_from` are the tables from which `changes` were
-        computed: if they have changed since, everything is rolled back, too.
+        computed: if they have changed since, everything is rolled back, too. `games` are the rows of `games2`, if that
+        table is to be replaced as well.
 
         Returns the originals, as of this transaction.
 
@@ -155,23 +168,18 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
             StoreError: the database is unreachable or refuses a statement.
             Failure: a table lacks a column of the exercise, a final table is a view, or the originals have changed.
         """
-        from sqlalchemy import delete
-
         with self._errors():
             # In a transaction of its own: SQLite cannot turn a reading transaction into a writing one while it waits
             # for a lock, and SQL Server would keep its catalogue locked for the simulator.
             with self._begin("READ COMMITTED") as connection:
                 copies = {name: self._copy_of(connection, name) for name in changes}
+                games2 = None if games is None else _games2(_schema_of(connection, "teams"))
+                old_games2 = None if games2 is None else _existing(connection, games2.name, games2.schema)
             with self._begin("SERIALIZABLE") as connection:
                 for copy in copies.values():
-                    if copy.existing is not None and _shape(copy.existing) == _shape(copy.target):
-                        # The table stays, and with it the permissions that others were granted. TABLOCKX: without it,
-                        # a reader on SQL Server could see old rows up to the first locked one, and new rows after it.
-                        connection.execute(delete(copy.target).with_hint("WITH (TABLOCKX)", dialect_name="mssql"))
-                    else:
-                        if copy.existing is not None:
-                            copy.existing.drop(connection)
-                        copy.target.create(connection)
+                    _empty(connection, copy.target, copy.existing)
+                if games2 is not None:
+                    _empty(connection, games2, old_games2)
                 precondition()
                 in_order = sorted(copies, key=lambda name: LOCK_ORDER.index(FINAL_TABLES[name]))
                 rows = {name: copies[name].original_rows(connection) for name in in_order}
@@ -179,6 +187,8 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
                     if made_from is not None:
                         self._check_unchanged(copy, rows[name], getattr(made_from, FINAL_TABLES[name]))
                     copy.fill(connection, rows[name], changes[name])
+                if games2 is not None and games:
+                    connection.execute(games2.insert(), games)
         return {name: Original(rows[name], copy.columns, copy.is_of_a_view) for name, copy in copies.items()}
 
     def stored(self, *names: str) -> dict[str, list[Row]]:
@@ -187,7 +197,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
             tables = {}
             for name in names:
                 table = _reflected(connection, name, _schema_of(connection, FINAL_TABLES[name]))
-                columns = self._exercise_columns(FINAL_TABLES[name], table.columns.keys())
+                columns = self._known_columns(FINAL_TABLES[name], table.columns.keys())
                 tables[name] = _rows(connection, table, columns["id"])
             return tables
 
@@ -205,7 +215,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
 
         schema = _schema_of(connection, FINAL_TABLES[name])
         original = _reflected(connection, FINAL_TABLES[name], schema)
-        columns = self._exercise_columns(FINAL_TABLES[name], original.columns.keys())
+        columns = self._known_columns(FINAL_TABLES[name], original.columns.keys())
         views = [view.lower() for view in inspect(connection).get_view_names(schema)]
         if name in views:
             # Deleting its rows would delete those of the tables behind it.
@@ -230,8 +240,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
             ),
             schema=schema,
         )
-        existing = _reflected(connection, name, schema) if inspect(connection).has_table(name, schema) else None
-        return _Copy(original, target, existing, columns, is_of_a_view)
+        return _Copy(original, target, _existing(connection, name, schema), columns, is_of_a_view)
 
     @contextmanager
     def _begin(self, isolation: str) -> "Iterator[Connection]":
@@ -293,6 +302,50 @@ class _Copy(NamedTuple):
             }
             is_row = self.target.columns[key] == bindparam("row_id")
             connection.execute(update(self.target).where(is_row).values(new), parameters)
+
+
+def _existing(connection: "Connection", name: str, schema: str | None) -> "Table | None":
+    from sqlalchemy import inspect
+
+    return _reflected(connection, name, schema) if inspect(connection).has_table(name, schema) else None
+
+
+def _empty(connection: "Connection", target: "Table", existing: "Table | None") -> None:
+    """Make the table be there without rows, and with the columns of `target`."""
+    from sqlalchemy import delete
+
+    if existing is not None and _shape(existing) == _shape(target):
+        # The table stays, and with it the permissions that others were granted. TABLOCKX: without it, a reader on SQL
+        # Server could see old rows up to the first locked one, and new rows after it.
+        connection.execute(delete(target).with_hint("WITH (TABLOCKX)", dialect_name="mssql"))
+    else:
+        if existing is not None:
+            existing.drop(connection)
+        target.create(connection)
+
+
+def _games2(schema: str | None) -> "Table":
+    from sqlalchemy import Column, Date, Integer, MetaData, String, Table
+
+    types: dict[type, Callable[[int | None], TypeEngine[Any]]] = {
+        int: lambda _: Integer(),
+        str: String,
+        date: lambda _: Date(),
+    }
+    return Table(
+        "games2",
+        MetaData(),
+        *(
+            Column(
+                each.name,
+                types[each.type](each.max_characters),
+                primary_key=each.name == "id",
+                autoincrement=False,
+            )
+            for each in GAMES2
+        ),
+        schema=schema,
+    )
 
 
 def _begin_in_sqlite(connection: "Connection") -> None:

@@ -9,7 +9,7 @@ from dagster import AssetKey, DagsterInstance
 
 from lacrosse_assets.game.document import Document
 from lacrosse_assets.resources.documents import WriteResult
-from lacrosse_assets.resources.mock import InMemoryDocumentStore
+from lacrosse_assets.resources.mock import InMemoryEventDocuments
 from lacrosse_assets.resources.object_store import StreamVersion
 from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.support.commands import materialize
@@ -81,7 +81,7 @@ def test_the_in_memory_document_store_behaves_like_a_server() -> None:
         version = {"etag": str(seconds), "last_modified": date, "fetched_at": date}
         return {"_id": event_id, "stream": version, "fingerprint": str(event_id)}
 
-    store = InMemoryDocumentStore(database="of-this-test")
+    store = InMemoryEventDocuments(database="of-this-test")
     events = {event_id: str(event_id) for event_id in range(4)}
 
     def write(documents: list[Document], timeline: dict[int, str], stream: int) -> WriteResult | None:

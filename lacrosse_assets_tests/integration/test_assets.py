@@ -133,6 +133,7 @@ def test_the_metadata_of_a_live_run(world: World) -> None:
     assert 'renée <b>|"x"' in unescape(box["players"])
     assert {check for check, result in run.checks.items() if result.passed} == {
         "raw_gamestream.stream_is_clean",
+        "roster.rosters_are_complete",
         "player_game_stats.shooters_are_rostered",
         "player_game_stats.goals_add_up",
         "boxscore_doc.is_fresh",
@@ -254,8 +255,8 @@ def test_a_team_that_is_not_in_the_table_is_named(world: World, condition: str, 
 
 
 def test_goals_add_up_fails_if_goals_are_lost(world: World, monkeypatch: pytest.MonkeyPatch) -> None:
-    def without_unrostered(lines: DataFrame, roster: DataFrame) -> DataFrame:
-        return player_game_stats(lines, roster).where("player_id is not null")
+    def without_unrostered(lines: DataFrame, roster: DataFrame, games: int) -> DataFrame:
+        return player_game_stats(lines, roster, games=games).where("player_id is not null")
 
     monkeypatch.setattr(live, "statistics", without_unrostered)
     world.put("0 59:30 101 6 1", "1 59:00 101 77 1")
@@ -291,7 +292,7 @@ def test_adds_the_game_fails_if_the_game_was_not_added(
 ) -> None:
     world.put(*ENDED)
     assert world.materialize(*LIVE).success
-    adds_nothing = TABLES[name]._replace(add_the_game=lambda _session, reference, _document: reference)
+    adds_nothing = TABLES[name]._replace(add_the_games=lambda _session, reference, _games: reference)
     monkeypatch.setitem(TABLES, name, adds_nothing)
 
     check = world.materialize(name).checks[f"{name}.adds_the_game"]

@@ -15,8 +15,9 @@ from pymongo.read_concern import ReadConcern
 from sqlalchemy import create_engine, event, text
 
 from lacrosse_assets.game.document import Document
-from lacrosse_assets.resources.documents import DocumentStore, MongoDocumentStore, WriteResult
+from lacrosse_assets.resources.documents import WriteResult
 from lacrosse_assets.resources.errors import StoreError
+from lacrosse_assets.resources.event_documents import EventDocuments, MongoEventDocuments
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets_tests.support.world import (
     ENDED,
@@ -61,7 +62,7 @@ def current(document: Document) -> Write:
     return Write([document], {document["_id"]: document["fingerprint"]})
 
 
-def put(store: DocumentStore, write: Write, stream: Document | None = None) -> WriteResult | None:
+def put(store: EventDocuments, write: Write, stream: Document | None = None) -> WriteResult | None:
     """Write, while the stream is of the version of the document `stream`: of this write, if none is given."""
     version = StreamVersion.from_document(stream or write.documents[-1])
     return store.write(*write, latest=lambda: version)
@@ -81,7 +82,7 @@ class Watched:
             world.environ["MONGODB_URI"], tz_aware=True, event_listeners=[_Commands(self._command)]
         )
 
-        class WatchedStore(MongoDocumentStore):
+        class WatchedStore(MongoEventDocuments):
             def connect(self) -> Any:
                 return client
 
@@ -287,9 +288,9 @@ def test_options_of_the_address_change_neither_what_is_read_nor_that_a_write_is_
 ) -> None:
     uri = world.environ["MONGODB_URI"]
     options = f"{uri}{'&' if '?' in uri else '/?'}{options}"
-    store = MongoDocumentStore(uri=options, database=world.mongo_database)
+    store = world.closed_at_the_end(MongoEventDocuments(uri=options, database=world.mongo_database))
 
-    collection = store._boxscores
+    collection = store._collection
 
     assert collection.read_preference == ReadPreference.PRIMARY
     assert collection.read_concern == ReadConcern("local")

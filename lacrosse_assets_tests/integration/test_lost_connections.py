@@ -14,8 +14,8 @@ from pyspark.sql import SparkSession
 from sqlalchemy import make_url
 
 from lacrosse_assets.embedded.services import EmbeddedServices
-from lacrosse_assets.resources.documents import MongoDocumentStore
 from lacrosse_assets.resources.errors import StoreError, unreachable_hint
+from lacrosse_assets.resources.event_documents import MongoEventDocuments
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.spark import ConnectSparkResource
@@ -94,7 +94,7 @@ def test_the_connection_to_mongodb_breaks_at_any_command_of_a_write(world: World
 
     with proxy_to(host, port or 27017) as proxy:
 
-        class Store(MongoDocumentStore):
+        class Store(MongoEventDocuments):
             def connect(self) -> Any:
                 return MongoClient(
                     self.uri,

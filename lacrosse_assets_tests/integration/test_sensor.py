@@ -14,7 +14,8 @@ from dagster._grpc.client import DEFAULT_SENSOR_GRPC_TIMEOUT
 from lacrosse_assets import sensors
 from lacrosse_assets.automation import AutomationState
 from lacrosse_assets.checks import IS_FRESH
-from lacrosse_assets.resources.documents import READ_TIMEOUT_SECONDS, MongoDocumentStore
+from lacrosse_assets.resources.documents import READ_TIMEOUT_SECONDS
+from lacrosse_assets.resources.event_documents import MongoEventDocuments
 from lacrosse_assets.resources.object_store import CALL_TIMEOUT_SECONDS, S3ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets.sensors import VERSION_TAG
 from lacrosse_assets_tests.support.proxy import proxy_to
@@ -330,7 +331,7 @@ def test_a_store_that_hangs_is_a_skip_that_names_it(
 # Decisions depend on what is stored.
 
 
-class AheadStore(MongoDocumentStore):
+class AheadStore(MongoEventDocuments):
     """Reports that a newer box score is stored already, as with a wrong clock, and writes nothing."""
 
     def write(self, *_: Any, **__: Any) -> None:

@@ -15,9 +15,9 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lacrosse_assets.assets import live
 from lacrosse_assets.game.document import Document
-from lacrosse_assets.game.statistics import PLAYER_GAME_STATS, ROSTER
-from lacrosse_assets.game.stream import LINES
-from lacrosse_assets.resources.documents import MongoDocumentStore
+from lacrosse_assets.game.statistics import ROSTER
+from lacrosse_assets.game.stream import LINES, VERSION
+from lacrosse_assets.resources.event_documents import MongoEventDocuments
 from lacrosse_assets.resources.frames import spark_frame
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject
 from lacrosse_assets_tests.support import reference_model
@@ -157,10 +157,10 @@ class Recorder(CommandListener):
     def failed(self, event: CommandFailedEvent) -> None: ...
 
 
-def recording(world: World) -> tuple[MongoDocumentStore, Recorder]:
+def recording(world: World) -> tuple[MongoEventDocuments, Recorder]:
     recorder = Recorder()
 
-    class Store(MongoDocumentStore):
+    class Store(MongoEventDocuments):
         def connect(self) -> Any:
             return MongoClient(self.uri, tz_aware=True, event_listeners=[recorder])
 
@@ -213,8 +213,8 @@ def test_where_only_the_latest_event_is_new_the_lines_are_sent_to_spark_once(
     monkeypatch.setattr(live, "spark_frame", recorded)
     live_run(world, *MIDDLE, "3 02:15 101 0 1")
 
-    # To player_game_stats, which counts them; boxscore_doc has only that.
-    assert sent == [LINES.fieldNames(), ROSTER.fieldNames(), PLAYER_GAME_STATS.fieldNames()]
+    # To player_game_stats, which counts them, without the version; boxscore_doc sends nothing.
+    assert sent == [[name for name in LINES.fieldNames() if name not in VERSION], ROSTER.fieldNames()]
     assert contents(world) == timeline_of([*MIDDLE, "3 02:15 101 0 1"])
 
 
@@ -263,7 +263,7 @@ class Killed(BaseException):
     """The process was killed."""
 
 
-def dying(world: World, dies_at: int) -> MongoDocumentStore:
+def dying(world: World, dies_at: int) -> MongoEventDocuments:
     """The store of a run that dies ahead of its command of this number."""
 
     class Death(Recorder):
@@ -271,7 +271,7 @@ def dying(world: World, dies_at: int) -> MongoDocumentStore:
             if number == dies_at:
                 raise Killed
 
-    class Store(MongoDocumentStore):
+    class Store(MongoEventDocuments):
         def connect(self) -> Any:
             return MongoClient(self.uri, tz_aware=True, event_listeners=[Death()])
 

@@ -11,10 +11,11 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Browser, Page, expect
 
 from lacrosse_assets.embedded.boxscore_page import BoxscorePage
-from lacrosse_assets_tests.page.conftest import TIMEOUT_SECONDS, page_on, until
+from lacrosse_assets_tests.page.conftest import TIMEOUT_SECONDS, page_on
 from lacrosse_assets_tests.page.games import Games
 from lacrosse_assets_tests.page.test_app import listening, next_with
 from lacrosse_assets_tests.page.test_browser import DESKTOP, PHONE, browser, shows, tab
+from lacrosse_assets_tests.support.waiting import wait_until
 
 __all__ = ["browser", "tab"]  # fixtures
 
@@ -36,7 +37,7 @@ def games(mongodb: str) -> Iterator[Games]:
 @pytest.fixture
 def page(day_page_process: BoxscorePage, games: Games) -> BoxscorePage:
     """The page, once it shows that there is no game."""
-    until(lambda: "Waiting for the first game" in httpx.get(day_page_process.url).text)
+    wait_until(lambda: "Waiting for the first game" in httpx.get(day_page_process.url).text)
     return day_page_process
 
 
@@ -58,7 +59,7 @@ def test_the_scoreboard_lists_live_games_before_final_ones(http: httpx.Client, g
     games.write(1)
     written = games.write(3, 30)
     games.write(2, 10)
-    until(lambda: health(http) == {"watching": True, "mongodb": "up", "live": 2, "final": 1})
+    wait_until(lambda: health(http) == {"watching": True, "mongodb": "up", "live": 2, "final": 1})
     lines = http.get("games.json").json()
     assert [line["_id"] for line in lines] == [2, 3, 1]
     assert lines[1]["home"] == {key: written["home"][key] for key in ("teamid", "name", "score", "status")}
@@ -72,7 +73,7 @@ def test_the_scoreboard_lists_live_games_before_final_ones(http: httpx.Client, g
 
 def test_the_document_of_a_game_is_what_mongodb_has(http: httpx.Client, games: Games) -> None:
     written = dict(games.write(3, 30))
-    until(lambda: health(http)["live"] == 1)
+    wait_until(lambda: health(http)["live"] == 1)
     answer = http.get("games/3/boxscore.json")
     assert {**answer.json(), "stream": None} == {**written, "stream": None}
     again = http.get("games/3/boxscore.json", headers={"If-None-Match": answer.headers["etag"]})
@@ -81,7 +82,7 @@ def test_the_document_of_a_game_is_what_mongodb_has(http: httpx.Client, games: G
 
 def test_a_game_without_a_document_waits_for_it(http: httpx.Client, games: Games) -> None:
     games.write(1, 1)
-    until(lambda: health(http)["live"] == 1)
+    wait_until(lambda: health(http)["live"] == 1)
     assert "Waiting for the game" in http.get("games/4").text
     assert http.get("games/4/boxscore.json").status_code == 404
     assert http.get("games/x").status_code == 404
@@ -95,7 +96,7 @@ def test_documents_of_others_are_not_read(http: httpx.Client, games: Games) -> N
     games.collection.insert_many([{"_id": "1"}, {"_id": 8, "home": {"players": 1}, "away": {"players": 1}, "event": 1}])
     games.write(2, 5)
     games.write(3, 5, plays="none")
-    until(lambda: health(http)["live"] == 2)
+    wait_until(lambda: health(http)["live"] == 2)
     assert [line["_id"] for line in http.get("games.json").json()] == [2, 3]
     assert http.get("games/3/boxscore.json").status_code == 404, "its line can be shown, and its page cannot"
 
@@ -103,7 +104,7 @@ def test_documents_of_others_are_not_read(http: httpx.Client, games: Games) -> N
 def test_only_the_rows_that_have_changed_are_sent(http: httpx.Client, games: Games) -> None:
     for number in (1, 2, 3, 4):
         games.write(number, 5)
-    until(lambda: health(http)["live"] == 4)
+    wait_until(lambda: health(http)["live"] == 4)
     with listening(http) as events:
         first = next(events)
         assert all(f'<tr id="game-{number}" data-ahead=' in first for number in (1, 2, 3, 4))
@@ -119,7 +120,7 @@ def test_the_visitors_of_a_game_share_one_query(http: httpx.Client, games: Games
     """And no visitor is sent an event for a change of another game."""
     games.write(1, 5)
     games.write(2, 5)
-    until(lambda: health(http)["live"] == 2)
+    wait_until(lambda: health(http)["live"] == 2)
     with listening(http, "games/1/events") as one, listening(http, "games/1/events") as two:
         assert next(one) == next(two)
         games.write(2, 6)
@@ -140,7 +141,7 @@ def test_a_thousand_games(mongodb: str, tmp_path_factory: pytest.TempPathFactory
         games.write(1, 20)
         one = games.collection.find_one({"_id": 1}) or {}
         games.collection.insert_many([{**one, "_id": number} for number in range(2, 1001)])
-        until(lambda: health(http)["live"] == 1000)
+        wait_until(lambda: health(http)["live"] == 1000)
         with listening(http) as events:
             assert len(next(events)) > 200_000
             began = time.monotonic()

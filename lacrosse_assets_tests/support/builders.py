@@ -6,14 +6,16 @@ from typing import Any
 from pyspark.sql import Column, DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from lacrosse_assets.game import roster
-from lacrosse_assets.game.boxscore import boxscore, documents_of
-from lacrosse_assets.game.document import Document
+from lacrosse_assets.game.boxscore import box_scores
+from lacrosse_assets.game.document import Document, event_document
+from lacrosse_assets.game.roster import Rosters
+from lacrosse_assets.game.schedule import SINGLE_GAME_ID, Game
 from lacrosse_assets.game.statistics import ROSTER, player_game_stats
 from lacrosse_assets.game.stream import LINES, Line, read_lines
 from lacrosse_assets.resources.frames import arrow_table
 
 HOME, AWAY = 101, 205
+GAME = Game(SINGLE_GAME_ID, HOME, AWAY, day=None, stream="gamestream.txt")
 VERSION = {
     "etag": '"c0ffee"',
     "last_modified": "2026-11-07T18:00:00+00:00",
@@ -48,12 +50,12 @@ def frame(spark: SparkSession, rows: Sequence[Row], schema: StructType) -> DataF
 
 def roster_rows(players: Sequence[Row], teams: Sequence[Row] = TEAMS) -> list[Row]:
     """The rows of a `ROSTER`, as the assets bring the two reference tables together."""
-    return roster.roster_rows(teams, players, HOME, AWAY)
+    return Rosters(teams, players).rows(GAME)
 
 
 def line_rows(body: bytes) -> list[Row]:
     """The rows of a `LINES`."""
-    return [{**line._asdict(), **VERSION} for line in read(body)]
+    return [{"game_id": GAME.game_id, **line._asdict(), **VERSION} for line in read(body)]
 
 
 def statistics(
@@ -63,15 +65,20 @@ def statistics(
     teams: Sequence[Row] = TEAMS,
     at: Column | None = None,
 ) -> DataFrame:
-    """The product's `PLAYER_GAME_STATS` of a stream and reference tables."""
+    """The product's `STATISTICS` of a stream and reference tables."""
     lines, rostered = frame(spark, line_rows(body), LINES), frame(spark, roster_rows(players, teams), ROSTER)
     return player_game_stats(lines, rostered, at)
+
+
+def documents_of(stats: DataFrame) -> list[Document]:
+    """The product's documents of the events in a `STATISTICS`, all of `VERSION`."""
+    return [event_document(box) for box in box_scores({**row.asDict(), **VERSION} for row in stats.collect())]
 
 
 def box_score(
     spark: SparkSession, body: bytes, players: Sequence[Row] = (), teams: Sequence[Row] = TEAMS
 ) -> Document | None:
     """The product's document of a stream and reference tables."""
-    found = documents_of(boxscore(statistics(spark, body, players, teams)))
+    found = documents_of(statistics(spark, body, players, teams))
     assert len(found) <= 1, "only the latest event's is asked for"
     return found[0] if found else None

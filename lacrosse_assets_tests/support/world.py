@@ -19,7 +19,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import boto3
 import pytest
@@ -34,6 +34,7 @@ from dagster import (
     EnvVar,
     ExecuteInProcessResult,
     RunRequest,
+    build_init_resource_context,
     build_sensor_context,
 )
 from pymongo import MongoClient
@@ -41,9 +42,13 @@ from sqlalchemy import MetaData, NullPool, Table, create_engine, inspect, make_u
 from sqlalchemy.event import listen
 
 from lacrosse_assets.embedded.services import EmbeddedServices
-from lacrosse_assets.resources.documents import MongoDocumentStore
+from lacrosse_assets.resources.documents import MongoServer
+from lacrosse_assets.resources.event_documents import MongoEventDocuments
+from lacrosse_assets.resources.game_documents import MongoGameDocuments
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
+
+Store = TypeVar("Store", bound=MongoServer)
 
 LIVE = ("raw_gamestream", "roster", "player_game_stats", "boxscore_doc")
 FINAL = ("teams2", "players2")
@@ -128,6 +133,7 @@ class World:
         self.environ = dict(environ)
         self.instance = instance
         self.mongo_database = mongo_database
+        self._document_stores: list[MongoServer] = []
         self._is_processed = False  # whether there was a run since the stream was written
         self._engine = create_engine(environ["SIDEARMDB_URL"], poolclass=NullPool)
         if self._engine.dialect.name == "sqlite":
@@ -258,8 +264,18 @@ class World:
     def object_store(self, kind: type[S3ObjectStore] = S3ObjectStore, s3: type[LiveS3] = LiveS3) -> S3ObjectStore:
         return kind(s3=s3(**self.s3), bucket=self.environ["GAMESTREAM_BUCKET"], key=self.environ["GAMESTREAM_KEY"])
 
-    def document_store(self, kind: type[MongoDocumentStore] = MongoDocumentStore) -> MongoDocumentStore:
-        return kind(uri=self.environ["MONGODB_URI"], database=self.mongo_database)
+    def document_store(self, kind: type[MongoEventDocuments] = MongoEventDocuments) -> MongoEventDocuments:
+        return self.closed_at_the_end(kind(uri=self.environ["MONGODB_URI"], database=self.mongo_database))
+
+    def closed_at_the_end(self, store: Store) -> Store:
+        self._document_stores.append(store)
+        return store
+
+    def close(self) -> None:
+        """Close the connections of the document stores that the test has used."""
+        with build_init_resource_context() as context:
+            for store in self._document_stores:
+                store.teardown_after_execution(context)
 
     def reference_db(self) -> SqlReferenceDatabase:
         return SqlReferenceDatabase(url=self.environ["SIDEARMDB_URL"])
@@ -274,8 +290,9 @@ class World:
         from lacrosse_assets.definitions import build_definitions
         from lacrosse_assets.settings import load_settings
 
-        documents = MongoDocumentStore(uri=EnvVar("MONGODB_URI"), database=self.mongo_database)
         settings = load_settings()
+        kind = MongoGameDocuments if settings.is_game_day else MongoEventDocuments
+        documents = kind(uri=EnvVar("MONGODB_URI"), database=self.mongo_database)
         return build_definitions(settings, poll_seconds=poll_seconds, **{"documents": documents, **overrides})
 
     def materialize(self, *assets: str, checks: bool = True, **overrides: Any) -> Run:
@@ -299,7 +316,9 @@ class World:
         """Run what the sensor requested, as the daemon does."""
         assert request.job_name
         job = self.definitions(**overrides).resolve_job_def(request.job_name)
-        return self._run(job.execute_in_process(instance=self.instance, tags=request.tags, raise_on_error=False))
+        return self._run(
+            job.execute_in_process(request.run_config, instance=self.instance, tags=request.tags, raise_on_error=False)
+        )
 
     def tick(self, poll_seconds: float = 0, **overrides: Any) -> RunRequest | str:
         """One evaluation of a new sensor: the run that it requests, or the skip reason."""
@@ -415,6 +434,7 @@ def new_world(
             world.clear()
             yield world
         finally:
+            world.close()
             world.remove()
 
 

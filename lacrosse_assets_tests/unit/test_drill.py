@@ -18,6 +18,8 @@ from sqlglot import exp
 
 from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets.resources import documents, reference_db
+from lacrosse_assets.resources.event_documents import EventDocuments
+from lacrosse_assets.resources.game_documents import GameDocuments
 from lacrosse_assets.settings import Settings
 from lacrosse_assets_tests import PROJECT_ROOT
 from lacrosse_assets_tests.support.drill import FOLDER, PLUGINS
@@ -190,7 +192,7 @@ def test_a_query_names_tables_that_there_are(query: Path) -> None:
     stream = Settings.model_fields["gamestream_key"].default
     (workspace,) = PLUGINS["minio"]["workspaces"]
     known = {("minio", workspace, name) for name in (stream, "games/*.txt")}
-    known |= {("mongo", documents.DATABASE, name) for name in (documents.COLLECTION, "games")}
+    known |= {("mongo", documents.DATABASE, name) for name in (EventDocuments.collection, GameDocuments.collection)}
     known |= {("mssql", "dbo", name) for pair in FINAL_TABLES.items() for name in pair}
     tables = {(table.catalog, table.db, table.name) for table in parse(query).find_all(exp.Table)}
     assert tables

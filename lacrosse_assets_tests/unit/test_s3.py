@@ -22,7 +22,7 @@ from urllib3 import HTTPResponse
 from lacrosse_assets import s3
 from lacrosse_assets.gamestream import simulator
 from lacrosse_assets.resources.errors import StoreError, unreachable_hint
-from lacrosse_assets.resources.object_store import S3ObjectStore
+from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.settings import load_settings
 from lacrosse_assets_tests.support.world import closed_port
 
@@ -64,8 +64,14 @@ def store() -> S3ObjectStore:
     return built
 
 
+def client_of_the_platform() -> Any:
+    s3 = store().s3
+    assert isinstance(s3, LiveS3)
+    return s3.get_client()
+
+
 CLIENTS: dict[str, Callable[[], Any]] = {
-    "platform": lambda: store().s3.get_client(),
+    "platform": client_of_the_platform,
     "simulator": lambda: simulator._object_store(load_settings()),
 }
 each_client = pytest.mark.parametrize("client", CLIENTS.values(), ids=CLIENTS)
@@ -173,7 +179,7 @@ def test_no_extra_checksums_are_sent(setting: Setting, client: Callable[[], Any]
 def test_a_password_in_an_endpoint_of_a_configuration_file_is_not_shown(setting: Setting, tmp_path: Path) -> None:
     (tmp_path / "config").write_text("[default]\nendpoint_url = http://user:s3cr3t@127.0.0.1:1\n")
     setting(KEYS, AWS_CONFIG_FILE=str(tmp_path / "config"))
-    assert "s3cr3t" not in s3.address(store().s3.get_client())
+    assert "s3cr3t" not in s3.address(client_of_the_platform())
 
 
 # --- Errors ---

@@ -27,12 +27,12 @@ def final_document(spark: SparkSession, body: bytes, players: list[Row]) -> Row:
 
 def teams2(spark: SparkSession, body: bytes, teams: list[Row] = TEAMS) -> list[Row]:
     document = final_document(spark, body, PLAYERS)
-    return [row.asDict() for row in finals.teams2(spark, frame(spark, teams, finals.TEAMS), document).collect()]
+    return [row.asDict() for row in finals.teams2(spark, frame(spark, teams, finals.TEAMS), [document]).collect()]
 
 
 def players2(spark: SparkSession, body: bytes, players: list[Row] = PLAYERS) -> list[Row]:
     document = final_document(spark, body, players)
-    return [row.asDict() for row in finals.players2(spark, frame(spark, players, finals.PLAYERS), document).collect()]
+    return [row.asDict() for row in finals.players2(spark, frame(spark, players, finals.PLAYERS), [document]).collect()]
 
 
 @pytest.mark.parametrize(
@@ -76,16 +76,31 @@ def test_a_game_of_teams_without_players_has_only_the_rows_of_others(spark: Spar
 
 
 def test_running_it_again_gives_the_same_rows(spark: SparkSession) -> None:
-    document = final_document(spark, HOME_WINS, PLAYERS)
+    games = [final_document(spark, HOME_WINS, PLAYERS)]
     teams, players = frame(spark, TEAMS, finals.TEAMS), frame(spark, PLAYERS, finals.PLAYERS)
-    assert finals.teams2(spark, teams, document).collect() == finals.teams2(spark, teams, document).collect()
-    assert finals.players2(spark, players, document).collect() == finals.players2(spark, players, document).collect()
+    assert finals.teams2(spark, teams, games).collect() == finals.teams2(spark, teams, games).collect()
+    assert finals.players2(spark, players, games).collect() == finals.players2(spark, players, games).collect()
+
+
+def test_each_game_of_a_day_is_added(spark: SparkSession) -> None:
+    games = [final_document(spark, body, PLAYERS) for body in (HOME_WINS, AWAY_WINS, TIE)]
+    teams = finals.teams2(spark, frame(spark, TEAMS, finals.TEAMS), games).collect()
+    players = finals.players2(spark, frame(spark, PLAYERS, finals.PLAYERS), games).collect()
+    assert {row["name"]: (row["wins"], row["losses"]) for row in teams} == {
+        "syracuse": (12, 3),
+        "johns hopkins": (10, 5),
+        "duke": (5, 6),
+    }
+    assert {row["id"]: (row["shots"], row["goals"]) for row in players} == {
+        **{1: (60, 25), 2: (18, 2)},
+        **{12: (33, 12), 5: (7, 3)},
+    }
 
 
 def test_columns_and_types_are_those_of_the_reference_tables(spark: SparkSession) -> None:
     document = final_document(spark, HOME_WINS, PLAYERS)
-    teams = finals.teams2(spark, frame(spark, TEAMS, finals.TEAMS), document)
-    players = finals.players2(spark, frame(spark, PLAYERS, finals.PLAYERS), document)
+    teams = finals.teams2(spark, frame(spark, TEAMS, finals.TEAMS), [document])
+    players = finals.players2(spark, frame(spark, PLAYERS, finals.PLAYERS), [document])
     for found, reference in ((teams, finals.TEAMS), (players, finals.PLAYERS)):
         assert [(field.name, field.dataType) for field in found.schema] == [
             (field.name, field.dataType) for field in reference

@@ -9,13 +9,20 @@ from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
 from lacrosse_assets.game import finals
-from lacrosse_assets.game.boxscore import boxscore, documents_of
+from lacrosse_assets.game.boxscore import box_scores
+from lacrosse_assets.game.document import event_document
+from lacrosse_assets.game.roster import Rosters
+from lacrosse_assets.game.statistics import GAMES_PER_TASK, ROSTER, player_game_stats
+from lacrosse_assets.game.stream import LINES
 from lacrosse_assets.game.timeline import fingerprints
 from lacrosse_assets_tests.support import reference_model
 from lacrosse_assets_tests.support.builders import (
     AWAY,
+    GAME,
     HOME,
+    VERSION,
     Row,
+    documents_of,
     frame,
     line_rows,
     read,
@@ -132,7 +139,7 @@ def test_the_game_is_what_the_contract_says(
     expected = reference_model.game(body, HOME, AWAY, teams, players)
 
     stats = statistics(spark, body, players, teams).localCheckpoint()
-    found = next(iter(documents_of(boxscore(stats))), None)
+    found = next(iter(documents_of(stats)), None)
     if found is not None:
         del found["stream"]
     assert found == expected.document
@@ -145,8 +152,8 @@ def test_the_game_is_what_the_contract_says(
     assert unrostered == expected.unrostered
 
     if found is not None:
-        teams2 = finals.teams2(spark, frame(spark, teams, finals.TEAMS), found).collect()
-        players2 = finals.players2(spark, frame(spark, players, finals.PLAYERS), found).collect()
+        teams2 = finals.teams2(spark, frame(spark, teams, finals.TEAMS), [found]).collect()
+        players2 = finals.players2(spark, frame(spark, players, finals.PLAYERS), [found]).collect()
         assert exactly([row.asDict() for row in teams2]) == exactly(expected.teams2)
         assert exactly([row.asDict() for row in players2]) == exactly(expected.players2)
 
@@ -159,7 +166,7 @@ def test_each_event_has_the_document_of_a_stream_that_ends_with_it(
     teams, players = tables
     expected = reference_model.timeline(body, HOME, AWAY, teams, players)
 
-    found = documents_of(boxscore(statistics(spark, body, players, teams, at=F.lit(True))))
+    found = documents_of(statistics(spark, body, players, teams, at=F.lit(True)))
     for document in found:
         del document["stream"]
     assert found == expected
@@ -201,3 +208,26 @@ def test_the_same_fingerprint_is_the_same_document(
     for body, (teams, players) in ((other, tables), (one, other_tables)):
         second = read_both_ways(body, teams, players)
         assert all(first[same] == second[same] for same in first.keys() & second.keys())
+
+
+@ON_SPARK
+@given(bodies=st.lists(streams(), min_size=2, max_size=4), tables=reference_tables(), tasks=st.sampled_from([1, 2]))
+def test_each_game_of_a_day_is_what_it_is_by_itself(
+    spark: SparkSession, bodies: list[bytes], tables: tuple[list[Row], list[Row]], tasks: int
+) -> None:
+    teams, players = tables
+    rosters = Rosters(teams, players)
+    games = {number: GAME._replace(game_id=number) for number in range(1, len(bodies) + 1)}
+    lines = [{**row, "game_id": number} for number, body in enumerate(bodies, start=1) for row in line_rows(body)]
+    roster = [row for game in games.values() for row in rosters.rows(game)]
+
+    stats = player_game_stats(
+        frame(spark, lines, LINES), frame(spark, roster, ROSTER), games=1 + (tasks - 1) * GAMES_PER_TASK
+    )
+    found = {box["game_id"]: box for box in box_scores({**row.asDict(), **VERSION} for row in stats.collect())}
+
+    for number, body in enumerate(bodies, start=1):
+        document = event_document(found[number]) if number in found else None
+        if document:
+            del document["stream"]
+        assert exactly(document) == exactly(reference_model.game(body, HOME, AWAY, teams, players).document)

@@ -8,8 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from lacrosse_assets.game import keys
-from lacrosse_assets.game.roster import RosterError, roster_rows
-from lacrosse_assets_tests.support.builders import AWAY, HOME, HOPKINS, SYRACUSE, TEAMS, Row, player
+from lacrosse_assets.game.roster import RosterError, Rosters
+from lacrosse_assets_tests.support.builders import AWAY, GAME, HOME, HOPKINS, SYRACUSE, TEAMS, Row, player
 
 # What a fixed-width column or another program leaves around a jersey.
 PADDING = [
@@ -32,26 +32,26 @@ PADDING = [
 def jerseys(*numbers: Any) -> list[Any]:
     """The jerseys in the roster of a home team of players with these values in `number`."""
     players = [player(i, number) for i, number in enumerate(numbers)]
-    return [row["number"] for row in roster_rows(TEAMS, players, HOME, AWAY) if row["side"] == "home"]
+    return [row["number"] for row in Rosters(TEAMS, players).rows(GAME) if row["side"] == "home"]
 
 
 def test_a_row_for_each_player_of_the_game_home_first_with_the_teams_record() -> None:
     duke = {"id": 77, "name": "duke", "conference": "acc", "wins": 0, "losses": 0}
     players = [player(3, "8", AWAY, "kim"), player(1, "6"), player(2, "6", 77)]
-    assert roster_rows([duke, HOPKINS, SYRACUSE], players, HOME, AWAY) == [
+    assert Rosters([duke, HOPKINS, SYRACUSE], players).rows(GAME) == [
         {
             **{"side": "home", "team_id": 101, "team_name": "syracuse", "conference": "acc", "wins": 11, "losses": 2},
-            **{"player_id": 1, "name": "sam", "number": "6"},
+            **{"game_id": 1, "player_id": 1, "name": "sam", "number": "6"},
         },
         {
             **{"side": "away", "team_id": 205, "team_name": "johns hopkins", "conference": "big10"},
-            **{"wins": 9, "losses": 4, "player_id": 3, "name": "kim", "number": "8"},
+            **{"wins": 9, "losses": 4, "game_id": 1, "player_id": 3, "name": "kim", "number": "8"},
         },
     ]
 
 
 def test_a_team_without_players_has_one_row() -> None:
-    rows = roster_rows(TEAMS, [player(3, "8", AWAY)], HOME, AWAY)
+    rows = Rosters(TEAMS, [player(3, "8", AWAY)]).rows(GAME)
     assert [(row["team_id"], row["player_id"], row["number"]) for row in rows] == [(101, None, None), (205, 3, "8")]
 
 
@@ -97,8 +97,8 @@ def test_both_sides_of_the_join_read_a_jersey_alike(number: str, before: str, af
 def test_ids_of_any_type(spelling: Any) -> None:
     teams = [{**team, **{key: spelling(team[key]) for key in ("id", "wins", "losses")}} for team in TEAMS]
     players: list[Row] = [{**player(3, "8"), "id": spelling(3), "teamid": spelling(HOME)}]
-    expected = roster_rows(TEAMS, [player(3, "8")], HOME, AWAY)
-    found = roster_rows(teams, players, HOME, AWAY)
+    expected = Rosters(TEAMS, [player(3, "8")]).rows(GAME)
+    found = Rosters(teams, players).rows(GAME)
     assert found == expected
     assert {type(row["team_id"]) for row in found} | {type(row["wins"]) for row in found} == {int}
     assert type(found[0]["player_id"]) is int
@@ -110,7 +110,7 @@ def test_ids_of_any_type(spelling: Any) -> None:
 def test_names_lose_the_padding_of_their_column_and_nothing_else() -> None:
     team = {**SYRACUSE, "name": "syracuse   ", "conference": "acc  "}
     players = [player(1, "6", name="sam       "), player(2, "7", name=" sam\u00a0"), player(3, "8", name="   ")]
-    rows = roster_rows([team, HOPKINS], players, HOME, AWAY)
+    rows = Rosters([team, HOPKINS], players).rows(GAME)
     assert (rows[0]["team_name"], rows[0]["conference"]) == ("syracuse", "acc")
     assert [row["name"] for row in rows[:3]] == ["sam", " sam\u00a0", ""]
 
@@ -119,7 +119,7 @@ def test_the_rows_of_the_tables_are_left_as_they_are() -> None:
     """teams2 and players2 are made of the same rows, and keep every blank."""
     teams, players = [{**SYRACUSE, "name": "syracuse "}, HOPKINS], [player(1, "8  ", name="sam ")]
     before = repr((teams, players))
-    roster_rows(teams, players, HOME, AWAY)
+    Rosters(teams, players).rows(GAME)
     assert repr((teams, players)) == before
 
 
@@ -140,7 +140,7 @@ def test_the_rows_of_the_tables_are_left_as_they_are() -> None:
 )
 def test_a_team_that_is_missing_or_malformed(teams: list[Row], message: str) -> None:
     with pytest.raises(RosterError) as raised:
-        roster_rows(teams, [], HOME, AWAY)
+        Rosters(teams, []).rows(GAME)
     assert str(raised.value) == message
 
 
@@ -149,20 +149,20 @@ def test_a_team_that_is_missing_or_malformed(teams: list[Row], message: str) -> 
 )
 def test_an_id_that_is_no_integer_is_reported_with_its_value(value: Any) -> None:
     with pytest.raises(RosterError, match=r"players has an invalid row \(.*\): id must be a 32-bit integer \(got "):
-        roster_rows(TEAMS, [{**player(1, "6"), "id": value}], HOME, AWAY)
+        Rosters(TEAMS, [{**player(1, "6"), "id": value}]).rows(GAME)
 
 
 @pytest.mark.parametrize("value", [b"8", 8.5, float("nan"), True])
 def test_a_jersey_that_is_no_text_is_reported_with_its_value(value: Any) -> None:
     with pytest.raises(RosterError, match=r"table players has an invalid row \(.*\): number must be text \(got "):
-        roster_rows(TEAMS, [player(1, value)], HOME, AWAY)
+        Rosters(TEAMS, [player(1, value)]).rows(GAME)
 
 
 def test_rows_of_other_teams_may_hold_anything() -> None:
     others = [player(1, "6", 77, shots=2**40), {**player(2, "7"), "teamid": None, "id": None}]
-    assert len(roster_rows([*TEAMS, {**SYRACUSE, "id": 77, "wins": "x"}], others, HOME, AWAY)) == 2
+    assert len(Rosters([*TEAMS, {**SYRACUSE, "id": 77, "wins": "x"}], others).rows(GAME)) == 2
 
 
 def test_the_seasons_shots_are_no_part_of_a_roster() -> None:
     """A value that only the final tables cannot be made of holds up no box score."""
-    assert len(roster_rows(TEAMS, [{**player(1, "6"), "shots": "many", "goals": None}], HOME, AWAY)) == 2
+    assert len(Rosters(TEAMS, [{**player(1, "6"), "shots": "many", "goals": None}]).rows(GAME)) == 2

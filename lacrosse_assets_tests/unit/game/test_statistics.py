@@ -4,8 +4,8 @@ import pytest
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as F
 
-from lacrosse_assets.game.statistics import PLAYER_GAME_STATS, percentage
-from lacrosse_assets_tests.support.builders import AWAY, HOME, SYRACUSE, VERSION, Row, player, statistics, stream
+from lacrosse_assets.game.statistics import STATISTICS, percentage
+from lacrosse_assets_tests.support.builders import AWAY, HOME, SYRACUSE, Row, player, statistics, stream
 
 
 def stats(spark: SparkSession, body: bytes, players: list[Row]) -> list[Row]:
@@ -75,7 +75,7 @@ def test_a_jersey_that_nobody_wears_has_a_row_without_a_player(spark: SparkSessi
     assert unrostered == {
         **{"side": "home", "team_id": HOME, "team_name": "syracuse", "conference": "acc", "wins": 11, "losses": 2},
         **{"player_id": None, "name": None, "number": "99", "shots": 2, "goals": 1, "pct": 0.5, "score": 2},
-        **{"event_id": 2, "clock": "57:00", "final": False, **VERSION},
+        **{"game_id": 1, "event_id": 2, "clock": "57:00", "final": False},
     }
 
 
@@ -118,7 +118,7 @@ def test_before_the_first_event_there_is_neither_event_nor_clock(spark: SparkSes
 def test_the_result_has_the_types_it_declares(spark: SparkSession) -> None:
     frame = statistics(spark, stream("0 59:00 101 6 1"), [player(1, "6")])
     assert [(field.name, field.dataType) for field in frame.schema] == [
-        (field.name, field.dataType) for field in PLAYER_GAME_STATS
+        (field.name, field.dataType) for field in STATISTICS
     ]
 
 

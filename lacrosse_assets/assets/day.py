@@ -1,0 +1,75 @@
+"""The games at a glance: what is stored of each, and how far it is behind its stream (docs/contract.md, section 10)."""
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import Any, NamedTuple
+
+from dagster import MarkdownMetadataValue
+
+from lacrosse_assets.assets.common import MAX_TABLE_ROWS, markdown_table
+from lacrosse_assets.game.document import Document
+from lacrosse_assets.game.schedule import Game, Schedule
+from lacrosse_assets.resources.object_store import StreamVersion
+
+NOT_STARTED, LIVE, FINAL = "not started", "live", "final"
+STATUSES = (FINAL, LIVE, NOT_STARTED)
+
+
+class GameStatus(NamedTuple):
+    """A scheduled game: its box score without lists (None: there is none), and the version of its stream now."""
+
+    game: Game
+    box: Document | None
+    version: StreamVersion | None
+
+    @property
+    def status(self) -> str:
+        if self.box is None:
+            return NOT_STARTED
+        return FINAL if self.box.get("final") else LIVE
+
+    @property
+    def is_current(self) -> bool:
+        """Whether the box score is of the stream as it is now."""
+        return self.version is None or bool(self.box and StreamVersion.from_document(self.box) == self.version)
+
+    def behind(self, now: datetime) -> timedelta:
+        """How long the stream has been newer than the box score. Negative: by an unknown time (`StreamVersion.age`)."""
+        return timedelta(0) if self.version is None or self.is_current else self.version.age(now)
+
+    def version_metadata(self) -> dict[str, Any]:
+        return self.version.to_metadata() if self.version else {}
+
+    def to_row(self, now: datetime) -> dict[str, Any]:
+        """A row for a person."""
+        home, away = (self.box[side] for side in ("home", "away")) if self.box else ({}, {})
+        return {
+            "game": self.game.game_id,
+            "home": home.get("name", self.game.home),
+            "score": f"{home['score']} : {away['score']}" if self.box else "",
+            "away": away.get("name", self.game.away),
+            "clock": self.box["timestamp"] if self.box else "",
+            "status": self.status,
+            "seconds behind": f"{self.behind(now).total_seconds():.0f}",
+        }
+
+
+def statuses(schedule: Schedule, versions: Mapping[str, StreamVersion], boxes: Sequence[Document]) -> list[GameStatus]:
+    """The status of each scheduled game, from the versions of the streams by key, and the stored box scores."""
+    by_game = {box["game_id"]: box for box in boxes}
+    return [GameStatus(game, by_game.get(id_), versions.get(game.stream)) for id_, game in schedule.games.items()]
+
+
+def in_words(games: Sequence[GameStatus]) -> str:
+    """How many games are in which status, such as `3 final, 9 live, 0 not started`."""
+    numbers = Counter(each.status for each in games)
+    return ", ".join(f"{numbers[status]} {status}" for status in STATUSES)
+
+
+def day_table(games: Sequence[GameStatus], now: datetime) -> MarkdownMetadataValue:
+    """The games for a person: live games first, those that are furthest behind on top."""
+    order = {LIVE: 0, FINAL: 1, NOT_STARTED: 2}
+    rows = sorted(games, key=lambda each: (order[each.status], -each.behind(now), each.game.game_id))
+    columns = ["game", "home", "score", "away", "clock", "status", "seconds behind"]
+    return markdown_table([each.to_row(now) for each in rows[:MAX_TABLE_ROWS]], columns, len(rows))

@@ -1,0 +1,77 @@
+"""The schedule of a game day, and the plays of a game (docs/contract.md, section 10)."""
+
+from datetime import date, datetime
+from typing import Any
+
+import pytest
+
+from lacrosse_assets.game.plays import plays
+from lacrosse_assets.game.schedule import Game, schedule_of
+from lacrosse_assets_tests.support.builders import HOME, line_rows, stream
+
+ROW = {"id": 17, "day": "2026-03-07", "home": 101, "away": 205}
+
+
+@pytest.mark.parametrize("day", ["2026-03-07", date(2026, 3, 7), datetime(2026, 3, 7, 13, 30), "2026-03-07 00:00:00"])
+def test_the_stream_of_a_game_is_named_after_its_id(day: Any) -> None:
+    schedule = schedule_of([{**ROW, "day": day}], "games/")
+
+    assert schedule.games == {17: Game(17, 101, 205, "2026-03-07", "games/17.txt")}
+    assert schedule.problems == ()
+
+
+def test_ids_of_any_type_are_normalized() -> None:
+    rows = [{"id": "17 ", "day": "2026-03-07", "home": 101.0, "away": "205"}]
+
+    assert schedule_of(rows, "games/").games == {17: Game(17, 101, 205, "2026-03-07", "games/17.txt")}
+
+
+def test_a_stream_may_have_a_name_of_its_own() -> None:
+    rows = [
+        {**ROW, "stream": "feeds/syracuse.txt "},
+        {**ROW, "id": 18, "stream": None},
+        {**ROW, "id": 19, "stream": ""},
+    ]
+
+    assert [game.stream for game in schedule_of(rows, "games/").games.values()] == [
+        "games/feeds/syracuse.txt",
+        "games/18.txt",
+        "games/19.txt",
+    ]
+
+
+def test_of_several_games_of_one_stream_the_latest_day_is_played_and_on_one_day_the_highest_id() -> None:
+    feed = {**ROW, "stream": "feed.txt"}
+    rows = [{**feed, "id": 2, "day": "2026-03-08"}, {**feed, "id": 1, "day": "2026-03-08"}, {**feed, "id": 3}]
+
+    schedule = schedule_of(rows, "games/")
+
+    assert list(schedule.games) == [2]
+    assert schedule.ended == {1, 3}
+    assert schedule.by_stream == {"games/feed.txt": 2}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        ({"away": 101}, "game 17 is invalid: home and away are both team 101"),
+        ({"home": None}, "table games has an invalid row (id 17): home must be an id (got None)"),
+        ({"away": "hopkins"}, "table games has an invalid row (id 17): away must be an id (got 'hopkins')"),
+        ({"id": -1}, "table games has an invalid row (id -1): id must be an id (got -1)"),
+    ],
+)
+def test_an_invalid_row_is_reported_and_the_others_are_played(change: dict[str, Any], problem: str) -> None:
+    schedule = schedule_of([{**ROW, **change}, {**ROW, "id": 18}], "games/")
+
+    assert schedule.problems == (problem,)
+    assert list(schedule.games) == [18]
+
+
+def test_each_event_is_a_play_with_both_scores_after_it() -> None:
+    body = stream(
+        "1 58:00 205 8 1", "0 59:00 101 6 1", "garbage", "2 57:00 0 0 0", "3 56:00 101 77 0", "-1 00:00 0 0 0"
+    )
+
+    assert [(each["event"], each["team"], each["home"], each["away"]) for each in plays(line_rows(body), HOME)] == [
+        *((0, 101, 1, 0), (1, 205, 1, 1), (2, 0, 1, 1), (3, 101, 1, 1)),
+    ]
