@@ -29,7 +29,7 @@ from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore, S3Pref
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.schedule import GameDay, SingleGame
 from lacrosse_assets.resources.spark import spark_resource
-from lacrosse_assets.retention import daily_retention, retention
+from lacrosse_assets.retention import retention, retention_schedule
 from lacrosse_assets.sensors import POLL_SECONDS, gamestream_sensor
 from lacrosse_assets.settings import Settings, load_settings
 
@@ -70,7 +70,7 @@ def build_definitions(settings: Settings, *, poll_seconds: float = POLL_SECONDS,
         assets=[*SOURCES, *live_assets, final_tables],
         asset_checks=[game_over, is_fresh],
         jobs=[live_boxscore, finish_game, retention],
-        schedules=[daily_retention],
+        schedules=[retention_schedule(settings.keep_live_runs_hours, settings.keep_live_runs)],
         sensors=[gamestream_sensor(poll_seconds)],
         resources={**build_resources(settings), **overrides},
         executor=in_process_executor,

@@ -24,6 +24,8 @@ SERVICE_ADDRESSES = {
     "SIDEARMDB_URL": "mssql+pyodbc://user:password@localhost/sidearmdb?driver=ODBC+Driver+18+for+SQL+Server",
 }
 S3_ENDPOINTS = ("AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL")  # the second is boto3's, for all AWS services
+# Retention of successful live runs (`retention.py`): a run leaves about 100 KiB in the embedded storage.
+KEEP_LIVE_RUNS, KEEP_LIVE_RUNS_HOURS = 5000, 48.0
 S3_KEYS = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY")
 
 
@@ -76,6 +78,10 @@ class Settings(BaseModel):
     state_dir: Path = Field(default_factory=_default_state_dir, validation_alias="LACROSSE_STATE_DIR")
     warm_runs: bool = Field(True, validation_alias="LACROSSE_WARM_RUNS")
     pooled_sqlite: bool = Field(True, validation_alias="LACROSSE_POOLED_SQLITE")
+    keep_live_runs: int = Field(KEEP_LIVE_RUNS, gt=0, validation_alias="LACROSSE_KEEP_LIVE_RUNS")
+    keep_live_runs_hours: float = Field(
+        KEEP_LIVE_RUNS_HOURS, gt=0, le=24 * 365, validation_alias="LACROSSE_KEEP_LIVE_RUNS_HOURS"
+    )
 
     s3_endpoint_url: str = Field("", validation_alias="AWS_ENDPOINT_URL_S3")
     aws_access_key_id: SecretStr = Field(SecretStr(""), validation_alias="AWS_ACCESS_KEY_ID")
@@ -132,7 +138,8 @@ VARIABLES = tuple(str(field.validation_alias) for field in Settings.model_fields
 VALID_VALUES = {
     "LACROSSE_DEPLOYMENT": "embedded, services or mock",
     "LACROSSE_WARM_RUNS": "true or false",
-    **dict.fromkeys(("HOME_TEAM_ID", "AWAY_TEAM_ID"), "a positive integer"),
+    **dict.fromkeys(("HOME_TEAM_ID", "AWAY_TEAM_ID", "LACROSSE_KEEP_LIVE_RUNS"), "a positive integer"),
+    "LACROSSE_KEEP_LIVE_RUNS_HOURS": "a positive number of hours, a year's at most",
     "DELAY": "a number of seconds, 0 or more",
     "GAMES": "a number of games, 1 to 1000",
 }

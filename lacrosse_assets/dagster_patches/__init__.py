@@ -7,7 +7,7 @@ If one of them differs, it logs one line and leaves Dagster as it is.
 |---|---|---|
 | `warm_runs` | run processes are forked from a process that has the libraries imported | `LACROSSE_WARM_RUNS=false` |
 | `survive_cleanup_errors` | the code server keeps detecting crashed runs after an error | - |
-| `sqlite_storage` | SQLite connections are pooled (`make dev`, `make game`) | `LACROSSE_POOLED_SQLITE=false` |
+| `sqlite_storage` | SQLite: connections pooled, events compressed (embedded) | `LACROSSE_POOLED_SQLITE=false` |
 | `postgres_storage` | Postgres connections are pooled (Compose) | `pool_size: 0` in docker/postgres.yaml |
 | `sensor_daemon` | no pause between two sensor rounds, a steady clock | `sensor_round_seconds: 5` in dagster.yaml |
 | `instance` | `dagster dev` in the background of a script stops on SIGTERM | `instance_class` in dagster.yaml |

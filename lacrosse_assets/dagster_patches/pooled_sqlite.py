@@ -1,5 +1,6 @@
 """The storage that `sqlite_storage.py` configures. Import it only where Dagster is supported."""
 
+import sqlite3
 from collections import OrderedDict
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -7,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from dagster._core.storage.event_log.sqlite.sqlite_event_log import SqliteEventLogStorage
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
+from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
 from dagster._core.storage.schedules.sqlite.sqlite_schedule_storage import SqliteScheduleStorage
 from dagster._core.storage.sqlite import create_db_conn_string
@@ -20,19 +23,27 @@ from dagster._core.storage.sqlite_storage import (
 from dagster._utils import mkdir_p
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 
+from lacrosse_assets.dagster_patches import compact_events
+
 BUSY_TIMEOUT_SECONDS = 30  # for another process's write; the same as Dagster's
 POOLED_RUNS = 4  # runs whose event files stay open; each run has a file of its own
+# The write-ahead log is copied into the database when it has this many pages. SQLite's own limit is 1000, four
+# megabytes for each file.
+CHECKPOINT_PAGES = 250
 
 
-def _engine(url: str) -> Engine:
+def _engine(url: str, *, compact: bool = False) -> Engine:
     engine = create_engine(url, connect_args={"timeout": BUSY_TIMEOUT_SECONDS})
 
     @event.listens_for(engine, "connect")
     def write_ahead(connection: Any, _record: object) -> None:
+        if compact:
+            compact_events.register(connection)
         # Dagster sets the same journal mode, after it has created the tables. With it SQLite recommends this
         # synchronous mode: a crashed process loses nothing, a power failure at most the last transactions.
         connection.execute("PRAGMA journal_mode=WAL")
         connection.execute("PRAGMA synchronous=NORMAL")
+        connection.execute(f"PRAGMA wal_autocheckpoint={CHECKPOINT_PAGES}")
 
     return engine
 
@@ -61,24 +72,38 @@ class _EventLog(SqliteEventLogStorage):
     def _connect(self, shard: str) -> Iterator[Connection]:
         with self._db_lock:
             if shard not in self._engines:
-                self._engines[shard] = _engine(self.conn_string_for_shard(shard))
+                self._engines[shard] = _engine(self.conn_string_for_shard(shard), compact=shard != INDEX_SHARD_NAME)
             self._engines.move_to_end(shard)
             if len(self._engines) > POOLED_RUNS:
                 self._engines.popitem(last=False)[1].dispose()
             if shard not in self._initialized_dbs:
-                self._initdb(self._engines[shard])
+                self._create_tables(shard)
                 self._initialized_dbs.add(shard)
             with self._engines[shard].begin() as connection:
                 yield connection
 
+    def _create_tables(self, shard: str) -> None:
+        engine = self._engines[shard]
+        if shard == INDEX_SHARD_NAME:
+            self._initdb(engine)
+        else:
+            with engine.connect() as connection:
+                compact_events.create(cast(sqlite3.Connection, connection.connection.driver_connection))
+
     def delete_events(self, run_id: str) -> None:
-        super().delete_events(run_id)
+        # Dagster deletes the rows in the run's file instead of the file, and leaves the results of checks.
+        with self.index_connection() as connection:
+            self.delete_events_for_run(connection, run_id)
+            connection.execute(AssetCheckExecutionsTable.delete().where(AssetCheckExecutionsTable.c.run_id == run_id))
+        if self.supports_global_concurrency_limits:
+            self.free_concurrency_slots_for_run(run_id)
         with self._db_lock:
             if engine := self._engines.pop(run_id, None):
                 engine.dispose()
             self._initialized_dbs.discard(run_id)
-            # Dagster leaves a file with empty tables, a hundred kilobytes for each run.
-            Path(self.path_for_shard(run_id)).unlink(missing_ok=True)
+            file = Path(self.path_for_shard(run_id))
+            for each in (file, file.with_name(f"{file.name}-wal"), file.with_name(f"{file.name}-shm")):
+                each.unlink(missing_ok=True)
 
     def dispose(self) -> None:
         super().dispose()
@@ -107,6 +132,11 @@ class _Runs(_OneFile, SqliteRunStorage):
         mkdir_p(base_dir)
         storage = cls(create_db_conn_string(base_dir, "runs"), inst_data)
         return storage if _is_complete(storage._engine) else super().from_local(base_dir, inst_data)
+
+    def delete_run(self, run_id: str) -> None:
+        with self.connect() as connection:  # SQLite does not cascade by default
+            connection.execute(RunTagsTable.delete().where(RunTagsTable.c.run_id == run_id))
+        super().delete_run(run_id)
 
 
 class _Schedules(_OneFile, SqliteScheduleStorage):

@@ -1,9 +1,9 @@
 """Dagster's SQLite storage with pooled connections, for `make dev` and `make game`.
 
 Dagster opens the file for each event, of which a live run writes about sixty, and reads all of its migrations for each
-run. Here connections stay open, and complete tables are not migrated again. docs/benchmark.md has the difference. Files
-and schema are Dagster's own, so an instance can switch between the two at any time. Compose uses Postgres instead
-(`postgres_storage.py`).
+run. Here connections stay open, and complete tables are not migrated again. docs/benchmark.md has the difference. A
+run's events are in a compact file (`compact_events.py`), and everything else is Dagster's own. An instance can switch
+between the two at each start. Compose uses Postgres instead (`postgres_storage.py`).
 
 `LACROSSE_POOLED_SQLITE=false` turns it off.
 """
@@ -11,6 +11,7 @@ and schema are Dagster's own, so an instance can switch between the two at any t
 from pathlib import Path
 from typing import Any
 
+from lacrosse_assets.dagster_patches.compact_events import expand_all
 from lacrosse_assets.dagster_patches.guard import is_supported
 
 EVENT_LOG = "dagster._core.storage.event_log.sqlite.sqlite_event_log:SqliteEventLogStorage"
@@ -20,21 +21,33 @@ STORAGE = "dagster._core.storage.sqlite_storage"
 RELIES_ON = (
     *(f"{EVENT_LOG}.{name}" for name in ("_connect", "_initdb", "conn_string_for_shard", "path_for_shard")),
     f"{EVENT_LOG}.dispose",
-    "dagster._core.storage.event_log.sql_event_log:SqlEventLogStorage.delete_events",
+    *(
+        f"dagster._core.storage.event_log.sql_event_log:SqlEventLogStorage.{name}"
+        for name in ("delete_events", "delete_events_for_run", "free_concurrency_slots_for_run")
+    ),
+    "dagster._core.storage.event_log.schema:AssetCheckExecutionsTable",
+    "dagster._core.storage.runs.schema:RunTagsTable",
+    "dagster._core.storage.runs.sql_run_storage:SqlRunStorage.delete_run",
     *(f"{EVENT_LOG}().{name}" for name in ("_db_lock", "_initialized_dbs")),
     *(f"{storage}{name}" for storage in (RUNS, SCHEDULES) for name in (".connect", ".from_local", "()._conn_string")),
+    f"{EVENT_LOG.partition(':')[0]}:INDEX_SHARD_NAME",
     *(f"{STORAGE}:{name}" for name in ("_event_logs_directory", "_runs_directory", "_schedule_directory")),
     *(f"{STORAGE}:DagsterSqliteStorage{name}" for name in (".from_local", "()._run_storage", "()._inst_data")),
     *(f"{STORAGE}:DagsterSqliteStorage()._{name}_storage" for name in ("event_log", "schedule")),
     "dagster._core.storage.sqlite:create_db_conn_string",
     "dagster._utils:mkdir_p",
 )
+EVENTS_FOLDER = Path("history", "runs")  # of Dagster's SQLite storage, in its home
 IMPLEMENTATION = "lacrosse_assets.dagster_patches.pooled_sqlite"
 
 
 def configuration(home: Path, *, pooled: bool = True) -> dict[str, Any]:
-    """The setting `storage` of dagster.yaml for the folder `home`: pooled if Dagster is supported, else its own."""
+    """The setting `storage` of dagster.yaml for the folder `home`: pooled if Dagster is supported, else its own.
+
+    In the latter case the events of earlier runs are made readable for Dagster's own storage.
+    """
     config = {"base_dir": str(home)}
     if pooled and is_supported("the SQLite connection pool", "dagster", *RELIES_ON):
         return {"custom": {"module": IMPLEMENTATION, "class": "PooledSqliteStorage", "config": config}}
+    expand_all(home / EVENTS_FOLDER)
     return {"sqlite": config}

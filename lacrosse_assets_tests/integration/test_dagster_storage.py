@@ -34,7 +34,7 @@ def stock(tmp_path: Path) -> Instance:
     """The same home with Dagster's own storage."""
 
     def instance() -> DagsterInstance:
-        (tmp_path / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+        (tmp_path / "dagster.yaml").write_text(dagster_yaml(tmp_path, pooled_sqlite=False))
         return DagsterInstance.from_config(str(tmp_path))
 
     return instance
