@@ -78,5 +78,5 @@ def build_definitions(settings: Settings, *, poll_seconds: float = POLL_SECONDS,
 
 
 settings = load_settings()
-patch_code_server(warm=settings.warm_runs)
+patch_code_server(warm=settings.warm_runs, preload="lacrosse_assets.warm_definitions")
 defs = build_definitions(settings)

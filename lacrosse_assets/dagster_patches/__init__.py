@@ -19,10 +19,10 @@ from lacrosse_assets.dagster_patches import survive_cleanup_errors, warm_runs
 from lacrosse_assets.signals import end_on_interrupts
 
 
-def patch_code_server(*, warm: bool) -> None:
+def patch_code_server(*, warm: bool, preload: str | None = None) -> None:
     """Patch Dagster's code server if this process is one (`dagster api grpc`); otherwise do nothing.
 
-    `warm`: fork the runs (`warm_runs.py`).
+    `warm`: fork the runs (`warm_runs.py`), from a process that has imported the module `preload` as well.
     """
     command = click.get_current_context(silent=True)
     if command is None or command.info_name != "grpc":
@@ -30,4 +30,4 @@ def patch_code_server(*, warm: bool) -> None:
     end_on_interrupts()
     survive_cleanup_errors.apply()
     if warm:
-        warm_runs.apply()
+        warm_runs.apply(preload)

@@ -171,7 +171,7 @@ def test_a_run_is_forked_from_a_process_with_the_libraries_in_it(warm: Platform)
 
 
 def test_the_warm_process_is_safe_to_fork(warm: Platform) -> None:
-    """The warm process has no thread, no connection, and no module of the project but the list of libraries."""
+    """The warm process has no thread and no connection."""
     server = forkserver_of(warm.run("reporting"))
     assert server.num_threads() == 1
     assert server.net_connections("inet") == []
