@@ -8,7 +8,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, cast
 
-from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS, EVENT_TYPE_TO_PIPELINE_RUN_STATUS
+from dagster._core.events.log import EventLogEntry
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable, AssetKeyTable, SqlEventLogStorageTable
 from dagster._core.storage.event_log.sqlite.sqlite_event_log import INDEX_SHARD_NAME, SqliteEventLogStorage
 from dagster._core.storage.runs.schema import RunTagsTable
 from dagster._core.storage.runs.sqlite.sqlite_run_storage import SqliteRunStorage
@@ -30,6 +32,9 @@ POOLED_RUNS = 4  # runs whose event files stay open; each run has a file of its 
 # The write-ahead log is copied into the database when it has this many pages. SQLite's own limit is 1000, four
 # megabytes for each file.
 CHECKPOINT_PAGES = 250
+# The events that Dagster's own storage writes to the index as well.
+_INDEXED_EVENTS = {*ASSET_EVENTS, *ASSET_CHECK_EVENTS, *EVENT_TYPE_TO_PIPELINE_RUN_STATUS}
+_INSERT_EVENT = SqlEventLogStorageTable.insert()
 
 
 def _engine(url: str, *, compact: bool = False) -> Engine:
@@ -62,6 +67,8 @@ def _is_complete(engine: Engine) -> bool:
 class _EventLog(SqliteEventLogStorage):
     def __init__(self, base_dir: str) -> None:
         self._engines: OrderedDict[str, Engine] = OrderedDict()
+        self._tables: set[str] = set()
+        self._secondary_indexes: set[str] = set()
         super().__init__(base_dir)
 
     def _initdb(self, engine: Engine, for_index_shard: bool = False) -> None:
@@ -82,10 +89,45 @@ class _EventLog(SqliteEventLogStorage):
             with self._engines[shard].begin() as connection:
                 yield connection
 
+    def store_event(self, event: EventLogEntry) -> None:
+        """As Dagster does it, with one transaction in the index and a statement that is compiled once."""
+        row, kind = self._event_to_row(event), event.dagster_event_type if event.is_dagster_event else None
+        with self.run_connection(event.run_id) as connection:
+            connection.execute(_INSERT_EVENT, row)
+        if kind not in _INDEXED_EVENTS:
+            return
+        with self.index_connection() as connection:
+            (event_id,) = connection.execute(_INSERT_EVENT, row).inserted_primary_key
+            if kind in ASSET_EVENTS:
+                self._store_asset_event_tags(connection, [event], [event_id])
+                self._store_asset_event(connection, event, event_id)
+        if kind in ASSET_CHECK_EVENTS:
+            self.store_asset_check_event(event, event_id)
+
+    def has_table(self, table_name: str) -> bool:
+        if not self._tables:
+            with self.index_connection():  # the first one reads their names
+                pass
+        return table_name in self._tables
+
+    # Dagster's own storage reads the schema for each query and event, in case the tables are of an old version.
+
+    def has_asset_key_col(self, column_name: str) -> bool:
+        return column_name in AssetKeyTable.c
+
+    def _has_asset_key_col_on_connection(self, _conn: Connection, column_name: str) -> bool:
+        return self.has_asset_key_col(column_name)
+
+    def has_secondary_index(self, name: str) -> bool:
+        if name not in self._secondary_indexes and super().has_secondary_index(name):
+            self._secondary_indexes.add(name)
+        return name in self._secondary_indexes
+
     def _create_tables(self, shard: str) -> None:
         engine = self._engines[shard]
         if shard == INDEX_SHARD_NAME:
             self._initdb(engine)
+            self._tables.update(inspect(engine).get_table_names())
         else:
             with engine.connect() as connection:
                 compact_events.create(cast(sqlite3.Connection, connection.connection.driver_connection))

@@ -19,13 +19,27 @@ RUNS = "dagster._core.storage.runs.sqlite.sqlite_run_storage:SqliteRunStorage"
 SCHEDULES = "dagster._core.storage.schedules.sqlite.sqlite_schedule_storage:SqliteScheduleStorage"
 STORAGE = "dagster._core.storage.sqlite_storage"
 RELIES_ON = (
-    *(f"{EVENT_LOG}.{name}" for name in ("_connect", "_initdb", "conn_string_for_shard", "path_for_shard")),
+    *(
+        f"{EVENT_LOG}.{name}"
+        for name in ("_connect", "_initdb", "store_event", "has_table", "conn_string_for_shard", "path_for_shard")
+    ),
     f"{EVENT_LOG}.dispose",
     *(
         f"dagster._core.storage.event_log.sql_event_log:SqlEventLogStorage.{name}"
-        for name in ("delete_events", "delete_events_for_run", "free_concurrency_slots_for_run")
+        for name in (
+            *("delete_events", "delete_events_for_run", "free_concurrency_slots_for_run"),
+            *("_event_to_row", "_store_asset_event", "_store_asset_event_tags", "store_asset_check_event"),
+            *("has_asset_key_col", "_has_asset_key_col_on_connection", "has_secondary_index"),
+        )
     ),
-    "dagster._core.storage.event_log.schema:AssetCheckExecutionsTable",
+    *(
+        f"dagster._core.events:{name}"
+        for name in ("ASSET_CHECK_EVENTS", "ASSET_EVENTS", "EVENT_TYPE_TO_PIPELINE_RUN_STATUS")
+    ),
+    *(
+        f"dagster._core.storage.event_log.schema:{table}"
+        for table in ("AssetCheckExecutionsTable", "AssetKeyTable", "SqlEventLogStorageTable")
+    ),
     "dagster._core.storage.runs.schema:RunTagsTable",
     "dagster._core.storage.runs.sql_run_storage:SqlRunStorage.delete_run",
     *(f"{EVENT_LOG}().{name}" for name in ("_db_lock", "_initialized_dbs")),
