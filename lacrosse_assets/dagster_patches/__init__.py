@@ -10,6 +10,7 @@ If one of them differs, it logs one line and leaves Dagster as it is.
 | `sqlite_storage` | SQLite: connections pooled, events compressed (embedded) | `LACROSSE_POOLED_SQLITE=false` |
 | `postgres_storage` | Postgres connections are pooled (Compose) | `pool_size: 0` in docker/postgres.yaml |
 | `sensor_daemon` | no pause between two sensor rounds, a steady clock | `sensor_round_seconds: 5` in dagster.yaml |
+| `run_output` | a run mirrors its output without four processes | `mirror_output_in_process: false` in dagster.yaml |
 | `instance` | `dagster dev` in the background of a script stops on SIGTERM | `instance_class` in dagster.yaml |
 """
 

@@ -6,6 +6,7 @@ they start anything:
 - `dagster dev` in the background of a script stops on SIGTERM. A script starts it with SIGINT ignored, and Dagster
   handles SIGTERM in the same way as SIGINT (`signals.py`): otherwise neither signal would stop it.
 - The daemon evaluates sensors without a pause between two rounds (`sensor_daemon.py`).
+- Runs mirror their output without further processes (`run_output.py`).
 
 Dagster asks a custom instance class for its default settings. The only place that has them is private, so this module
 is among the patches. With another Dagster the signals are left as they are.
@@ -15,7 +16,7 @@ from typing import Any
 
 from dagster import DagsterInstance, Field
 
-from lacrosse_assets.dagster_patches import sensor_daemon
+from lacrosse_assets.dagster_patches import run_output, sensor_daemon
 from lacrosse_assets.dagster_patches.guard import is_supported
 from lacrosse_assets.signals import end_on_interrupts
 
@@ -23,16 +24,26 @@ RELIES_ON = ("dagster._core.instance.ref:InstanceRef.config_defaults",)
 
 
 class PatchedInstance(DagsterInstance):
-    """Dagster's instance. `sensor_round_seconds` is a setting of dagster.yaml."""
+    """Dagster's instance. `sensor_round_seconds` and `mirror_output_in_process` are settings of dagster.yaml."""
 
-    def __init__(self, *args: Any, sensor_round_seconds: float = sensor_daemon.ROUND_SECONDS, **options: Any) -> None:
+    def __init__(
+        self,
+        *args: Any,
+        sensor_round_seconds: float = sensor_daemon.ROUND_SECONDS,
+        mirror_output_in_process: bool = True,
+        **options: Any,
+    ) -> None:
         sensor_daemon.apply(sensor_round_seconds)
+        run_output.apply(enabled=mirror_output_in_process)
         super().__init__(*args, **options)
 
     @classmethod
     def config_schema(cls) -> dict[str, Any]:
         """The settings beyond those of every instance."""
-        return {"sensor_round_seconds": Field(float, is_required=False, default_value=sensor_daemon.ROUND_SECONDS)}
+        return {
+            "sensor_round_seconds": Field(float, is_required=False, default_value=sensor_daemon.ROUND_SECONDS),
+            "mirror_output_in_process": Field(bool, is_required=False, default_value=True),
+        }
 
     @classmethod
     def config_defaults(cls, base_dir: str) -> Any:

@@ -16,6 +16,7 @@ from lacrosse_assets.dagster_patches import (
     guard,
     instance,
     postgres_storage,
+    run_output,
     sensor_daemon,
     sqlite_storage,
     survive_cleanup_errors,
@@ -29,6 +30,7 @@ RELIES_ON = {
     "crashed runs": ("dagster", survive_cleanup_errors.RELIES_ON),
     "instance": ("dagster", instance.RELIES_ON),
     "sensor daemon": ("dagster", sensor_daemon.RELIES_ON),
+    "run output": ("dagster", run_output.RELIES_ON),
     "SQLite": ("dagster", sqlite_storage.RELIES_ON),
     "Postgres": ("dagster-postgres", postgres_storage.RELIES_ON),
 }
