@@ -2,7 +2,8 @@
 
 import re
 from collections.abc import Iterator
-from contextlib import AbstractContextManager, contextmanager
+from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import AbstractContextManager, contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
 from dagster import ConfigurableResource, EnvVar, InitResourceContext
@@ -62,13 +63,15 @@ class SparkResource(ConfigurableResource[Any]):
 
 
 class ConnectSparkResource(SparkResource):
-    """A session of a Spark Connect server. It is created at first use and closed at the end of the run.
+    """A session of a Spark Connect server. It is created while the run starts, and closed at its end.
 
+    A thread creates it, so that it is ready when the stream has been fetched. If that fails, first use tries again.
     After an error a session is not used again: the server may have been replaced, or the client may have closed it.
     """
 
     remote: str = Field(description="sc://host:port. It may hold a token, so it is given by the name of its variable.")
     _session: Any = PrivateAttr(default=None)
+    _connecting: "Future[SparkSession] | None" = PrivateAttr(default=None)
 
     @property
     def address(self) -> str:
@@ -79,13 +82,25 @@ class ConnectSparkResource(SparkResource):
     def session(self) -> "Iterator[SparkSession]":
         with self._store_errors():
             if self._session is None:
-                self._session = self._connect()
+                self._session = self._connected() or self._connect()
             try:
                 yield self._session
             except Exception:
                 self._session.client.close()  # or `stop` would ask the server, which may be down, to release it
                 self._close()
                 raise
+
+    def setup_for_execution(self, context: InitResourceContext) -> None:
+        connector = ThreadPoolExecutor(max_workers=1, thread_name_prefix="spark-connect")
+        self._connecting = connector.submit(self._connect)
+        connector.shutdown(wait=False)
+
+    def _connected(self) -> "SparkSession | None":
+        """The session that the thread has created, once; None if it could not."""
+        connecting, self._connecting = self._connecting, None
+        with suppress(Exception):
+            return connecting.result() if connecting else None
+        return None
 
     def _connect(self) -> "SparkSession":
         from pyspark.sql.connect.client.retries import DefaultPolicy
@@ -108,6 +123,7 @@ class ConnectSparkResource(SparkResource):
 
     def teardown_after_execution(self, context: InitResourceContext) -> None:
         # Otherwise the server would keep the session, and what it holds, for an hour.
+        self._session = self._session or self._connected()
         self._close()
 
     def _close(self) -> None:
