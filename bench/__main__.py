@@ -7,6 +7,7 @@ One run measures, one after the other on the same stores:
 3. A plain script, started at each refresh (script.py).
 4. This project with Dagster's storage on Postgres, as Docker Compose has it, with and without the connection pool
    (postgres.py).
+5. With `--against REV`: this project next to another commit of it, event by event (against.py).
 """
 
 import os
@@ -28,7 +29,10 @@ import psutil
 from dagster import DagsterInstance, RunsFilter
 from mirakuru.base_env import processes_with_env
 
+from bench.against import latencies_against
+from bench.burst import BURST_EVENTS, BURST_INTERVAL_SECONDS, burst
 from bench.postgres import postgres, storage_yaml
+from bench.spread import Spread
 from bench.stores import GAME, Stores
 from lacrosse_assets.embedded.cli import environment
 from lacrosse_assets.embedded.dagster_dev import INSTANCE_SETTINGS, DagsterDev, dagster_home
@@ -58,20 +62,6 @@ PHASES = (
 POOLS: dict[str, int | None] = {"pooled (docker/postgres.yaml)": None, "unpooled (dagster-postgres)": 0}
 
 
-class Spread(NamedTuple):
-    """The distribution of latencies, in seconds."""
-
-    p50: float
-    p95: float
-    worst: float
-    events: int
-
-    @classmethod
-    def of(cls, seconds: list[float]) -> "Spread":
-        ordered = sorted(seconds)
-        return cls(statistics.median(ordered), ordered[int(0.95 * (len(ordered) - 1) + 0.5)], ordered[-1], len(ordered))
-
-
 class OnPostgres(NamedTuple):
     """The measurements with Dagster's storage on Postgres."""
 
@@ -89,8 +79,16 @@ class OnPostgres(NamedTuple):
 @click.option("--on-postgres", default=15, show_default=True, help="Number of events measured with Postgres; 0: skip.")
 @click.option("--only-postgres", is_flag=True, help="Measure with Postgres only; print the table, write no file.")
 @click.option("--game/--no-game", default=True, show_default=True, help="Measure a whole game (15 minutes).")
+@click.option("--against", metavar="REV", help="Also measure another commit of this project, by turns with this one.")
 def main(
-    events: int, interval: float, others: int, delay: float, on_postgres: int, only_postgres: bool, game: bool
+    events: int,
+    interval: float,
+    others: int,
+    delay: float,
+    on_postgres: int,
+    only_postgres: bool,
+    game: bool,
+    against: str | None,
 ) -> None:
     """Measure latency and cost, print the tables and write them to docs/benchmark.md."""
     report = Report()
@@ -102,6 +100,8 @@ def main(
             if not only_postgres:
                 _log(f"this project: {events} events, {interval:g} s apart")
                 ours = _ours(stores, services, report, events, interval)
+                _log(f"this project: a burst of {BURST_EVENTS} events, {BURST_INTERVAL_SECONDS:g} s apart")
+                report.burst(_burst(stores))
                 if game:
                     _log(f"this project: a whole game at DELAY={delay:g}")
                     _whole_game(stores, services, report, delay)
@@ -120,6 +120,9 @@ def main(
                 report.postgres(
                     {name: _on_postgres(stores, services, on_postgres, interval, size) for name, size in pools}
                 )
+    if against:
+        _log(f"this project and its commit {against}: {events} events each")
+        report.against(against, *latencies_against(against, events, interval))
     report.write(None if only_postgres else REPORT)
 
 
@@ -135,6 +138,13 @@ def _ours(stores: Stores, services: EmbeddedServices, report: "Report", events: 
             time.sleep(max(0.0, put_at + interval - time.time()))
     report.phases(phases)
     return Spread.of(seconds)
+
+
+def _burst(stores: Stores) -> Spread:
+    stores.clear()
+    stores.wait_for(stores.put(GAME[:1]))
+    time.sleep(SETTLE_SECONDS)
+    return Spread.of(burst(stores))
 
 
 def _phases(instance: DagsterInstance, put_at: float, readable_at: float) -> list[float]:
@@ -159,6 +169,7 @@ def _phases(instance: DagsterInstance, put_at: float, readable_at: float) -> lis
 def _whole_game(stores: Stores, services: EmbeddedServices, report: "Report", delay: float) -> None:
     stores.clear()
     time.sleep(SETTLE_SECONDS)
+    size, runs = _storage(services)
     puts: list[tuple[str, float]] = []
 
     class Recorded:
@@ -182,10 +193,16 @@ def _whole_game(stores: Stores, services: EmbeddedServices, report: "Report", de
             waited += [now - put_at for _, put_at in puts[len(waited) : known.index(current) + 1]]
         time.sleep(0.01)
     final_at = stores.wait_for_final_tables()
-    with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance:
+    size_after, runs_after = _storage(services)
+    report.game(delay, Spread.of(waited), final_at - puts[-1][1], size_after - size, runs_after - runs)
+
+
+def _storage(services: EmbeddedServices) -> tuple[int, int]:
+    """The bytes of Dagster's storage, and the number of live runs in it."""
+    home = dagster_home(services.state_dir)
+    with DagsterInstance.from_config(str(home)) as instance:
         runs = instance.get_runs_count(RunsFilter(job_name="live_boxscore"))
-    size = sum(file.stat().st_size for file in dagster_home(services.state_dir).rglob("*") if file.is_file())
-    report.game(delay, Spread.of(waited), final_at - puts[-1][1], size, runs)
+    return sum(file.stat().st_size for file in home.rglob("*") if file.is_file()), runs
 
 
 def _at_rest(services: EmbeddedServices, dagster: DagsterDev, report: "Report") -> None:
@@ -316,13 +333,26 @@ class Report:
         rows = [(name, f"{median:.0f}") for (name, _, _), median in zip(PHASES, medians, strict=True)]
         self._add(_table(("phase", "ms (median)"), rows))
 
+    def burst(self, latency: Spread) -> None:
+        rows = [(f"{latency.events} events: p50", f"{latency.p50:.2f} s")]
+        rows += [("p95", f"{latency.p95:.2f} s"), ("worst", f"{latency.worst:.2f} s")]
+        self._add(_table((f"a burst: an event each {BURST_INTERVAL_SECONDS:g} s for a minute", ""), rows))
+
+    def against(self, revision: str, ours: Spread, theirs: Spread) -> None:
+        rows = [
+            (name, each.events, *(f"{value:.2f}" for value in each[:3]), f"{each.p50 / ours.p50:.2f}")
+            for name, each in {"this commit": ours, f"commit `{revision}`": theirs}.items()
+        ]
+        head = ("seconds from PUT to readable document, by turns", "events", "p50", "p95", "worst", "p50 ÷ ours")
+        self._add(_table(head, rows))
+
     def game(self, delay: float, waited: Spread, final: float, size: int, runs: int) -> None:
         rows = [
             (f"newest state readable after a PUT, {waited.events} PUTs: p50", f"{waited.p50:.2f} s"),
             ("p95", f"{waited.p95:.2f} s"),
             ("worst", f"{waited.worst:.2f} s"),
             ("from the final PUT to both final tables", f"{final:.2f} s"),
-            (f"Dagster's storage after {runs} live runs", f"{size / 2**20:.1f} MiB"),
+            (f"what {runs} live runs added to Dagster's storage", f"{size / 2**20:.1f} MiB"),
             ("for each of them", f"{size / runs / 2**10:.0f} KiB"),
         ]
         self._add(_table((f"a whole game at `DELAY={delay:g}`", ""), rows))

@@ -15,7 +15,7 @@ from contextlib import redirect_stdout
 import click
 import yaml
 
-from bench.__main__ import Spread
+from bench.spread import Spread
 from bench.stores import GAME, Stores
 from bench.warm import warm_services
 from lacrosse_assets.dagster_patches.sensor_daemon import ROUND_SECONDS
@@ -25,11 +25,12 @@ from lacrosse_assets.embedded.services import EmbeddedServices
 SETTLE_SECONDS = 10  # before a measurement
 DAGSTER_ROUND_SECONDS = 5  # Dagster's own
 POLL_SECONDS = 0.01
+BURST_EVENTS, BURST_INTERVAL_SECONDS = 46, 1.3  # a minute
 
 
 @click.command()
-@click.option("--events", default=46, show_default=True, help="Number of events.")
-@click.option("--interval", default=1.3, show_default=True, help="Seconds between two events.")
+@click.option("--events", default=BURST_EVENTS, show_default=True, help="Number of events.")
+@click.option("--interval", default=BURST_INTERVAL_SECONDS, show_default=True, help="Seconds between two events.")
 def main(events: int, interval: float) -> None:
     """Measure a burst of events with this project's sensor rounds and with Dagster's own."""
     with warm_services() as (services, stores):
@@ -52,13 +53,13 @@ def _measure(stores: Stores, services: EmbeddedServices, seconds: float, events:
             stores.clear()
         stores.wait_for(stores.put(GAME[:1]))  # not measured
         time.sleep(SETTLE_SECONDS)
-        return Spread.of(_burst(stores, events, interval))
+        return Spread.of(burst(stores, events, interval))
     finally:
         dagster.stop()
 
 
-def _burst(stores: Stores, events: int, interval: float) -> list[float]:
-    """The latency of each event, in seconds."""
+def burst(stores: Stores, events: int = BURST_EVENTS, interval: float = BURST_INTERVAL_SECONDS) -> list[float]:
+    """The latency of each event, in seconds. The stream has one event already."""
     puts: list[tuple[str, float]] = []
 
     def produce() -> None:
