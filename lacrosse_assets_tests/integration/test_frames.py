@@ -21,7 +21,7 @@ SCHEMA = StructType(
         StructField("event_id", LongType()),
     ]
 )
-ROWS = [
+ROWS: list[dict[str, Any]] = [
     {"id": 1, "name": "renée", "pct": 0.33, "final": True, "event_id": 2**40},
     {"id": 2, "name": None, "pct": None, "final": None, "event_id": None},
 ]

@@ -99,11 +99,11 @@ def test_a_setting_leaves_it_to_dagster(tmp_path: Path) -> None:
 def test_the_setting_can_change_within_a_process(tmp_path: Path) -> None:
     for setting, function in (("true", run_output), ("false", compute_logs), ("true", run_output)):
         with DagsterInstance.from_config(str(configured(tmp_path, f"mirror_output_in_process: {setting}"))):
-            assert local_compute_log_manager.mirror_stream_to_file is function.mirror_stream_to_file
+            assert vars(local_compute_log_manager)["mirror_stream_to_file"] is function.mirror_stream_to_file
 
 
 def test_another_dagster_mirrors_output_itself(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     run_output.apply(enabled=False)
     monkeypatch.setattr(guard, "version", lambda _: "1.14.0")
     with DagsterInstance.from_config(str(home)):
-        assert local_compute_log_manager.mirror_stream_to_file is compute_logs.mirror_stream_to_file
+        assert vars(local_compute_log_manager)["mirror_stream_to_file"] is compute_logs.mirror_stream_to_file

@@ -49,7 +49,12 @@ def test_a_session_that_was_not_used_is_closed(resource: ConnectSparkResource, m
 
     stopped: list[object] = []
     stop = SparkSession.stop
-    monkeypatch.setattr(SparkSession, "stop", lambda session: (stopped.append(session), stop(session)))
+
+    def recorded(session: SparkSession) -> None:
+        stopped.append(session)
+        stop(session)
+
+    monkeypatch.setattr(SparkSession, "stop", recorded)
     context = build_init_resource_context()
     resource.setup_for_execution(context)
     resource.teardown_after_execution(context)
@@ -62,6 +67,6 @@ def test_a_run_that_needs_no_spark_does_not_fail_without_it() -> None:
         resource = ConnectSparkResource(spark_config={}, remote=f"sc://127.0.0.1:{free.getsockname()[1]}")
     context = build_init_resource_context()
     resource.setup_for_execution(context)
-    with pytest.raises(StoreError, match="Spark Connect server at 127"), resource.session():
+    with pytest.raises(StoreError, match="Spark Connect server at sc://127"), resource.session():
         pass
     resource.teardown_after_execution(context)
