@@ -1,8 +1,8 @@
 """The definitions, loaded in the process from which runs are forked (`dagster_patches/warm_runs.py`).
 
-Loading them takes a run half as long as everything else until its first step. As in every process they are read once,
-when the code location is loaded; a reload replaces the process. A run that finds a changed source file forgets them and
-reads the code again, so that it runs what is on disk, as in stock Dagster.
+Loading them would take most of the time until a run's first step. The process reads them once; reloading the code
+location replaces it. A run that finds a changed source file forgets them and reads the code again, so that it runs what
+is on disk, as in stock Dagster.
 """
 
 import gc

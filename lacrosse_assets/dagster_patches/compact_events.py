@@ -1,4 +1,4 @@
-"""SQLite files of the events of one run, a seventh of the size of Dagster's own.
+"""SQLite files of the events of one run, a fraction of the size of Dagster's own.
 
 Dagster gives each run a file with all tables of its event log, most of them empty, and each event is JSON text of one
 to five kilobytes. A compact file has the events alone, compressed. A view with the name and the columns of Dagster's
@@ -13,7 +13,7 @@ import zlib
 from contextlib import closing
 from pathlib import Path
 
-# Smaller than SQLite's 4096 bytes: a compressed event takes a third of a kilobyte.
+# Smaller than SQLite's 4096 bytes, since a compressed event takes some hundred.
 PAGE_BYTES = 1024
 # What most events have in common. Never change it: stored events cannot be read with another one.
 DICTIONARY = (

@@ -2,8 +2,8 @@
 
 Dagster redirects a run's output to files that its UI shows, and mirrors them to the output that the run inherited. For
 each of the two files it starts `tail` and a Python interpreter that ends `tail` if the run is killed. The interpreters
-start while the run fetches the stream, and take a tenth of a second of a processor core. With this patch a thread of
-the run copies what is new in the files. The files are written as before: a run that is killed loses nothing in them.
+start while the run fetches the stream. With this patch a thread of the run copies what is new in the files. The files
+are written as before: a run that is killed loses nothing in them.
 
 `mirror_output_in_process: false` in dagster.yaml turns it off.
 """
