@@ -24,7 +24,8 @@ from botocore.config import Config
 from dagster import DagsterInstance, RunsFilter
 from pymongo import MongoClient
 
-from bench.__main__ import SETTLE_SECONDS, WARM_UP_SECONDS, Spread, _cpu
+from bench.__main__ import SETTLE_SECONDS, WARM_UP_SECONDS, _cpu
+from bench.spread import Spread
 from lacrosse_assets.embedded.cli import environment
 from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.services import EmbeddedServices

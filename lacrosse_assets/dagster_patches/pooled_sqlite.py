@@ -97,7 +97,7 @@ class _EventLog(SqliteEventLogStorage):
         if kind not in _INDEXED_EVENTS:
             return
         with self.index_connection() as connection:
-            event_id = cast(int, connection.execute(_INSERT_EVENT, row).lastrowid)
+            event_id = connection.execute(_INSERT_EVENT, row).lastrowid
             if kind in ASSET_EVENTS:
                 self._store_asset_event_tags(connection, [event], [event_id])
                 self._store_asset_event(connection, event, event_id)
