@@ -13,9 +13,10 @@ from pyspark.sql import SparkSession
 from sqlalchemy import create_engine, text
 
 from lacrosse_assets.game.boxscore import box_scores
+from lacrosse_assets.game.clock import event_clocks
 from lacrosse_assets.game.document import event_document
 from lacrosse_assets.game.schedule import SINGLE_GAME_ID
-from lacrosse_assets.game.statistics import AWAY, HOME, ROSTER, player_game_stats
+from lacrosse_assets.game.statistics import AWAY, HOME, player_game_stats, tallies
 from lacrosse_assets.game.stream import LINES, read_lines
 from lacrosse_assets.resources.frames import arrow_table
 from lacrosse_assets.settings import load_settings
@@ -49,11 +50,12 @@ def main() -> None:
             if row["team_id"] in sides
         ]
     spark = SparkSession.builder.master("local[2]").config("spark.ui.enabled", "false").getOrCreate()
+    counted = tallies(spark.createDataFrame(arrow_table(lines, LINES), schema=LINES)).collect()
+    clocks = event_clocks(lines)
     stats = player_game_stats(
-        spark.createDataFrame(arrow_table(lines, LINES), schema=LINES),
-        spark.createDataFrame(arrow_table(roster, ROSTER), schema=ROSTER),
+        [row.asDict() for row in counted], roster, {SINGLE_GAME_ID: clocks[-1] if clocks else None}
     )
-    for box in box_scores({**row.asDict(), **version} for row in stats.collect()):
+    for box in box_scores({**row, **version} for row in stats):
         with MongoClient[dict[str, object]](settings.mongodb_uri.get_secret_value()) as client:
             client["sidearm"]["boxscores"].replace_one({"_id": box["event"]}, event_document(box), upsert=True)
 

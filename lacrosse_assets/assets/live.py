@@ -24,7 +24,6 @@ from dagster import (
     asset,
 )
 from pydantic import Field
-from pyspark.sql import functions as F
 from pyspark.sql.pandas.types import to_arrow_schema
 
 from lacrosse_assets.assets.common import (
@@ -40,11 +39,22 @@ from lacrosse_assets.assets.common import (
 from lacrosse_assets.assets.lineage import ROSTER_LINEAGE, STATISTICS_LINEAGE
 from lacrosse_assets.assets.sources import GAMESTREAM, PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game.boxscore import box_scores
+from lacrosse_assets.game.clock import EventClock, event_clocks
 from lacrosse_assets.game.document import Document, score_line
 from lacrosse_assets.game.plays import plays
 from lacrosse_assets.game.roster import RosterError, Rosters
 from lacrosse_assets.game.schedule import Game, Schedule
-from lacrosse_assets.game.statistics import AWAY, HOME, PLAYER_GAME_STATS, ROSTER, is_unrostered
+from lacrosse_assets.game.statistics import (
+    AWAY,
+    EVENT_CLOCKS,
+    HOME,
+    PLAYER_GAME_STATS,
+    ROSTER,
+    STATISTICS,
+    is_unrostered,
+    statistics_at,
+    tallies,
+)
 from lacrosse_assets.game.statistics import player_game_stats as statistics
 from lacrosse_assets.game.stream import (
     EVENTS,
@@ -68,6 +78,8 @@ from lacrosse_assets.resources.spark import SparkResource
 
 GROUP = "live"
 FRAMES = "frames"
+# The columns of a `LINES` that Spark counts shots by.
+SHOT_COLUMNS = ["game_id", "verdict", "event_id", "team_id", "number", "goal"]
 # Metadata of `raw_gamestream`: the key of the version that was fetched of each game's stream, by game id.
 FETCHED = "versions"
 # Metadata of `boxscore_doc`: the key of each game's box score, by game id.
@@ -317,13 +329,15 @@ def player_game_stats(
     schedule: GameSchedule,
     spark: SparkResource,
 ) -> MaterializeResult:
-    games = roster["game_id"].unique()
-    lines = game_lines(raw_gamestream).filter(pc.field("game_id").isin(games))
+    lines = game_lines(raw_gamestream)
     with spark.session() as session:
-        counted = statistics(
-            spark_frame(session, lines.drop_columns(list(VERSION))), spark_frame(session, roster), games=len(games)
-        ).toArrow()
-    stats = _with_versions(counted, raw_gamestream)
+        # `collect` takes one request to a Spark server; `toArrow` takes two, the first for the schema.
+        shots = spark_frame(session, lines.select(SHOT_COLUMNS))
+        counted = tallies(shots, games=len(lines["game_id"].unique())).collect()
+    clocks = _event_clocks(lines)
+    latest = {game: events[-1] if events else None for game, events in clocks.items()}
+    rows = statistics([row.asDict() for row in counted], roster.to_pylist(), latest)
+    stats = _with_versions(arrow_table(rows, STATISTICS), raw_gamestream)
     unrostered = stats.filter(pc.field("player_id").is_null() & pc.field("number").is_valid())
     first_unrostered = unrostered.slice(0, MAX_TABLE_ROWS).to_pylist()
     warn_of_each(
@@ -484,14 +498,32 @@ def _statistics_at(
     """The rows of a `PLAYER_GAME_STATS` of each event that is asked for, by game."""
     games = [game for game, events in asked_for.items() if events]
     lines = lines.filter(pc.field("game_id").isin(games))
-    pairs = zip(lines["game_id"].to_pylist(), lines["event_id"].to_pylist(), strict=True)
-    is_asked_for = pa.array([event in asked_for[game] for game, event in pairs])
-    roster = arrow_table((row for game in games for row in rosters[game]), ROSTER)
+    clocks = (
+        {"game_id": game, **event._asdict()}
+        for game, events in _event_clocks(lines).items()
+        for event in events
+        if event.event_id in asked_for[game]
+    )
+    roster = (row for game in games for row in rosters[game])
     with spark.session() as session:
-        marked = spark_frame(session, lines.drop_columns(list(VERSION)).append_column("is_asked_for", is_asked_for))
-        found = statistics(marked, spark_frame(session, roster), at=F.col("is_asked_for"), games=len(games)).toArrow()
-    rows: list[Row] = _with_versions(found, lines).to_pylist()
+        found = list(
+            statistics_at(
+                spark_frame(session, lines.select(SHOT_COLUMNS)),
+                spark_frame(session, arrow_table(roster, ROSTER)),
+                spark_frame(session, arrow_table(clocks, EVENT_CLOCKS)),
+                games=len(games),
+            )
+        )
+    rows: list[Row] = _with_versions(arrow_table(found, STATISTICS), lines).to_pylist()
     return rows
+
+
+def _event_clocks(lines: pa.Table) -> dict[int, list[EventClock]]:
+    """The events of each game with their clocks, from a `LINES`."""
+    return {
+        game: event_clocks(of_game)
+        for game, of_game in _by_game(lines.select(["game_id", "verdict", "event_id", "clock"]).to_pylist()).items()
+    }
 
 
 def _game_metadata(box: Document, written: Mapping[int, WriteResult | None]) -> dict[str, Any]:

@@ -1,14 +1,21 @@
-"""Player and team statistics of one game or many, as Spark frames (docs/contract.md, sections 1 to 3)."""
+"""Player and team statistics of one game or many (docs/contract.md, sections 1 to 3).
 
-from collections.abc import Mapping
+Spark counts the shots; what is left are a few rows for each game, and plain Python joins them with the roster. A Spark
+query takes the longer the more operators its plan has, however few its rows are: with joins and windows, the counting
+of one game took five times as long.
+"""
+
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, Window
+from pyspark.sql import DataFrame, Window
 from pyspark.sql import functions as F
 from pyspark.sql.types import BooleanType, DoubleType, IntegerType, LongType, StringType, StructType
 
+from lacrosse_assets.game.clock import EventClock
 from lacrosse_assets.game.schemas import column, description
-from lacrosse_assets.game.stream import EVENTS, GAME_ID, OVER, VERSION_FIELDS, Verdict
+from lacrosse_assets.game.stream import GAME_ID, VERSION_FIELDS, Verdict
 
 HOME, AWAY = "home", "away"
 
@@ -49,121 +56,120 @@ PLAYER_GAME_STATS = StructType(
     [*STATISTICS.fields, *(column(field.name, field.dataType, description(field)) for field in VERSION_FIELDS)]
 )
 
+# The events that statistics are asked for, each with its clock: see `EventClock`.
+EVENT_CLOCKS = StructType(
+    [
+        GAME_ID,
+        column("event_id", LongType(), "the event's id", nullable=False),
+        column("clock", StringType(), "game time left at that event, mm:ss", nullable=False),
+        column("final", BooleanType(), "whether the game is over", nullable=False),
+    ]
+)
 # The columns of a snapshot row: a player as of an event, without the counts.
 _SNAPSHOT = (*ROSTER.fieldNames(), "event_id", "clock", "final")
 
 # How many games one Spark task computes. A game is small: up to here, tasks and shuffles take longer than the games.
 GAMES_PER_TASK = 100
 
+Row = Mapping[str, Any]
 
-def player_game_stats(lines: DataFrame, roster: DataFrame, at: Column | None = None, games: int = 1) -> DataFrame:
-    """The statistics of each game by itself: a `STATISTICS`, from `lines` (a `LINES`) and `roster` (a `ROSTER`).
 
-    `games` is the number of games, which decides the number of Spark tasks. Each game of `lines` has to be in `roster`.
+def tallies(lines: DataFrame, games: int = 1) -> DataFrame:
+    """The shots and goals of each jersey: `game_id`, `team_id`, `number`, `shots`, `goals`.
+
+    `lines` is a `LINES`, `games` the number of games in it, which decides the number of Spark tasks.
+    """
+    shots = lines.where(F.col("verdict") == Verdict.SHOT.value)
+    return (
+        _in_tasks(shots, games)
+        .groupBy("game_id", "team_id", "number")
+        .agg(F.count("goal").cast("int").alias("shots"), F.sum("goal").cast("int").alias("goals"))
+    )
+
+
+def player_game_stats(
+    tallies: Iterable[Row], roster: Iterable[Row], clocks: Mapping[int, EventClock | None]
+) -> list[dict[str, Any]]:
+    """The statistics of each game by itself, as of its latest event: the rows of a `STATISTICS`.
+
+    From the rows of `tallies`, those of a `ROSTER`, and each game's latest event (None, or missing: there is none).
+
     A player is identified by team and jersey. `score` is the team's, and counts all goals. A jersey that no player of
     the team wears, or more than one, is unrostered: its shots count for the team and for no player.
-
-    Without `at`, the result is as of the latest event. With `at`, a condition on the lines, it has the rows of each
-    event whose line meets the condition, as of that event. Unrostered jerseys have rows only without `at`: for every
-    event, their number would grow with the square of the length of an invalid stream.
     """
-    tasks = max(1, -(-games // GAMES_PER_TASK))
+    roster = list(roster)
+    wearers = Counter(_jersey(row) for row in roster if row["player_id"] is not None)
+    counted = {_jersey(row): (row["shots"], row["goals"]) for row in tallies}
+    scores: Counter[tuple[int, int]] = Counter()
+    for (game, team, _), (_, goals) in counted.items():
+        scores[game, team] += goals
+
+    def row(of: Row, shots: int, goals: int) -> dict[str, Any]:
+        event = clocks.get(of["game_id"])
+        return {
+            **of,
+            "shots": shots,
+            "goals": goals,
+            "pct": percentage(goals, shots),
+            "score": scores[of["game_id"], of["team_id"]],
+            "event_id": event.event_id if event else None,
+            "clock": event.clock if event else None,
+            "final": bool(event and event.final),
+        }
+
+    rostered = {jersey: of_jersey for jersey, of_jersey in counted.items() if wearers[jersey] == 1}
+    rows = [row(player, *rostered.get(_jersey(player), (0, 0))) for player in roster]
+    teams = {(player["game_id"], player["team_id"]): player for player in roster}
+    for (game, team, number), (shots, goals) in sorted(counted.items()):
+        if (game, team, number) not in rostered and (game, team) in teams:
+            no_player = {"player_id": None, "name": None, "number": number}
+            rows.append(row({**teams[game, team], **no_player}, shots, goals))
+    return rows
+
+
+def statistics_at(lines: DataFrame, roster: DataFrame, clocks: DataFrame, games: int = 1) -> Iterator[dict[str, Any]]:
+    """The statistics as of events: the rows of a `STATISTICS` for each event of `clocks` (an `EVENT_CLOCKS`).
+
+    `lines` is a `LINES`, `roster` a `ROSTER`. There is no row for an unrostered jersey: for every event, their number
+    would grow with the square of the length of an invalid stream.
+    """
     wearers = F.count("player_id").over(Window.partitionBy("game_id", "team_id", "number"))
-    players = _in_tasks(roster, tasks).withColumn("jersey", F.when(wearers == 1, F.col("number")))
+    players = _in_tasks(roster, games).withColumn("jersey", F.when(wearers == 1, F.col("number")))
     # A snapshot row for each player and event is inserted among the shots. In the order of events, the shots up to a
     # snapshot row are those that it counts. (The hint avoids a broadcast of a few rows, which is a job of its own.)
-    events = _events_at(_in_tasks(lines, tasks), at).hint("shuffle_hash")
-    snapshots = (
-        players.join(events, "game_id", "left")
-        .withColumn("final", F.coalesce("final", F.lit(False)))  # before the first line
-        .select("game_id", "team_id", "jersey", "event_id", F.struct(*_SNAPSHOT).alias("snapshot"))
+    snapshots = players.join(_in_tasks(clocks, games).hint("shuffle_hash"), "game_id").select(
+        "game_id", "team_id", "jersey", "event_id", F.struct(*_SNAPSHOT).alias("snapshot")
     )
     shots = lines.where(F.col("verdict") == Verdict.SHOT.value).select(
         "game_id", "team_id", F.col("number").alias("jersey"), "event_id", "goal"
     )
     by_team = Window.partitionBy("game_id", "team_id").orderBy("event_id")
     by_jersey = Window.partitionBy("game_id", "team_id", "jersey").orderBy("event_id")
-    counted = _in_tasks(shots.unionByName(snapshots, allowMissingColumns=True), tasks).select(
-        "*",
+    counted = _in_tasks(shots.unionByName(snapshots, allowMissingColumns=True), games).select(
+        "snapshot",
         F.coalesce(F.sum("goal").over(by_team).cast("int"), F.lit(0)).alias("score"),
         F.count("goal").over(by_jersey).cast("int").alias("shots"),
         F.coalesce(F.sum("goal").over(by_jersey).cast("int"), F.lit(0)).alias("goals"),
     )
-    rows = counted.where("snapshot is not null") if at is not None else _with_unrostered(counted)
-    pct = percentage(F.col("goals"), F.col("shots")).alias("pct")
-    return rows.select("snapshot.*", "score", "shots", "goals", pct).select(*STATISTICS.fieldNames())
+    for found in counted.where("snapshot is not null").select("snapshot.*", "score", "shots", "goals").collect():
+        yield {**found.asDict(), "pct": percentage(found["goals"], found["shots"])}
 
 
-def is_unrostered(row: Mapping[str, Any]) -> bool:
+def is_unrostered(row: Row) -> bool:
     """Whether a row of a `PLAYER_GAME_STATS` is that of an unrostered jersey."""
     return row["player_id"] is None and row["number"] is not None
 
 
-def percentage(goals: Column, shots: Column) -> Column:
+def percentage(goals: int, shots: int) -> float:
     """goals / shots, rounded half up to two places; 0.0 without a shot. In integers, so that halves are exact."""
-    return F.when(shots == 0, F.lit(0.0)).otherwise(F.floor((goals * 200 + shots) / (shots * 2)) / 100)
+    return (goals * 200 + shots) // (shots * 2) / 100 if shots else 0.0
 
 
-def _with_unrostered(counted: DataFrame) -> DataFrame:
-    """The snapshot rows, all of one event, and one more for each jersey that has none.
-
-    The row of an unrostered jersey is its last shot, which counts all of its shots. Its team, event and score are those
-    of the team's snapshot rows.
-    """
-    team = Window.partitionBy("game_id", "team_id")
-    jersey = Window.partitionBy("game_id", "team_id", "jersey")
-    is_last_shot = F.lead("event_id").over(jersey.orderBy("event_id")).isNull()
-    no_player = {"player_id": F.lit(None).cast("int"), "name": F.lit(None).cast("string"), "number": F.col("jersey")}
-    unrostered = [no_player.get(name, F.col(f"team_snapshot.{name}")).alias(name) for name in _SNAPSHOT]
-    return (
-        counted.withColumns(
-            {
-                "team_snapshot": F.max("snapshot").over(team),
-                "score": F.max("score").over(team),
-                "is_result": F.col("snapshot").isNotNull() | (is_last_shot & F.max("snapshot").over(jersey).isNull()),
-            }
-        )
-        .where("is_result")
-        .withColumn("snapshot", F.coalesce("snapshot", F.struct(*unrostered)))
-    )
+def _jersey(row: Row) -> tuple[int, int, str]:
+    return row["game_id"], row["team_id"], row["number"]
 
 
-def _events_at(lines: DataFrame, at: Column | None) -> DataFrame:
-    """One row per event that is asked for: its game, its id, its clock, and whether the game is over.
-
-    Without `at` this is the latest event; before the first event, one row with a null id.
-
-    The game is over at an event in two cases:
-
-    1. It is the latest event, and the stream has the terminator. At any other event the terminator does not count.
-    2. Its clock is 00:00, and an event with a lower id has a clock above 00:00: the game has been under way. A row at
-       00:00 before the first whistle is a placeholder and does not end the game.
-
-    Events are ordered by id, whatever the order of their lines. Later events change nothing: if the game goes on after
-    a clock of 00:00, the box score of that event stays final.
-    """
-    is_event = F.col("verdict").isin([verdict.value for verdict in EVENTS])
-    is_terminator = F.col("verdict") == Verdict.TERMINATOR.value
-    event = F.struct("event_id", "clock")
-    events = F.array(F.max(F.when(is_event, event))) if at is None else F.collect_list(F.when(is_event & at, event))
-    game = (
-        lines.groupBy("game_id")
-        .agg(
-            events.alias("events"),
-            F.max(F.when(is_event, F.col("event_id"))).alias("latest"),
-            F.max(F.when(is_terminator, F.col("clock"))).alias("terminator_clock"),
-            F.min(F.when(is_event & (F.col("clock") != OVER), F.col("event_id"))).alias("under_way"),
-        )
-        .withColumn("event", F.explode("events"))
-    )
-    # The terminator's clock, at the latest event only. Null-safe: before the first event both ids are null.
-    end = F.when(F.col("event.event_id").eqNullSafe(F.col("latest")), F.col("terminator_clock"))
-    clock = F.coalesce(end, F.col("event.clock"))
-    is_played_out = (F.col("event.clock") == OVER) & (F.col("under_way") < F.col("event.event_id"))
-    is_over = end.isNotNull() | F.coalesce(is_played_out, F.lit(False))
-    return game.select("game_id", "event.event_id", clock.alias("clock"), is_over.alias("final"))
-
-
-def _in_tasks(frame: DataFrame, tasks: int) -> DataFrame:
-    """The same rows in so many partitions, with all rows of a game in one of them. One partition needs no shuffle."""
+def _in_tasks(frame: DataFrame, games: int) -> DataFrame:
+    """The same rows in as many partitions as so many games need, all rows of a game in one. One needs no shuffle."""
+    tasks = max(1, -(-games // GAMES_PER_TASK))
     return frame.coalesce(1) if tasks == 1 else frame.repartition(tasks, "game_id")

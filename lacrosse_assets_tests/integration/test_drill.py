@@ -42,7 +42,7 @@ LIVE = (
 )
 ENDED = (*LIVE[:-1], b"8 00:40 101 0 1\n9 00:00 0 0 0\n", b"-1 00:00 0 0 0\n")
 # Two games of a game day, as section 10 of the contract describes them: documents and streams.
-GAMES = [
+GAMES: list[dict[str, Any]] = [
     {
         "_id": number,
         "day": "2026-03-07",

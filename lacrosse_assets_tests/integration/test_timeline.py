@@ -15,8 +15,6 @@ from pyspark.sql import DataFrame, SparkSession
 
 from lacrosse_assets.assets import live
 from lacrosse_assets.game.document import Document
-from lacrosse_assets.game.statistics import ROSTER
-from lacrosse_assets.game.stream import LINES, VERSION
 from lacrosse_assets.resources.event_documents import MongoEventDocuments
 from lacrosse_assets.resources.frames import spark_frame
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject
@@ -213,8 +211,8 @@ def test_where_only_the_latest_event_is_new_the_lines_are_sent_to_spark_once(
     monkeypatch.setattr(live, "spark_frame", recorded)
     live_run(world, *MIDDLE, "3 02:15 101 0 1")
 
-    # To player_game_stats, which counts them, without the version; boxscore_doc sends nothing.
-    assert sent == [[name for name in LINES.fieldNames() if name not in VERSION], ROSTER.fieldNames()]
+    # By player_game_stats, which counts them; boxscore_doc sends nothing.
+    assert sent == [live.SHOT_COLUMNS]
     assert contents(world) == timeline_of([*MIDDLE, "3 02:15 101 0 1"])
 
 

@@ -3,14 +3,15 @@
 from collections.abc import Sequence
 from typing import Any
 
-from pyspark.sql import Column, DataFrame, SparkSession
+from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from lacrosse_assets.game.boxscore import box_scores
+from lacrosse_assets.game.clock import event_clocks
 from lacrosse_assets.game.document import Document, event_document
 from lacrosse_assets.game.roster import Rosters
 from lacrosse_assets.game.schedule import SINGLE_GAME_ID, Game
-from lacrosse_assets.game.statistics import ROSTER, player_game_stats
+from lacrosse_assets.game.statistics import EVENT_CLOCKS, ROSTER, player_game_stats, statistics_at, tallies
 from lacrosse_assets.game.stream import LINES, Line, read_lines
 from lacrosse_assets.resources.frames import arrow_table
 
@@ -59,20 +60,21 @@ def line_rows(body: bytes) -> list[Row]:
 
 
 def statistics(
-    spark: SparkSession,
-    body: bytes,
-    players: Sequence[Row],
-    teams: Sequence[Row] = TEAMS,
-    at: Column | None = None,
-) -> DataFrame:
-    """The product's `STATISTICS` of a stream and reference tables."""
-    lines, rostered = frame(spark, line_rows(body), LINES), frame(spark, roster_rows(players, teams), ROSTER)
-    return player_game_stats(lines, rostered, at)
+    spark: SparkSession, body: bytes, players: Sequence[Row], teams: Sequence[Row] = TEAMS, *, every_event: bool = False
+) -> list[Row]:
+    """The product's `STATISTICS` of a stream and reference tables: as of the latest event, or as of every event."""
+    rows, roster = line_rows(body), roster_rows(players, teams)
+    lines, clocks = frame(spark, rows, LINES), event_clocks(rows)
+    if every_event:
+        asked_for = frame(spark, [{"game_id": GAME.game_id, **each._asdict()} for each in clocks], EVENT_CLOCKS)
+        return list(statistics_at(lines, frame(spark, roster, ROSTER), asked_for))
+    counted = [row.asDict() for row in tallies(lines).collect()]
+    return player_game_stats(counted, roster, {GAME.game_id: clocks[-1] if clocks else None})
 
 
-def documents_of(stats: DataFrame) -> list[Document]:
+def documents_of(stats: Sequence[Row]) -> list[Document]:
     """The product's documents of the events in a `STATISTICS`, all of `VERSION`."""
-    return [event_document(box) for box in box_scores({**row.asDict(), **VERSION} for row in stats.collect())]
+    return [event_document(box) for box in box_scores({**row, **VERSION} for row in stats)]
 
 
 def box_score(

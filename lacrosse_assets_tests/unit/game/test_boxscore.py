@@ -5,7 +5,6 @@ from typing import Any
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from lacrosse_assets.game.document import score_line, why_not_over
 from lacrosse_assets_tests.support.builders import (
@@ -145,7 +144,7 @@ def test_only_a_true_zero_ends_the_game(spark: SparkSession, clock: str) -> None
 def test_the_box_score_at_each_event_is_final_as_that_event_left_it(spark: SparkSession) -> None:
     """A placeholder, a game, its end, overtime after that end, and the end again."""
     body = stream("0 0:00 0 0 0", "1 60:00 0 0 0", "2 0:00.0 101 6 0", "3 4:00 0 0 0", "5 0:00 0 0 0", "4 0:00 101 6 1")
-    found = documents_of(statistics(spark, body, PLAYERS, at=F.lit(True)))
+    found = documents_of(statistics(spark, body, PLAYERS, every_event=True))
     assert [(document["_id"], document["timestamp"], document["final"]) for document in found] == [
         *((0, "00:00", False), (1, "60:00", False), (2, "00:00", True)),
         *((3, "04:00", False), (4, "00:00", True), (5, "00:00", True)),
@@ -154,7 +153,7 @@ def test_the_box_score_at_each_event_is_final_as_that_event_left_it(spark: Spark
 
 def test_a_terminators_clock_puts_no_earlier_event_under_way(spark: SparkSession) -> None:
     body = stream("0 00:00 0 0 0", "1 00:00 0 0 0", "-1 12:00 0 0 0")
-    found = documents_of(statistics(spark, body, PLAYERS, at=F.lit(True)))
+    found = documents_of(statistics(spark, body, PLAYERS, every_event=True))
     assert [(document["timestamp"], document["final"]) for document in found] == [("00:00", False), ("12:00", True)]
 
 

@@ -6,13 +6,13 @@ from typing import Any
 from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from lacrosse_assets.game import finals
 from lacrosse_assets.game.boxscore import box_scores
+from lacrosse_assets.game.clock import event_clocks
 from lacrosse_assets.game.document import event_document
 from lacrosse_assets.game.roster import Rosters
-from lacrosse_assets.game.statistics import GAMES_PER_TASK, ROSTER, player_game_stats
+from lacrosse_assets.game.statistics import GAMES_PER_TASK, is_unrostered, player_game_stats, tallies
 from lacrosse_assets.game.stream import LINES
 from lacrosse_assets.game.timeline import fingerprints
 from lacrosse_assets_tests.support import reference_model
@@ -138,17 +138,14 @@ def test_the_game_is_what_the_contract_says(
     teams, players = tables
     expected = reference_model.game(body, HOME, AWAY, teams, players)
 
-    stats = statistics(spark, body, players, teams).localCheckpoint()
+    stats = statistics(spark, body, players, teams)
     found = next(iter(documents_of(stats)), None)
     if found is not None:
         del found["stream"]
     assert found == expected.document
     assert exactly(found) == exactly(expected.document)
 
-    unrostered = {
-        (row["team_id"], row["number"]): (row["shots"], row["goals"])
-        for row in stats.where("player_id is null and number is not null").collect()
-    }
+    unrostered = {(row["team_id"], row["number"]): (row["shots"], row["goals"]) for row in stats if is_unrostered(row)}
     assert unrostered == expected.unrostered
 
     if found is not None:
@@ -166,7 +163,7 @@ def test_each_event_has_the_document_of_a_stream_that_ends_with_it(
     teams, players = tables
     expected = reference_model.timeline(body, HOME, AWAY, teams, players)
 
-    found = documents_of(statistics(spark, body, players, teams, at=F.lit(True)))
+    found = documents_of(statistics(spark, body, players, teams, every_event=True))
     for document in found:
         del document["stream"]
     assert found == expected
@@ -221,10 +218,11 @@ def test_each_game_of_a_day_is_what_it_is_by_itself(
     lines = [{**row, "game_id": number} for number, body in enumerate(bodies, start=1) for row in line_rows(body)]
     roster = [row for game in games.values() for row in rosters.rows(game)]
 
-    stats = player_game_stats(
-        frame(spark, lines, LINES), frame(spark, roster, ROSTER), games=1 + (tasks - 1) * GAMES_PER_TASK
-    )
-    found = {box["game_id"]: box for box in box_scores({**row.asDict(), **VERSION} for row in stats.collect())}
+    counted = tallies(frame(spark, lines, LINES), games=1 + (tasks - 1) * GAMES_PER_TASK).collect()
+    clocks = {number: event_clocks(line_rows(body)) for number, body in enumerate(bodies, start=1)}
+    latest = {number: events[-1] if events else None for number, events in clocks.items()}
+    stats = player_game_stats([row.asDict() for row in counted], roster, latest)
+    found = {box["game_id"]: box for box in box_scores({**row, **VERSION} for row in stats)}
 
     for number, body in enumerate(bodies, start=1):
         document = event_document(found[number]) if number in found else None

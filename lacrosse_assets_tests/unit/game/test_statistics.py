@@ -2,14 +2,14 @@
 
 import pytest
 from pyspark.sql import SparkSession
-from pyspark.sql import functions as F
 
 from lacrosse_assets.game.statistics import STATISTICS, percentage
+from lacrosse_assets.resources.frames import arrow_table
 from lacrosse_assets_tests.support.builders import AWAY, HOME, SYRACUSE, Row, player, statistics, stream
 
 
 def stats(spark: SparkSession, body: bytes, players: list[Row]) -> list[Row]:
-    return [row.asDict() for row in statistics(spark, body, players).collect()]
+    return statistics(spark, body, players)
 
 
 def shooters(rows: list[Row]) -> dict[tuple[int, int | None, str | None], tuple[int, int, float]]:
@@ -115,14 +115,15 @@ def test_before_the_first_event_there_is_neither_event_nor_clock(spark: SparkSes
         assert (row["shots"], row["score"], row["event_id"], row["clock"], row["final"]) == (0, 0, None, None, False)
 
 
-def test_the_result_has_the_types_it_declares(spark: SparkSession) -> None:
-    frame = statistics(spark, stream("0 59:00 101 6 1"), [player(1, "6")])
-    assert [(field.name, field.dataType) for field in frame.schema] == [
-        (field.name, field.dataType) for field in STATISTICS
-    ]
+def test_the_result_has_the_columns_and_types_it_declares(spark: SparkSession) -> None:
+    """`arrow_table` raises an error if a value is not of its column's type."""
+    for every_event in (False, True):
+        rows = statistics(spark, stream("0 59:00 101 6 1"), [player(1, "6")], every_event=every_event)
+        assert {frozenset(row) for row in rows} == {frozenset(STATISTICS.fieldNames())}
+        assert arrow_table(rows, STATISTICS).num_rows == len(rows)
 
 
-def test_percentages_are_rounded_half_up_to_two_places(spark: SparkSession) -> None:
+def test_percentages_are_rounded_half_up_to_two_places() -> None:
     expected = {
         (0, 0): 0.0,
         (0, 7): 0.0,
@@ -139,6 +140,4 @@ def test_percentages_are_rounded_half_up_to_two_places(spark: SparkSession) -> N
         (1, 201): 0.0,
         (199, 200): 1.0,
     }
-    rows = spark.createDataFrame([*expected], "goals int, shots int")
-    found = rows.select("*", percentage(F.col("goals"), F.col("shots")).alias("pct")).collect()
-    assert {(row["goals"], row["shots"]): row["pct"] for row in found} == expected
+    assert {(goals, shots): percentage(goals, shots) for goals, shots in expected} == expected
