@@ -60,7 +60,7 @@ def test_a_game_day_from_nothing_to_the_final_tables(tmp_path: Path) -> None:
     }
     ended = subprocess.run(
         [executable("lacrosse"), "gameday"],
-        env={**environ, "LACROSSE_STATE_DIR": str(state_dir), "GAMES": str(GAMES), "DELAY": "0.003"},
+        env={**environ, "LACROSSE_STATE_DIR": str(state_dir), "GAMES": str(GAMES), "DELAY": "0.002"},
         cwd=tmp_path,
         capture_output=True,
         text=True,
