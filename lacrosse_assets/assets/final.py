@@ -33,7 +33,7 @@ from lacrosse_assets.game.keys import integer
 from lacrosse_assets.game.reference import differences, first_invalid
 from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets.resources.documents import DocumentStore, results_key
-from lacrosse_assets.resources.frames import arrow_table, spark_frame
+from lacrosse_assets.resources.frames import arrow_table, collected, spark_frame
 from lacrosse_assets.resources.object_store import ObjectStore
 from lacrosse_assets.resources.reference_db import Original, ReferenceDatabase, Row
 from lacrosse_assets.resources.schedule import GameSchedule
@@ -183,7 +183,7 @@ def final_tables(
     with spark.session() as session:
         for name in names:
             before = spark_frame(session, arrow_table(played[name], TABLES[name].computed))
-            changes[name] = TABLES[name].add_the_games(session, before, boxes).toArrow().to_pylist()
+            changes[name] = collected(TABLES[name].add_the_games(session, before, boxes))
 
     def precondition() -> None:
         if results_key(read_gate(documents, object_store, schedule).final) != made_from:

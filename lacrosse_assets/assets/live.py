@@ -70,7 +70,7 @@ from lacrosse_assets.game.stream import (
 from lacrosse_assets.game.timeline import FINGERPRINT_COLUMNS, fingerprints
 from lacrosse_assets.resources.documents import DocumentStore, WriteResult, box_score_key
 from lacrosse_assets.resources.errors import StoreError
-from lacrosse_assets.resources.frames import arrow_table, spark_frame
+from lacrosse_assets.resources.frames import arrow_table, collected, spark_frame
 from lacrosse_assets.resources.object_store import Fetched, ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets.resources.reference_db import ReferenceDatabase, Row
 from lacrosse_assets.resources.schedule import GameSchedule
@@ -222,8 +222,10 @@ def _stream_problems(
         yield None, f"{object_store.uri_of(key)} belongs to no game: add it to table games, or remove the object"
     for game_id in config.games:
         game = schedule.games.get(game_id)
-        if game is None:
-            yield game_id, "the game is not scheduled: table games has no such row"
+        if game_id in schedule.ended:
+            yield game_id, "its stream is that of a later game by now; its document stays as it is"
+        elif game is None:
+            yield game_id, "the game is not scheduled: table games has no valid row with this id"
         elif game.stream not in fetched.streams:
             yield game_id, f"there is no {object_store.uri_of(game.stream)} yet"
     for key, stream in fetched.streams.items():
@@ -331,12 +333,11 @@ def player_game_stats(
 ) -> MaterializeResult:
     lines = game_lines(raw_gamestream)
     with spark.session() as session:
-        # `collect` takes one request to a Spark server; `toArrow` takes two, the first for the schema.
         shots = spark_frame(session, lines.select(SHOT_COLUMNS))
-        counted = tallies(shots, games=len(lines["game_id"].unique())).collect()
+        counted = collected(tallies(shots, games=len(lines["game_id"].unique())))
     clocks = _event_clocks(lines)
     latest = {game: events[-1] if events else None for game, events in clocks.items()}
-    rows = statistics([row.asDict() for row in counted], roster.to_pylist(), latest)
+    rows = statistics(counted, roster.to_pylist(), latest)
     stats = _with_versions(arrow_table(rows, STATISTICS), raw_gamestream)
     unrostered = stats.filter(pc.field("player_id").is_null() & pc.field("number").is_valid())
     first_unrostered = unrostered.slice(0, MAX_TABLE_ROWS).to_pylist()

@@ -41,13 +41,12 @@ def spark_frame(session: SparkSession, table: pa.Table) -> DataFrame:
     return session.createDataFrame(table, schema=from_arrow_schema(table.schema))
 
 
-def collected(frame: DataFrame, schema: StructType) -> pa.Table:
-    """A Spark frame as an Arrow table of the given schema, in one request.
+def collected(frame: DataFrame) -> list[dict[str, Any]]:
+    """The rows of a Spark frame, in one request.
 
     Spark Connect's own `toArrow` makes two: it has the whole query analyzed for its schema before it is executed.
-    Raises `ArrowInvalid` if a value does not fit its type.
     """
-    return arrow_table((row.asDict() for row in frame.collect()), schema)
+    return [row.asDict() for row in frame.collect()]
 
 
 class ParquetFrames(UPathIOManager):

@@ -388,6 +388,8 @@ class S3PrefixStore(S3Store):
                 ):
                     date = _response_date(page)
                     for entry in page.get("Contents", ()):
+                        if entry["Key"] == self.key:
+                            continue  # an empty object with which some tools mark a folder
                         # Without an ETag, the size has to do: a stream is rewritten longer.
                         etag = _bare(entry.get("ETag") or "") or f"{entry['Size']}-bytes"
                         versions[entry["Key"]] = StreamVersion(etag, entry["LastModified"], entry["Size"], date)

@@ -65,7 +65,7 @@ class SparkResource(ConfigurableResource[Any]):
 class ConnectSparkResource(SparkResource):
     """A session of a Spark Connect server. It is created while the run starts, and closed at its end.
 
-    A thread creates it, so that it is ready when the stream has been fetched. If that fails, first use creates it.
+    A thread creates it, so that it is ready when the stream is fetched. If that fails, it is created at first use.
     After an error a session is not used again: the server may have been replaced, or the client may have closed it.
     """
 

@@ -398,5 +398,5 @@ def test_rows_out_of_order_are_read_as_they_come() -> None:
 # The frame of lines.
 
 
-def test_a_line_and_its_version_are_the_columns_of_the_frame() -> None:
-    assert LINES.fieldNames() == [*Line._fields, *VERSION]
+def test_game_line_and_version_are_the_columns_of_the_frame() -> None:
+    assert LINES.fieldNames() == ["game_id", *Line._fields, *VERSION]
