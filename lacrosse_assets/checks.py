@@ -10,7 +10,7 @@ from datetime import UTC, datetime, timedelta
 from dagster import AssetCheckExecutionContext, AssetCheckResult, AssetCheckSeverity, AssetKey, asset_check
 
 from lacrosse_assets.assets.common import RETRIES
-from lacrosse_assets.assets.day import FINAL, day_table, in_words, statuses
+from lacrosse_assets.assets.day import FINAL, day_metadata, in_words, statuses
 from lacrosse_assets.assets.final import FINAL_ASSETS, read_gate
 from lacrosse_assets.assets.live import box_metadata
 from lacrosse_assets.game.document import score_line
@@ -52,7 +52,7 @@ def game_over(
             passed=all(game.status == FINAL for game in games if game.version) and not gate.refusal,
             severity=severity,
             description=in_words(games),
-            metadata={"games": day_table(games, datetime.now(UTC))},
+            metadata=day_metadata(games, datetime.now(UTC)),
         )
     box = gate.boxes[0] if gate.boxes else None
     return AssetCheckResult(

@@ -8,14 +8,15 @@ from typing import Any
 from dagster import (
     Backoff,
     Jitter,
-    MarkdownMetadataValue,
     MetadataValue,
     RetryPolicy,
     TableColumn,
     TableColumnConstraints,
+    TableMetadataValue,
+    TableRecord,
     TableSchema,
 )
-from pyspark.sql.types import StructType
+from pyspark.sql.types import StructField, StructType
 
 from lacrosse_assets.game.schemas import description
 from lacrosse_assets.game.stream import truncate
@@ -30,6 +31,8 @@ RETRIES = RetryPolicy(max_retries=2, delay=0.5, backoff=Backoff.EXPONENTIAL, jit
 MAX_TABLE_ROWS = 100
 MAX_CELL_CHARACTERS = 200
 MAX_WARNINGS = 20
+# The Dagster UI reads records as JSON: it rounds greater numbers, and cannot read a NaN or an infinite one.
+MAX_NUMBER = 2**53
 
 
 def warn_of_each(log: logging.Logger, warnings: Iterable[str], total: int) -> None:
@@ -48,42 +51,57 @@ def table_schema(schema: StructType) -> TableSchema:
     Raises:
         KeyError: a column has no description.
     """
-    return TableSchema(
-        [
-            TableColumn(
-                field.name,
-                field.dataType.simpleString(),
-                description(field),
-                constraints=TableColumnConstraints(nullable=field.nullable),
-            )
-            for field in schema.fields
-        ]
+    return TableSchema([_column(field) for field in schema.fields])
+
+
+def _column(field: StructField) -> TableColumn:
+    return TableColumn(
+        field.name,
+        field.dataType.simpleString(),
+        description(field),
+        constraints=TableColumnConstraints(nullable=field.nullable),
     )
 
 
-def markdown_table(
-    rows: Sequence[Mapping[str, Any]], columns: Iterable[str], total: int | None = None
-) -> MarkdownMetadataValue:
-    """Rows as a table that the Dagster UI renders in place. Values are escaped: a name may be any text.
+def table_metadata(
+    name: str,
+    rows: Sequence[Mapping[str, Any]],
+    columns: Iterable[str],
+    total: int | None = None,
+    *,
+    schema: StructType | None = None,
+) -> dict[str, MetadataValue[Any]]:
+    """The first `MAX_TABLE_ROWS` rows as a table, and if there are more, how many are left out, as `<name>_left_out`.
 
-    `total` is the number of rows, if `rows` are only the first of them. Markdown is used because Dagster's own table
-    type cannot show how many rows are omitted.
+    `total` is the number of rows, if `rows` are only the first of them. A column that `schema` has not is of the type
+    of its values.
     """
     columns, total = list(columns), len(rows) if total is None else total
-    lines = ["| " + " | ".join(columns) + " |", "|" + "---|" * len(columns)]
-    lines += ["| " + " | ".join(_cell(row[column]) for column in columns) + " |" for row in rows[:MAX_TABLE_ROWS]]
-    if total > MAX_TABLE_ROWS:
-        lines += ["", f"… and {total - MAX_TABLE_ROWS} more"]
-    return MetadataValue.md("\n".join(lines))
+    records = [TableRecord({column: _cell(row[column]) for column in columns}) for row in rows[:MAX_TABLE_ROWS]]
+    fields = {field.name: field for field in schema.fields} if schema else {}
+    table = MetadataValue.table(
+        records,
+        TableSchema(
+            [
+                _column(fields[column])
+                if column in fields
+                else TableColumn(column, _common_type(record.data[column] for record in records))
+                for column in columns
+            ]
+        ),
+    )
+    left_out = total - len(records)
+    return {name: table, **({f"{name}_left_out": MetadataValue.int(left_out)} if left_out else {})}
 
 
-# The special characters of Markdown and HTML, as entities.
-_ESCAPED = str.maketrans({special: f"&#{ord(special)};" for special in "&<>|`*_[]\\~"})
+def _common_type(values: Iterable[str | float | None]) -> str:
+    types = {TableMetadataValue.infer_column_type(value) for value in values if value is not None}
+    return types.pop() if len(types) == 1 else "string"
 
 
-def _cell(value: Any) -> str:
-    if value is None:
-        return ""
+def _cell(value: Any) -> str | float | None:
+    if value is None or (isinstance(value, int | float) and abs(value) <= MAX_NUMBER):
+        return value
     text = truncate(str(value), MAX_CELL_CHARACTERS)
-    # `repr` makes invisible characters visible, and keeps a line end from ending the table's row.
-    return truncate(text if text.isprintable() else repr(text), MAX_CELL_CHARACTERS).translate(_ESCAPED)
+    # `repr` makes line ends and invisible characters visible.
+    return truncate(text if text.isprintable() else repr(text), MAX_CELL_CHARACTERS)

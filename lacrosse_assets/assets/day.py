@@ -5,9 +5,9 @@ from collections.abc import Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Any, NamedTuple
 
-from dagster import MarkdownMetadataValue
+from dagster import MetadataValue
 
-from lacrosse_assets.assets.common import MAX_TABLE_ROWS, markdown_table
+from lacrosse_assets.assets.common import MAX_TABLE_ROWS, table_metadata
 from lacrosse_assets.game.document import Document
 from lacrosse_assets.game.schedule import Game, Schedule
 from lacrosse_assets.resources.object_store import StreamVersion
@@ -51,7 +51,7 @@ class GameStatus(NamedTuple):
             "away": away.get("name", self.game.away),
             "clock": self.box["timestamp"] if self.box else "",
             "status": self.status,
-            "seconds behind": f"{self.behind(now).total_seconds():.0f}",
+            "seconds behind": round(self.behind(now).total_seconds()),
         }
 
 
@@ -67,9 +67,9 @@ def in_words(games: Sequence[GameStatus]) -> str:
     return ", ".join(f"{numbers[status]} {status}" for status in STATUSES)
 
 
-def day_table(games: Sequence[GameStatus], now: datetime) -> MarkdownMetadataValue:
-    """The games for a person: live games first, those that are furthest behind on top."""
+def day_metadata(games: Sequence[GameStatus], now: datetime) -> dict[str, MetadataValue[Any]]:
+    """The games as a table for a person: live games first, those that are furthest behind on top."""
     order = {LIVE: 0, FINAL: 1, NOT_STARTED: 2}
     rows = sorted(games, key=lambda each: (order[each.status], -each.behind(now), each.game.game_id))
     columns = ["game", "home", "score", "away", "clock", "status", "seconds behind"]
-    return markdown_table([each.to_row(now) for each in rows[:MAX_TABLE_ROWS]], columns, len(rows))
+    return table_metadata("games", [each.to_row(now) for each in rows[:MAX_TABLE_ROWS]], columns, len(rows))

@@ -23,7 +23,7 @@ from dagster import (
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
-from lacrosse_assets.assets.common import MAX_TABLE_ROWS, OWNERS, RETRIES, markdown_table, table_schema
+from lacrosse_assets.assets.common import OWNERS, RETRIES, table_metadata, table_schema
 from lacrosse_assets.assets.lineage import PLAYERS2_LINEAGE, TEAMS2_LINEAGE
 from lacrosse_assets.assets.live import box_metadata
 from lacrosse_assets.assets.sources import PLAYERS_TABLE, TEAMS_TABLE
@@ -210,10 +210,11 @@ def final_tables(
                 MADE_FROM: made_from,
                 "dagster/row_count": len(stored[name]),
                 "dagster/column_lineage": TABLES[name].lineage,
-                "rows": markdown_table(
-                    stored[name][:MAX_TABLE_ROWS],
+                **table_metadata(
+                    "rows",
+                    stored[name],
                     stored[name][0] if stored[name] else original.columns.values(),
-                    len(stored[name]),
+                    schema=TABLES[name].schema,
                 ),
             },
             check_results=[_adds_the_game(name, original, stored[name], added[name])],
@@ -258,8 +259,16 @@ def _adds_the_game(
     """The check `adds_the_game`: the stored table is its original plus the game, in every row and column."""
     added = {row: {original.columns[column]: plus for column, plus in sums.items()} for row, sums in game.items()}
     found = list(differences(original.rows, stored, original.columns["id"], added))
-    rows = [{**each._asdict(), "row": repr(each.row), "column": each.column or "(whole row)"} for each in found]
-    table = markdown_table(rows[:MAX_TABLE_ROWS], ["row", "column", "expected", "stored"], len(found))
+    # Values as text: as numbers, 1 and 1.0 look the same in the Dagster UI.
+    rows = [
+        {
+            "row": repr(each.row),
+            "column": each.column or "(whole row)",
+            "expected": None if each.expected is None else str(each.expected),
+            "stored": None if each.stored is None else str(each.stored),
+        }
+        for each in found
+    ]
     return AssetCheckResult(
         asset_key=name,
         check_name="adds_the_game",
@@ -269,5 +278,5 @@ def _adds_the_game(
         else f"{name} differs from {FINAL_TABLES[name]} plus the game in {len(found)} places: "
         + ", ".join(f"row {each['row']} {each['column']}" for each in islice(rows, 5))
         + (", …" if len(rows) > 5 else ""),
-        metadata={"differences": table} if found else {},
+        metadata=table_metadata("differences", rows, ["row", "column", "expected", "stored"]) if found else {},
     )

@@ -20,6 +20,7 @@ from dagster import (
     DataVersion,
     Failure,
     MaterializeResult,
+    MetadataValue,
     PythonObjectDagsterType,
     asset,
 )
@@ -32,7 +33,7 @@ from lacrosse_assets.assets.common import (
     MAX_WARNINGS,
     OWNERS,
     RETRIES,
-    markdown_table,
+    table_metadata,
     table_schema,
     warn_of_each,
 )
@@ -156,10 +157,12 @@ def raw_gamestream(
 
     lines = arrow_table(rows(), LINES)
     invalid = verdicts[Verdict.INVALID]
-    table = markdown_table(
+    invalid_lines = table_metadata(
+        "invalid_lines",
         [{"game": game.game_id, **line._asdict()} for game, line in first_invalid],
         [*(["game"] if schedule.isolates_games else []), "line", "reason", "text"],
         invalid,
+        schema=LINES,
     )
     warn_of_each(
         context.log,
@@ -175,8 +178,8 @@ def raw_gamestream(
         *([_count(len(problems), "problem")] if problems else []),
     ]
     reported = {
-        **({"invalid_lines": table} if invalid else {}),
-        **({"problems": _problem_table(problems)} if problems else {}),
+        **(invalid_lines if invalid else {}),
+        **(_problem_metadata(problems) if problems else {}),
     }
     versions = {game.game_id: stream.version for game, stream in streams.items()}
     unreadable = {
@@ -286,18 +289,16 @@ def roster(
                 description=f"{_count(len(problems), 'game')} without a roster"
                 if problems
                 else "every game has a roster",
-                metadata={"problems": _problem_table(problems)} if problems else {},
+                metadata=_problem_metadata(problems) if problems else {},
             )
         ],
         metadata={
             "dagster/column_lineage": ROSTER_LINEAGE,
-            "teams": markdown_table(
-                teams[:MAX_TABLE_ROWS], [*of_game, "side", "team_name", "conference", "wins", "losses"], len(teams)
+            **table_metadata(
+                "teams", teams, [*of_game, "side", "team_name", "conference", "wins", "losses"], schema=ROSTER
             ),
-            "players": markdown_table(
-                rows[:MAX_TABLE_ROWS], [*of_game, "side", "player_id", "name", "number"], len(rows)
-            ),
-            **({"problems": _problem_table(problems)} if problems else {}),
+            **table_metadata("players", rows, [*of_game, "side", "player_id", "name", "number"], schema=ROSTER),
+            **(_problem_metadata(problems) if problems else {}),
         },
     )
 
@@ -367,7 +368,9 @@ def player_game_stats(
                 passed=not unrostered,
                 severity=AssetCheckSeverity.WARN,
                 description=_count(len(unrostered), "unrostered jersey") if unrostered else "all jerseys are rostered",
-                metadata={"unrostered": markdown_table(first_unrostered, columns, len(unrostered))}
+                metadata=table_metadata(
+                    "unrostered", first_unrostered, columns, len(unrostered), schema=PLAYER_GAME_STATS
+                )
                 if unrostered
                 else {},
             ),
@@ -375,7 +378,7 @@ def player_game_stats(
         ],
         metadata={
             "dagster/column_lineage": STATISTICS_LINEAGE,
-            "players": markdown_table(best, columns, len(stats)),
+            **table_metadata("players", best, columns, len(stats), schema=PLAYER_GAME_STATS),
         },
     )
 
@@ -542,7 +545,7 @@ def _game_metadata(box: Document, written: Mapping[int, WriteResult | None]) -> 
         "document": _outcome(result),
         **({"documents_backfilled": result.backfilled, "documents_removed": result.removed} if result else {}),
         **box_metadata(box),
-        "players": markdown_table(players, ["team", "id", "name", "number", "shots", "goals", "pct"]),
+        **table_metadata("players", players, ["team", "id", "name", "number", "shots", "goals", "pct"]),
     }
 
 
@@ -560,7 +563,7 @@ def _games_metadata(boxes: Sequence[Document], written: Mapping[int, WriteResult
     return {
         "games": len(boxes),
         "documents_written": sum(bool(result and result.current) for result in written.values()),
-        "scores": markdown_table(rows[:MAX_TABLE_ROWS], ["game", "score", "final", "document"], len(rows)),
+        **table_metadata("scores", rows, ["game", "score", "final", "document"]),
     }
 
 
@@ -607,9 +610,9 @@ def _warn_of_problems(context: AssetExecutionContext, problems: Sequence[tuple[i
     )
 
 
-def _problem_table(problems: Sequence[tuple[int | None, str]]) -> Any:
-    rows = [{"game": game, "problem": text} for game, text in problems[:MAX_TABLE_ROWS]]
-    return markdown_table(rows, ["game", "problem"], len(problems))
+def _problem_metadata(problems: Sequence[tuple[int | None, str]]) -> dict[str, MetadataValue[Any]]:
+    rows = [{"game": game, "problem": text} for game, text in problems]
+    return table_metadata("problems", rows, ["game", "problem"])
 
 
 def _count(number: int, noun: str) -> str:

@@ -14,7 +14,7 @@ from lacrosse_assets import automation
 from lacrosse_assets.resources import object_store
 from lacrosse_assets.resources.object_store import LiveS3
 from lacrosse_assets_tests.support.day import DAY, PREFIX, SCHEDULE, Day, games_of
-from lacrosse_assets_tests.support.world import PLAYERS, TEAMS, World
+from lacrosse_assets_tests.support.world import PLAYERS, TEAMS, World, table_rows
 
 OPENING = {17: ("0 59:30 101 6 1",), 18: ("0 58:00 205 8 0",), 19: ("0 57:00 300 6 1", "1 56:00 101 00 1")}
 ENDED = {
@@ -386,9 +386,9 @@ def test_the_check_shows_the_day_at_a_glance(day: Day) -> None:
     check = live.checks["boxscore_doc.game_over"]
     assert (check.passed, check.severity) == (False, AssetCheckSeverity.WARN)
     assert check.description == "1 final, 2 live, 1 not started"
-    rows = str(check.metadata["games"].value).splitlines()[2:]
-    assert [row.split(" | ")[0].strip("| ") for row in rows] == ["17", "19", "18", "20"]
-    assert "| 18 | johns hopkins | 0 : 1 |" in rows[2]
+    rows = table_rows(check.metadata["games"])
+    assert [row[0] for row in rows] == [17, 19, 18, 20]
+    assert rows[2][:3] == (18, "johns hopkins", "0 : 1")
 
 
 # Late runs.

@@ -8,7 +8,7 @@ import pytest
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.reference_db import Original, Reference, SqlReferenceDatabase
-from lacrosse_assets_tests.support.world import ENDED, FINAL, LIVE, PLAYERS, TEAMS, Run, World
+from lacrosse_assets_tests.support.world import ENDED, FINAL, LIVE, PLAYERS, TEAMS, Run, World, table_rows
 
 Row = dict[str, Any]
 
@@ -251,26 +251,26 @@ def test_a_table_that_changes_while_it_is_computed_from_is_read_again(world: Wor
 
 
 DAMAGES = {
-    "a sum": ("UPDATE teams2 SET wins = 13 WHERE id = 101", ["| 101 | wins | 12 | 13 |"]),
-    "another column": ("UPDATE teams2 SET conference = 'ACC' WHERE id = 101", ["| 101 | conference | acc | ACC |"]),
-    "a value lost": ("UPDATE teams2 SET city = NULL WHERE id = 300", ["| 300 | city | here |  |"]),
-    "a type": ("UPDATE teams2 SET city = x'68657265' WHERE id = 300", ["| 300 | city | here | b'here' |"]),
-    "a row of one who did not play": ("UPDATE teams2 SET losses = 2 WHERE id = 300", ["| 300 | losses | 1 | 2 |"]),
-    "a row missing": ("DELETE FROM teams2 WHERE id = 300", ["| 300 | (whole row) | 1 row | 0 rows |"]),
+    "a sum": ("UPDATE teams2 SET wins = 13 WHERE id = 101", [("101", "wins", "12", "13")]),
+    "another column": ("UPDATE teams2 SET conference = 'ACC' WHERE id = 101", [("101", "conference", "acc", "ACC")]),
+    "a value lost": ("UPDATE teams2 SET city = NULL WHERE id = 300", [("300", "city", "here", None)]),
+    "a type": ("UPDATE teams2 SET city = x'68657265' WHERE id = 300", [("300", "city", "here", "b'here'")]),
+    "a row of one who did not play": ("UPDATE teams2 SET losses = 2 WHERE id = 300", [("300", "losses", "1", "2")]),
+    "a row missing": ("DELETE FROM teams2 WHERE id = 300", [("300", "(whole row)", "1 row", "0 rows")]),
     "a row more": (
         "INSERT INTO teams2 SELECT 301, name, conference, wins, losses, city FROM teams2 WHERE id = 300",
-        ["| 301 | (whole row) | 0 row | 1 rows |"],
+        [("301", "(whole row)", "0 row", "1 rows")],
     ),
     "a column missing": (
         "ALTER TABLE teams2 DROP COLUMN city",
-        [f"| {team['id']} | city | 1 column | 0 columns |" for team in TEAMS],
+        [(str(team["id"]), "city", "1 column", "0 columns") for team in TEAMS],
     ),
 }
 
 
 @pytest.mark.parametrize(("statement", "wrong"), DAMAGES.values(), ids=DAMAGES)
 def test_adds_the_game_reads_what_is_stored_and_names_row_and_column(
-    world: World, statement: str, wrong: list[str]
+    world: World, statement: str, wrong: list[tuple[str | None, ...]]
 ) -> None:
     class DamagedDatabase(SqlReferenceDatabase):
         def replace(self, *what: Any, **more: Any) -> dict[str, Original]:
@@ -284,8 +284,8 @@ def test_adds_the_game_reads_what_is_stored_and_names_row_and_column(
 
     check = run.checks["teams2.adds_the_game"]
     assert not check.passed
-    assert str(check.metadata["differences"].value).splitlines()[2:] == wrong
-    row, column = wrong[0].split(" | ")[0].removeprefix("| "), wrong[0].split(" | ")[1]
+    assert table_rows(check.metadata["differences"]) == wrong
+    row, column, *_ = wrong[0]
     assert f"row {row} {column}" in str(check.description)
     assert run.checks["players2.adds_the_game"].passed
 
@@ -298,7 +298,8 @@ def test_a_player_who_is_gone_from_the_table_is_named(world: World) -> None:
     check = world.materialize("players2").checks["players2.adds_the_game"]
 
     assert not check.passed
-    assert "| 12 | (whole row) | 1 row, as in the box score |" in str(check.metadata["differences"].value)
+    differences = [row[:3] for row in table_rows(check.metadata["differences"])]
+    assert ("12", "(whole row)", "1 row, as in the box score") in differences
 
 
 def test_a_value_that_the_column_cannot_hold_is_an_error_in_the_database_s_words(world: World) -> None:

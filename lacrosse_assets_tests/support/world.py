@@ -34,6 +34,7 @@ from dagster import (
     EnvVar,
     ExecuteInProcessResult,
     RunRequest,
+    TableMetadataValue,
     build_init_resource_context,
     build_sensor_context,
 )
@@ -398,6 +399,13 @@ class World:
     @property
     def _s3(self) -> Any:
         return boto3.client("s3", **self.s3)
+
+
+def table_rows(metadata: Any) -> list[tuple[Any, ...]]:
+    """The rows of a table in metadata, as the Dagster UI shows them: by the schema, without what it does not name."""
+    assert isinstance(metadata, TableMetadataValue)
+    columns = [column.name for column in metadata.schema.columns]
+    return [tuple(record.data[column] for column in columns) for record in metadata.records]
 
 
 def recording_s3(calls: list[str]) -> type[LiveS3]:
