@@ -8,7 +8,7 @@ that a person launched count as well (docs/contract.md, sections 5 and 10).
 import json
 import math
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from typing import Any, NamedTuple
@@ -53,7 +53,7 @@ from lacrosse_assets.game.roster import RosterError, Rosters
 from lacrosse_assets.game.schedule import SINGLE_GAME_ID, Schedule
 from lacrosse_assets.game.timeline import roster_fingerprint
 from lacrosse_assets.jobs import finish_game, live_boxscore
-from lacrosse_assets.resources.documents import DocumentStore, box_score_key, results_key
+from lacrosse_assets.resources.documents import DocumentStore, box_score_key, results_key_of
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
 from lacrosse_assets.resources.reference_db import ReferenceDatabase
@@ -74,8 +74,9 @@ POLL_SECONDS = 15.0
 POLL_INTERVAL_SECONDS = 0.1
 STATE_INTERVAL_SECONDS = 1.0
 IDLE_FACTOR = 3  # the pause between two polls is at least so many times as long as a poll
-# How often the rosters are read. A correction of a roster is counted that much later, at most.
-ROSTER_INTERVAL_SECONDS = 15.0
+# How often what rarely changes by itself is read: the rosters, and on a game day the documents of all games. A
+# correction of a roster is counted that much later, at most.
+RECORDS_INTERVAL_SECONDS = 15.0
 # Records of a check that are read at a time.
 CHECK_PAGE_SIZE = 20
 
@@ -116,6 +117,9 @@ class Memory:
         # The versions of which runs made no box score. Dagster's records have those of the latest run only, so after a
         # restart the other ones are tried once more.
         self.tried: dict[int, Tried] = {}
+        # The current box score of each game, and when all of them were read.
+        self.boxes: dict[int, BoxScore] = {}
+        self.boxes_read_at = -math.inf
         # The fingerprint of each game's roster, and when they were read.
         self.rosters: dict[int, str] = {}
         self.rosters_read_at = -math.inf
@@ -136,7 +140,7 @@ class StateReader(NamedTuple):
 
         One that cannot be read is left out. A live run reports the reason.
         """
-        if time.monotonic() - self.memory.rosters_read_at < ROSTER_INTERVAL_SECONDS:
+        if time.monotonic() - self.memory.rosters_read_at < RECORDS_INTERVAL_SECONDS:
             return
         self.memory.rosters_read_at = time.monotonic()
         self.memory.rosters = {}
@@ -162,25 +166,24 @@ class StateReader(NamedTuple):
             for game, version in raw.keys(FETCHED).items():
                 if game not in reported:
                     self.memory.tried[game] = Tried(version, game in lack_roster)
-        boxes, outage = self._boxes()
-        current = {box["game_id"]: _box_score(box) for box in boxes}
-        final = [box for box in boxes if box.get("final")]
+        with_stream = {game.game_id: versions[game.stream] for game in games.games.values() if game.stream in versions}
+        outage = self._read_boxes(with_stream, reported.keys())
+        final = {game: box.key for game, box in self.memory.boxes.items() if box.final}
         return AutomationState(
             uri=self.object_store.uri,
             games={
-                game.game_id: GameState(
-                    versions[game.stream],
-                    current.get(game.game_id),
-                    reported.get(game.game_id),
-                    self.memory.tried.get(game.game_id),
-                    self.memory.rosters.get(game.game_id),
+                game: GameState(
+                    version,
+                    self.memory.boxes.get(game),
+                    reported.get(game),
+                    self.memory.tried.get(game),
+                    self.memory.rosters.get(game),
                 )
-                for game in games.games.values()
-                if game.stream in versions
+                for game, version in with_stream.items()
             },
             live_runs=[_run(record, heard, fetched) for record in live_records],
             final_runs=[_run(record, heard, {}) for record in final_records],
-            results=results_key(final) if final else None,
+            results=results_key_of(final) if final else None,
             tables=frozenset(
                 made.text(MADE_FROM) if (made := self._materialization(key.to_user_string())) else None
                 for key in FINAL_ASSETS
@@ -209,12 +212,32 @@ class StateReader(NamedTuple):
             cursor = records[-1].id
         return None
 
-    def _boxes(self) -> tuple[list[Document], str | None]:
-        """The current box score of each game, or why they could not be read."""
+    def _read_boxes(self, versions: Mapping[int, StreamVersion], of_latest_run: Collection[int]) -> str | None:
+        """Read the current box score of each game; return why they could not be read.
+
+        On a game day these are a thousand documents. So all of them are read every `RECORDS_INTERVAL_SECONDS`, and in
+        between those of the latest run, and those whose stream has changed.
+        """
+        memory, now = self.memory, time.monotonic()
+        games = None
+        if self.schedule.isolates_games and now - memory.boxes_read_at < RECORDS_INTERVAL_SECONDS:
+            games = {*of_latest_run, *(game for game, version in versions.items() if self._may_differ(game, version))}
         try:
-            return self.documents.summaries(), None
+            found = self.documents.summaries(games)
         except StoreError as error:
-            return [], error.description
+            memory.boxes, memory.boxes_read_at = {}, -math.inf
+            return error.description
+        if games is None:
+            memory.boxes, memory.boxes_read_at = {}, now
+        for game in games or ():
+            memory.boxes.pop(game, None)
+        memory.boxes.update({box["game_id"]: _box_score(box) for box in found})
+        return None
+
+    def _may_differ(self, game: int, version: StreamVersion) -> bool:
+        """Whether the stored box score of a game may be another one than the one that is remembered."""
+        box, tried = self.memory.boxes.get(game), self.memory.tried.get(game)
+        return box.version != version if box else not (tried and tried.version == version.key)
 
     def _materialization(self, asset: str) -> "_Materialization | None":
         event = self.instance.get_latest_materialization_event(AssetKey(asset))

@@ -7,8 +7,15 @@ from typing import Any
 # game's `day` and `plays`. Each document layout has a part of these fields, so a box score that was read may lack some.
 Document = dict[str, Any]
 
-# The lists of a box score, without which it is small.
-LISTS = ("home.players", "away.players", "plays")
+# All fields but the lists (players and plays), without which a box score is small.
+SUMMARY_FIELDS = (
+    *("event", "day", "timestamp", "final", "stream", "fingerprint"),
+    *(
+        f"{side}.{field}"
+        for side in ("home", "away")
+        for field in ("teamid", "name", "conference", "wins", "losses", "score", "status")
+    ),
+)
 
 
 def event_document(box: Mapping[str, Any]) -> Document:

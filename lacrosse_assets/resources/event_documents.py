@@ -9,7 +9,7 @@ Three invariants hold with any number of writers, late ones included:
 """
 
 from abc import ABC
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
 
 from lacrosse_assets.game.document import Document, event_document, from_event_document
@@ -18,7 +18,7 @@ from lacrosse_assets.resources.documents import (
     MAX_WRITE_ATTEMPTS,
     MISSING,
     READ_TIMEOUT_SECONDS,
-    WITHOUT_LISTS,
+    SUMMARY,
     DocumentStore,
     Latest,
     MongoServer,
@@ -40,8 +40,8 @@ class EventDocuments(DocumentStore, ABC):
     collection = "boxscores"
     id_is = "events"
 
-    def summaries(self) -> list[Document]:
-        current = self.current(WITHOUT_LISTS)
+    def summaries(self, games: Collection[int] | None = None) -> list[Document]:
+        current = self.current(SUMMARY)
         return [from_event_document(current, SINGLE_GAME_ID)] if current else []
 
     def final_box_scores(self) -> list[Document]:

@@ -14,7 +14,7 @@ The write protocol, for any number of games at once:
 """
 
 from abc import ABC
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from typing import Any
 
 from lacrosse_assets.game.document import Document, from_game_document, game_document
@@ -22,7 +22,7 @@ from lacrosse_assets.resources.documents import (
     MAX_WRITE_ATTEMPTS,
     MISSING,
     READ_TIMEOUT_SECONDS,
-    WITHOUT_LISTS,
+    SUMMARY,
     DocumentStore,
     Latest,
     MongoServer,
@@ -44,8 +44,8 @@ class GameDocuments(DocumentStore, ABC):
     collection = "games"
     id_is = "games"
 
-    def summaries(self) -> list[Document]:
-        return self._find(BOX_SCORES, WITHOUT_LISTS)
+    def summaries(self, games: Collection[int] | None = None) -> list[Document]:
+        return self._find(BOX_SCORES if games is None else {**BOX_SCORES, "_id": {"$in": list(games)}}, SUMMARY)
 
     def final_box_scores(self) -> list[Document]:
         return self._find({**BOX_SCORES, "final": True}, {"plays": 0})
