@@ -416,10 +416,11 @@ def test_our_code_is_given_every_setting_that_it_reads_and_no_other(services: Se
     environ = services[name]["environment"]
     others = {"user_code": postgres_variables(), "jupyter": {"JUPYTER_TOKEN", "HOME"}, "gamestream": set[str]()}[name]
     # A setting that it does not use would recreate its container when it is changed: in mid-game, start the game over.
+    of_dagster = {"LACROSSE_WARM_RUNS", "LACROSSE_KEEP_LIVE_RUNS", "LACROSSE_KEEP_LIVE_RUNS_HOURS"}
     not_used = {
         "user_code": {"DELAY", "GAMES"},
-        "jupyter": {"DELAY", "GAMES", "LACROSSE_WARM_RUNS"},
-        "gamestream": {"LACROSSE_WARM_RUNS", "HOME_TEAM_ID", "AWAY_TEAM_ID", "SPARK_REMOTE"},
+        "jupyter": {"DELAY", "GAMES", *of_dagster},
+        "gamestream": {"HOME_TEAM_ID", "AWAY_TEAM_ID", "SPARK_REMOTE", *of_dagster},
     }[name]
     embedded = {"LACROSSE_STATE_DIR", "LACROSSE_POOLED_SQLITE"}
     assert set(environ) - others == set(VARIABLES) - embedded - not_used
@@ -540,13 +541,13 @@ def test_the_instance_of_the_image_is_ours_on_postgres(tmp_path: Path, monkeypat
 
     ours = yaml.safe_load((PROJECT_ROOT / "lacrosse_assets" / "dagster.yaml").read_text())
     coordinator, instance_class = ours.pop("run_coordinator"), ours.pop("instance_class")
-    round_seconds = ours.pop("sensor_round_seconds")
+    ours_alone = {name: ours.pop(name) for name in ("sensor_round_seconds", "mirror_output_in_process")}
     assert ours.items() <= dict(instance.settings).items()
     assert instance.run_coordinator_data
     assert instance.run_coordinator_data.class_name == coordinator["class"]
     assert instance.custom_instance_class_data
     assert instance.custom_instance_class_data.class_name == instance_class["class"]
-    assert instance.custom_instance_class_config == {"sensor_round_seconds": round_seconds}
+    assert instance.custom_instance_class_config == ours_alone
     storage = instance.storage_data
     assert storage
     assert storage.class_name == PooledPostgresStorage.__name__
