@@ -86,14 +86,14 @@ def s3_client(
 
 
 def _session(profile_name: str | None = None) -> boto3.Session:
-    """A session whose clients read the timestamps of a listing quickly: botocore takes 50 ms for those of a page."""
+    """A session whose clients parse timestamps quickly. Of a listing, botocore's own parser takes most of the time."""
     session = botocore.session.get_session()
     session.get_component("response_parser_factory").set_parser_defaults(timestamp_parser=_timestamp)
     return boto3.Session(botocore_session=session, profile_name=profile_name)
 
 
 def _timestamp(value: Any) -> datetime:
-    """What botocore makes of a timestamp; one in ISO 8601, as in a listing, ten times as fast."""
+    """What botocore makes of a timestamp; one in ISO 8601, as in a listing, without trying other formats first."""
     if isinstance(value, str) and _ISO_8601_UTC.fullmatch(value):
         return datetime.fromisoformat(value)
     return parse_timestamp(value)

@@ -1,8 +1,8 @@
 """Player and team statistics of one game or many (docs/contract.md, sections 1 to 3).
 
 Spark counts the shots; what is left are a few rows for each game, and plain Python joins them with the roster. A Spark
-query takes the longer the more operators its plan has, however few its rows are: with joins and windows, the counting
-of one game took five times as long.
+query takes the longer the more operators its plan has, however few its rows are: joins and windows cost more than the
+counting itself.
 """
 
 from collections import Counter
