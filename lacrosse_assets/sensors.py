@@ -120,7 +120,8 @@ class Memory:
         # The current box score of each game, and when all of them were read.
         self.boxes: dict[int, BoxScore] = {}
         self.boxes_read_at = -math.inf
-        # The fingerprint of each game's roster, and when they were read.
+        # The fingerprint of each game's roster, as read in this evaluation, and when they were read last. Older ones are
+        # not used: a box score may have been made with a newer roster since.
         self.rosters: dict[int, str] = {}
         self.rosters_read_at = -math.inf
 
@@ -143,7 +144,6 @@ class StateReader(NamedTuple):
         if time.monotonic() - self.memory.rosters_read_at < RECORDS_INTERVAL_SECONDS:
             return
         self.memory.rosters_read_at = time.monotonic()
-        self.memory.rosters = {}
         try:
             rosters = Rosters(*self.reference_db.read())
         except Failure:
@@ -333,6 +333,7 @@ def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchR
     person's action, an orphaned run). The schedule is read once, and the rosters only if no run is active.
     """
     until = time.monotonic() + seconds
+    reader.memory.rosters = {}
     games = reader.schedule.read(reader.reference_db)
 
     def read(versions: Mapping[str, StreamVersion]) -> tuple[AutomationState, LaunchRun | str, float]:
