@@ -120,8 +120,8 @@ class Memory:
         # The current box score of each game, and when all of them were read.
         self.boxes: dict[int, BoxScore] = {}
         self.boxes_read_at = -math.inf
-        # The fingerprint of each game's roster, as read in this evaluation, and when they were read last. Older ones are
-        # not used: a box score may have been made with a newer roster since.
+        # The fingerprint of each game's roster, as read in this evaluation, and when they were read last. Older ones
+        # are not used: a box score may have been made with a newer roster since.
         self.rosters: dict[int, str] = {}
         self.rosters_read_at = -math.inf
 

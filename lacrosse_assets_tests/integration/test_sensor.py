@@ -406,6 +406,20 @@ def test_an_unreachable_document_store_is_a_skip_that_names_it(world: World, mon
 # A roster that is corrected.
 
 
+def test_a_box_score_is_not_compared_with_a_roster_that_was_read_before_it_was_made(world: World) -> None:
+    """In the same process, the roster of the earlier game made every box score of the next game look outdated."""
+    same_process = world.definitions()
+    world.put(*OPENING)
+    assert world.launch(requested(world.tick(definitions=same_process))).success
+    assert "waiting for the next event" in str(world.tick(definitions=same_process)), "the roster is read"
+
+    correct(world)
+    world.put(*MIDDLE)
+    assert world.launch(requested(world.tick(definitions=same_process))).success
+
+    assert "waiting for the next event" in str(world.tick(definitions=same_process))
+
+
 def correct(world: World) -> None:
     """Jersey 77, which shot, was that of player 12."""
     world.sql("UPDATE players SET number = '77' WHERE id = 12")

@@ -321,9 +321,11 @@ class World:
             job.execute_in_process(request.run_config, instance=self.instance, tags=request.tags, raise_on_error=False)
         )
 
-    def tick(self, poll_seconds: float = 0, **overrides: Any) -> RunRequest | str:
-        """One evaluation of a new sensor: the run that it requests, or the skip reason."""
-        definitions = self.definitions(poll_seconds, **overrides)
+    def tick(
+        self, poll_seconds: float = 0, *, definitions: Definitions | None = None, **overrides: Any
+    ) -> RunRequest | str:
+        """One evaluation of a new sensor, or of that in `definitions`: the run that it requests, or the skip reason."""
+        definitions = definitions or self.definitions(poll_seconds, **overrides)
         sensor = definitions.resolve_sensor_def("gamestream_sensor")
         with build_sensor_context(self.instance, definitions=definitions, resources=definitions.resources) as context:
             result = sensor.evaluate_tick(context)
