@@ -24,7 +24,7 @@ from lacrosse_assets.resources.object_store import StreamVersion
 
 if TYPE_CHECKING:
     from pymongo import MongoClient
-    from pymongo.collection import Collection
+    from pymongo.collection import Collection as MongoCollection
 
 STORE = "document store"
 DATABASE = "sidearm"
@@ -161,7 +161,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
             self._collection.bulk_write(deletes, ordered=False)
 
     @property
-    def _collection(self) -> "Collection[Document]":
+    def _collection(self) -> "MongoCollection[Document]":
         """The collection, read from the primary, with acknowledged writes, whatever the URI's options are.
 
         What is read here decides what is written and removed, so it must not be stale (docs/contract.md, section 6).
