@@ -87,9 +87,10 @@ class Streams:
         """The latency of each change, in seconds, polled until all of them can be read."""
         found: list[float] = []
         seen, pending = 0, dict[int, list[Put]]()
-        deadline = None
-        while not is_done() or pending:
-            if is_done():
+        deadline, done = None, False
+        while not done or pending:
+            done = is_done()  # before the puts are read: there are no more of them then
+            if done:
                 deadline = deadline or time.time() + TIMEOUT_SECONDS
                 if time.time() > deadline:
                     raise TimeoutError(f"{len(pending)} games are not up to date after {TIMEOUT_SECONDS} s")
