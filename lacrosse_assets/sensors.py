@@ -136,21 +136,22 @@ class StateReader(NamedTuple):
     schedule: GameSchedule
     memory: Memory
 
-    def read_rosters(self, games: Schedule) -> None:
+    def read_rosters(self, games: Schedule) -> bool:
         """Read the fingerprint of each game's roster as it is now, unless that was a short time ago.
 
-        One that cannot be read is left out. A live run reports the reason.
+        One that cannot be read is left out. A live run reports the reason. Returns whether there is anything new.
         """
         if time.monotonic() - self.memory.rosters_read_at < RECORDS_INTERVAL_SECONDS:
-            return
+            return False
         self.memory.rosters_read_at = time.monotonic()
         try:
             rosters = Rosters(*self.reference_db.read())
         except Failure:
-            return
+            return False
         for game in games.games.values():
             with suppress(RosterError):
                 self.memory.rosters[game.game_id] = roster_fingerprint(rosters.rows(game))
+        return True
 
     def read(self, games: Schedule, versions: Mapping[str, StreamVersion], now: datetime) -> AutomationState:
         """The state for a schedule and versions that were read just before. What is read here can only be newer."""
@@ -192,12 +193,9 @@ class StateReader(NamedTuple):
             is_game_day=self.schedule.isolates_games,
         )
 
-    def active_run(self, state: AutomationState, now: datetime) -> bool:
-        """Whether the run that was active in this state still is."""
-        active = state.active_run(now)
-        if active is None:
-            return False
-        record = self.instance.get_run_record_by_id(active.run_id)
+    def is_still_active(self, run: Run) -> bool:
+        """Whether a run that was active still is."""
+        record = self.instance.get_run_record_by_id(run.run_id)
         return record is not None and record.dagster_run.status in ACTIVE_STATUSES
 
     def last_evaluation(self, check: str) -> AssetCheckEvaluation | None:
@@ -352,15 +350,15 @@ def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchR
 
     versions = look()
     state, decision, read_at = read(versions)
-    if not state.active_run(datetime.now(UTC)) and (state.is_up_to_date or state.is_game_day):
-        reader.read_rosters(games)
+    may_read = not state.active_run(datetime.now(UTC)) and (state.is_up_to_date or state.is_game_day)
+    if may_read and reader.read_rosters(games):
         state, decision, read_at = read(versions)
     while not isinstance(decision, LaunchRun) and time.monotonic() < until:
         # A listing of a thousand objects takes so long that it must not follow the last one at once.
         time.sleep(max(POLL_INTERVAL_SECONDS, IDLE_FACTOR * look_seconds))
         is_due = time.monotonic() - read_at >= STATE_INTERVAL_SECONDS
-        if state.active_run(datetime.now(UTC)):
-            if not is_due and reader.active_run(state, datetime.now(UTC)):
+        if active := state.active_run(datetime.now(UTC)):
+            if not is_due and reader.is_still_active(active):
                 continue
             versions = look()
         else:

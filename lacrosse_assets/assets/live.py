@@ -221,7 +221,8 @@ def _stream_problems(
 ) -> Iterator[tuple[int | None, str]]:
     """What keeps streams from being read, each with the id of its game, if it has one."""
     yield from ((None, problem) for problem in schedule.problems)
-    for key in sorted(fetched.versions.keys() - schedule.by_stream.keys()):
+    by_stream = schedule.by_stream
+    for key in sorted(fetched.versions.keys() - by_stream.keys()):
         yield None, f"{object_store.uri_of(key)} belongs to no game: add it to table games, or remove the object"
     for game_id in config.games:
         game = schedule.games.get(game_id)
@@ -233,7 +234,7 @@ def _stream_problems(
             yield game_id, f"there is no {object_store.uri_of(game.stream)} yet"
     for key, stream in fetched.streams.items():
         if isinstance(stream, Failure):
-            yield schedule.by_stream[key], str(stream.description)
+            yield by_stream[key], str(stream.description)
 
 
 def _data_version(versions: Mapping[int, StreamVersion]) -> str:
@@ -432,12 +433,11 @@ def boxscore_doc(
         if (timeline := fingerprints(lines_of[game], rosters[game]))
     }
     without_roster = sorted(lines_of.keys() - rosters.keys())
+    lacking = {WITHOUT_ROSTER: without_roster} if without_roster else {}
     if not timelines:
         why = "no game has a roster" if without_roster else "the stream has no event yet"
         context.log.info(f"no document: {why}")
-        return MaterializeResult(
-            metadata={"document": f"none: {why}", **({WITHOUT_ROSTER: without_roster} if without_roster else {})}
-        )
+        return MaterializeResult(metadata={"document": f"none: {why}", **lacking})
     # The statistics are those of each game's latest event. (If only one of the two assets was materialized, they may
     # be of another version of the stream than the lines; then they are not used.)
     latest = {game: max(timeline) for game, timeline in timelines.items()}
@@ -479,7 +479,7 @@ def boxscore_doc(
             **(_games_metadata(current, written) if schedule.isolates_games else _game_metadata(current[0], written)),
             **({"documents_blocked": blocked[:MAX_TABLE_ROWS]} if blocked else {}),
             BOX_SCORES: {str(box["game_id"]): box_score_key(box) for box in current},
-            **({WITHOUT_ROSTER: without_roster} if without_roster else {}),
+            **lacking,
         }
     )
 
