@@ -11,14 +11,17 @@ from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 
+import boto3
 import hypothesis
 import pytest
+from botocore.exceptions import ClientError
 from pyspark.sql import SparkSession
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.exc import DBAPIError
 
 from lacrosse_assets.embedded.services import EmbeddedServices, embedded_services
 from lacrosse_assets.gamestream.reference_data import create_database
+from lacrosse_assets.gamestream.simulator import BOXSCORES_BUCKET
 from lacrosse_assets.resources.event_documents import MongoEventDocuments
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.spark import LOCAL_CONFIG, SMALL_DATA_CONFIG
@@ -123,6 +126,19 @@ def world(stores: Stores, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> It
     """A game of the test's own."""
     with new_world(stores, tmp_path, monkeypatch) as world:
         yield world
+
+
+@pytest.fixture
+def simulated(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
+    """For the simulator at full speed. The simulator's second bucket is removed again, unless it was there before."""
+    monkeypatch.setenv("DELAY", "0")
+    store = boto3.client("s3", **world.s3)
+    try:
+        store.head_bucket(Bucket=BOXSCORES_BUCKET)
+        yield world
+    except ClientError:
+        yield world
+        store.delete_bucket(Bucket=BOXSCORES_BUCKET)
 
 
 @pytest.fixture(scope="module")

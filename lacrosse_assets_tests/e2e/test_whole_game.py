@@ -1,28 +1,9 @@
 """The simulator's game, from its start to the final tables (docs/contract.md, sections 3, 4 and 7)."""
 
-from collections.abc import Iterator
-
-import boto3
-import pytest
-from botocore.exceptions import ClientError
-
 from lacrosse_assets.gamestream.reference_data import PLAYERS, TEAMS, original_rows
-from lacrosse_assets.gamestream.simulator import BOXSCORES_BUCKET, connect, play, read_game, reset
+from lacrosse_assets.gamestream.simulator import connect, play, read_game, reset
 from lacrosse_assets.settings import load_settings
 from lacrosse_assets_tests.support.world import World
-
-
-@pytest.fixture
-def simulated(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """The simulator's second bucket is removed again, unless it was there before."""
-    monkeypatch.setenv("DELAY", "0")
-    store = boto3.client("s3", **world.s3)
-    try:
-        store.head_bucket(Bucket=BOXSCORES_BUCKET)
-        yield world
-    except ClientError:
-        yield world
-        store.delete_bucket(Bucket=BOXSCORES_BUCKET)
 
 
 def test_the_game_is_played_twice(simulated: World) -> None:

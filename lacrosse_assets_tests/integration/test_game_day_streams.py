@@ -1,33 +1,22 @@
 """The simulator's game day on the stores under test (docs/contract.md, section 10)."""
 
-from collections.abc import Iterator
 from datetime import date
 
-import boto3
 import pytest
-from botocore.exceptions import ClientError
 from sqlalchemy import create_engine, select
 
 from lacrosse_assets.gamestream.day_simulator import play_day, tables_of
 from lacrosse_assets.gamestream.game_day import game_day
 from lacrosse_assets.gamestream.reference_data import GAMES
-from lacrosse_assets.gamestream.simulator import BOXSCORES_BUCKET, connect, reset
+from lacrosse_assets.gamestream.simulator import connect, reset
 from lacrosse_assets.settings import load_settings
 from lacrosse_assets_tests.support.world import World
 
 
 @pytest.fixture
-def on_a_game_day(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
-    """The simulator's second bucket is removed again, unless it was there before."""
-    monkeypatch.setenv("DELAY", "0")
+def on_a_game_day(simulated: World, monkeypatch: pytest.MonkeyPatch) -> World:
     monkeypatch.setenv("GAMESTREAM_KEY", "games/")
-    store = boto3.client("s3", **world.s3)
-    try:
-        store.head_bucket(Bucket=BOXSCORES_BUCKET)
-        yield world
-    except ClientError:
-        yield world
-        store.delete_bucket(Bucket=BOXSCORES_BUCKET)
+    return simulated
 
 
 def test_two_plays_leave_the_same_streams_and_tables(on_a_game_day: World) -> None:
