@@ -13,9 +13,12 @@ from dagster import (
     sensor,
 )
 
-from lacrosse_assets.assets.live import live_assets
+from lacrosse_assets.assets.boxscore_doc import boxscore_doc
+from lacrosse_assets.assets.player_game_stats import player_game_stats
+from lacrosse_assets.assets.raw_gamestream import raw_gamestream
+from lacrosse_assets.assets.roster import roster
 from lacrosse_assets.assets.sources import SOURCES
-from lacrosse_assets.checks import game_over
+from lacrosse_assets.checks import boxscore_checks
 from lacrosse_assets.definitions import build_resources
 from lacrosse_assets.jobs import LIVE_ASSETS
 from lacrosse_assets.resources.object_store import SingleObjectStore
@@ -35,8 +38,8 @@ def on_new_etag(context: SensorEvaluationContext, object_store: SingleObjectStor
 
 _settings = load_settings()
 defs = Definitions(
-    assets=[*SOURCES, *live_assets],
-    asset_checks=[game_over],
+    assets=[*SOURCES, raw_gamestream, roster, player_game_stats, boxscore_doc],
+    asset_checks=[boxscore_checks],
     jobs=[live_boxscore],
     sensors=[on_new_etag],
     resources=build_resources(_settings),

@@ -9,10 +9,14 @@ from typing import Any
 
 from dagster import Definitions, EnvVar, in_process_executor
 
+from lacrosse_assets.assets.boxscore_doc import boxscore_doc
+from lacrosse_assets.assets.common import FRAMES
 from lacrosse_assets.assets.final import final_tables
-from lacrosse_assets.assets.live import FRAMES, live_assets
+from lacrosse_assets.assets.player_game_stats import player_game_stats
+from lacrosse_assets.assets.raw_gamestream import raw_gamestream
+from lacrosse_assets.assets.roster import roster
 from lacrosse_assets.assets.sources import SOURCES
-from lacrosse_assets.checks import game_over, is_fresh
+from lacrosse_assets.checks import boxscore_checks
 from lacrosse_assets.dagster_patches import patch_code_server
 from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.event_documents import MongoEventDocuments
@@ -67,8 +71,8 @@ def build_resources(settings: Settings) -> dict[str, Any]:
 def build_definitions(settings: Settings, *, poll_seconds: float = POLL_SECONDS, **overrides: object) -> Definitions:
     """All definitions. `overrides` replace resources of the deployment by name; `poll_seconds`: see `sensors.py`."""
     return Definitions(
-        assets=[*SOURCES, *live_assets, final_tables],
-        asset_checks=[game_over, is_fresh],
+        assets=[*SOURCES, raw_gamestream, roster, player_game_stats, boxscore_doc, final_tables],
+        asset_checks=[boxscore_checks],
         jobs=[live_boxscore, finish_game, retention],
         schedules=[retention_schedule(settings.keep_live_runs_hours, settings.keep_live_runs)],
         sensors=[gamestream_sensor(poll_seconds)],

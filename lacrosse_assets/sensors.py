@@ -33,8 +33,9 @@ from dagster import (
     sensor,
 )
 
+from lacrosse_assets.assets.boxscore_doc import BOX_SCORES, WITHOUT_ROSTER
 from lacrosse_assets.assets.final import FINAL_ASSETS, MADE_FROM
-from lacrosse_assets.assets.live import BOX_SCORES, FETCHED, WITHOUT_ROSTER
+from lacrosse_assets.assets.raw_gamestream import FETCHED
 from lacrosse_assets.automation import (
     ACTIVE_STATUSES,
     ALL_GAMES,

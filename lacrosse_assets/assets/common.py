@@ -1,14 +1,16 @@
-"""What the assets share: retries, owners, schemas and tables in metadata, warnings."""
+"""What the assets share: groups, retries, owners, frames, schemas and tables in metadata, warnings."""
 
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+import pyarrow as pa
 from dagster import (
     Backoff,
     Jitter,
     MetadataValue,
+    PythonObjectDagsterType,
     RetryPolicy,
     TableColumn,
     TableColumnConstraints,
@@ -22,6 +24,11 @@ from lacrosse_assets.game.schemas import description
 from lacrosse_assets.game.stream import truncate
 
 OWNERS = ["team:sidearm-data"]
+LIVE = "live"  # the group of the assets that change during a game
+
+# The IO manager of frames, and their type. Without the type, Dagster assumes that a `MaterializeResult` has no value.
+FRAMES = "frames"
+FRAME = PythonObjectDagsterType(pa.Table, name="ArrowTable")
 
 # For a store that is down for a second or two. After a longer outage gamestream_sensor launches the run again.
 RETRIES = RetryPolicy(max_retries=2, delay=0.5, backoff=Backoff.EXPONENTIAL, jitter=Jitter.PLUS_MINUS)

@@ -23,9 +23,9 @@ from dagster import (
 from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
+from lacrosse_assets.assets.boxscore_doc import box_metadata
 from lacrosse_assets.assets.common import OWNERS, RETRIES, table_metadata, table_schema
 from lacrosse_assets.assets.lineage import PLAYERS2_LINEAGE, TEAMS2_LINEAGE
-from lacrosse_assets.assets.live import box_metadata
 from lacrosse_assets.assets.sources import PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game import finals
 from lacrosse_assets.game.document import Document, score_line, why_not_over
@@ -34,7 +34,7 @@ from lacrosse_assets.game.reference import differences, first_invalid
 from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets.resources.documents import DocumentStore, results_key
 from lacrosse_assets.resources.frames import arrow_table, collected, spark_frame
-from lacrosse_assets.resources.object_store import ObjectStore
+from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
 from lacrosse_assets.resources.reference_db import Original, ReferenceDatabase, Row
 from lacrosse_assets.resources.schedule import GameSchedule
 from lacrosse_assets.resources.spark import SparkResource
@@ -102,7 +102,7 @@ class Gate(NamedTuple):
         return [box for box in self.boxes if box.get("final")]
 
 
-def read_gate(documents: DocumentStore, object_store: ObjectStore, schedule: GameSchedule) -> Gate:
+def gate(boxes: list[Document], versions: Mapping[str, StreamVersion], schedule: GameSchedule) -> Gate:
     """Whether the final tables may be written. The gate is decided here and only here.
 
     - Of the one game, the box score has to be final and of the stream as it is now. By ETag, not by LastModified: the
@@ -110,11 +110,14 @@ def read_gate(documents: DocumentStore, object_store: ObjectStore, schedule: Gam
     - On a game day the tables are a function of the final box scores that are stored, so there has to be one.
     """
     if schedule.isolates_games:
-        gate = Gate(documents.summaries(), None)
-        return gate if gate.final else gate._replace(refusal="no game is over yet")
-    version = next(iter(object_store.versions().values()), None)
-    boxes = documents.summaries()
+        return Gate(boxes, None if any(box.get("final") for box in boxes) else "no game is over yet")
+    version = next(iter(versions.values()), None)
     return Gate(boxes, why_not_over(boxes[0] if boxes else None, version.etag if version else None))
+
+
+def read_gate(documents: DocumentStore, object_store: ObjectStore, schedule: GameSchedule) -> Gate:
+    versions = {} if schedule.isolates_games else object_store.versions()
+    return gate(documents.summaries(), versions, schedule)
 
 
 @multi_asset(

@@ -5,7 +5,6 @@ from typing import Any
 import pytest
 from dagster import AssetCheckSeverity, AssetKey, AssetSpec, Definitions
 
-from lacrosse_assets.assets import live
 from lacrosse_assets.assets.final import TABLES
 from lacrosse_assets.game.statistics import player_game_stats
 from lacrosse_assets.settings import load_settings
@@ -259,7 +258,7 @@ def test_goals_add_up_fails_if_goals_are_lost(world: World, monkeypatch: pytest.
     def without_unrostered(*counted: Any) -> list[dict[str, Any]]:
         return [row for row in player_game_stats(*counted) if row["player_id"] is not None]
 
-    monkeypatch.setattr(live, "statistics", without_unrostered)
+    monkeypatch.setattr("lacrosse_assets.assets.player_game_stats.statistics", without_unrostered)
     world.put("0 59:30 101 6 1", "1 59:00 101 77 1")
 
     check = world.materialize(*LIVE).checks["player_game_stats.goals_add_up"]

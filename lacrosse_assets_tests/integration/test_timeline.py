@@ -13,7 +13,7 @@ from pymongo import MongoClient
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from pyspark.sql import DataFrame, SparkSession
 
-from lacrosse_assets.assets import live
+from lacrosse_assets.assets.lines import SHOT_COLUMNS
 from lacrosse_assets.game.document import Document
 from lacrosse_assets.resources.event_documents import MongoEventDocuments
 from lacrosse_assets.resources.frames import spark_frame
@@ -208,11 +208,12 @@ def test_where_only_the_latest_event_is_new_the_lines_are_sent_to_spark_once(
         sent.append(table.column_names)
         return spark_frame(session, table)
 
-    monkeypatch.setattr(live, "spark_frame", recorded)
+    for asset in ("player_game_stats", "boxscore_doc"):
+        monkeypatch.setattr(f"lacrosse_assets.assets.{asset}.spark_frame", recorded)
     live_run(world, *MIDDLE, "3 02:15 101 0 1")
 
     # By player_game_stats, which counts them; boxscore_doc sends nothing.
-    assert sent == [live.SHOT_COLUMNS]
+    assert sent == [SHOT_COLUMNS]
     assert contents(world) == timeline_of([*MIDDLE, "3 02:15 101 0 1"])
 
 
