@@ -15,15 +15,11 @@ from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.day_scoreboard import day_scoreboard
 from lacrosse_assets.embedded.game import Runs, follow, read_table
 from lacrosse_assets.embedded.services import EmbeddedServices
-from lacrosse_assets.game.document import Document
+from lacrosse_assets.game.document import SUMMARY_FIELDS, Document
 from lacrosse_assets.settings import Settings, load_settings
 
 TIMEOUT_MS = 5_000
 IDLE_FACTOR = 4  # from one query for all games to the next: so many times its duration
-FIELDS = {
-    **dict.fromkeys(("event", "timestamp", "final", "stream", "fingerprint"), 1),
-    **{f"{side}.{field}": 1 for side in ("home", "away") for field in ("name", "score", "status")},
-}
 NAMED_GAMES = 5  # in an error
 # What each final table has more than its reference table.
 ADDED = {"teams2": ("teams", ("wins", "losses")), "players2": ("players", ("shots", "goals"))}
@@ -65,7 +61,7 @@ def play_day(services: EmbeddedServices, dagster: DagsterDev) -> None:
 def _documents(client: "MongoClient[Document]", began: datetime) -> list[Document]:
     """What is shown of the games, of this play alone: state is kept from earlier ones."""
     query = {"_id": {"$gte": 0}, "event": {"$exists": True}, "stream.last_modified": {"$gte": began}}
-    return list(client["sidearm"]["games"].find(query, FIELDS, sort=[("_id", 1)]))
+    return list(client["sidearm"]["games"].find(query, dict.fromkeys(SUMMARY_FIELDS, 1), sort=[("_id", 1)]))
 
 
 def _rows(settings: Settings, table: str) -> list[dict[str, Any]]:

@@ -14,7 +14,7 @@ from lacrosse_assets.gamestream.simulator import connect, play, reset
 from lacrosse_assets.settings import Settings, SettingsError, load_settings
 
 if TYPE_CHECKING:
-    from botocore.client import BaseClient
+    from types_boto3_s3 import S3Client
 
 
 @click.command()
@@ -51,7 +51,7 @@ def main(resume: bool) -> None:
         sys.exit(130)
 
 
-def _play(store: "BaseClient", settings: Settings, *, resume: bool = False) -> None:
+def _play(store: "S3Client", settings: Settings, *, resume: bool = False) -> None:
     """Play from the start; with `resume`, continue what is unfinished."""
     if settings.is_game_day:
         day = game_day(settings.games)
@@ -70,7 +70,7 @@ def _play(store: "BaseClient", settings: Settings, *, resume: bool = False) -> N
         play(store, settings, stream)
 
 
-def _play_as_a_service(store: "BaseClient", settings: Settings) -> None:
+def _play_as_a_service(store: "S3Client", settings: Settings) -> None:
     try:
         _play(store, settings, resume=True)
         if settings.is_game_day:

@@ -15,7 +15,7 @@ from lacrosse_assets.gamestream.simulator import call_store
 from lacrosse_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from botocore.client import BaseClient
+    from types_boto3_s3 import S3Client
 
 WRITERS = 8  # concurrent writes
 STOP_TIMEOUT_SECONDS = 5  # for writes that are under way when the simulator is stopped
@@ -31,7 +31,7 @@ def stream_key(settings: Settings, game_id: int) -> str:
     return f"{settings.gamestream_key}{game_id}.txt"
 
 
-def play_day(store: "BaseClient", settings: Settings, day: GameDay, written: Mapping[int, int] | None = None) -> None:
+def play_day(store: "S3Client", settings: Settings, day: GameDay, written: Mapping[int, int] | None = None) -> None:
     """Write each game's whole stream so far at each of its events, at the pace of `settings.delay`.
 
     `written`: the number of events of each game that an interrupted simulator has written; the games continue after
@@ -58,7 +58,7 @@ class _Writers:
     """
 
     def __init__(
-        self, store: "BaseClient", settings: Settings, games: list[ScheduledGame], written: Mapping[int, int]
+        self, store: "S3Client", settings: Settings, games: list[ScheduledGame], written: Mapping[int, int]
     ) -> None:
         self._store = store
         self._settings = settings

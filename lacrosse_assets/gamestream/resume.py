@@ -25,12 +25,12 @@ from lacrosse_assets.gamestream.simulator import call_store, read_game
 from lacrosse_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from botocore.client import BaseClient
+    from types_boto3_s3 import S3Client
 
 BOOT_ID_FILE = Path("/proc/sys/kernel/random/boot_id")  # in a container it is the host's
 
 
-def stream_to_continue(store: "BaseClient", settings: Settings) -> str:
+def stream_to_continue(store: "S3Client", settings: Settings) -> str:
     """The stream of the interrupted game; empty if the game must start from the beginning."""
     stream = _read(store, settings, settings.gamestream_key)
     game = "".join(f"{event.line}\n" for event in read_game())
@@ -39,7 +39,7 @@ def stream_to_continue(store: "BaseClient", settings: Settings) -> str:
     return "" if _read(store, settings, _marker_key(settings)) == _boot_id() else stream
 
 
-def events_to_continue(store: "BaseClient", settings: Settings, day: GameDay) -> dict[int, int] | None:
+def events_to_continue(store: "S3Client", settings: Settings, day: GameDay) -> dict[int, int] | None:
     """The number of events of each game that are written; None if the day must start from the beginning."""
     with ThreadPoolExecutor(WRITERS) as pool:
         keys = [stream_key(settings, game.game_id) for game in day.games]
@@ -53,13 +53,13 @@ def events_to_continue(store: "BaseClient", settings: Settings, day: GameDay) ->
     return written
 
 
-def record_stop(store: "BaseClient", settings: Settings) -> None:
+def record_stop(store: "S3Client", settings: Settings) -> None:
     """Write the marker of a stop on request, in one attempt: the simulator is about to exit."""
     with suppress(BotoCoreError, ClientError):
         store.put_object(Bucket=settings.gamestream_bucket, Key=_marker_key(settings), Body=_boot_id().encode())
 
 
-def clear_stop(store: "BaseClient", settings: Settings) -> None:
+def clear_stop(store: "S3Client", settings: Settings) -> None:
     """Delete the marker of a stop on request."""
     call_store(store, lambda: store.delete_object(Bucket=settings.gamestream_bucket, Key=_marker_key(settings)))
 
@@ -69,7 +69,7 @@ def _marker_key(settings: Settings) -> str:
     return f"{settings.gamestream_key.rstrip('/')}.stopped"
 
 
-def _read(store: "BaseClient", settings: Settings, key: str) -> str:
+def _read(store: "S3Client", settings: Settings, key: str) -> str:
     """The text of an object; empty if there is none."""
     content = b""
 

@@ -6,7 +6,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import partial
 from importlib.resources import files
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from botocore.config import Config
 from botocore.exceptions import BotoCoreError, ClientError, NoCredentialsError
@@ -18,7 +18,8 @@ from lacrosse_assets.resources import sql
 from lacrosse_assets.settings import Settings
 
 if TYPE_CHECKING:
-    from botocore.client import BaseClient
+    from types_boto3_s3 import S3Client
+    from types_boto3_s3.literals import BucketLocationConstraintType
 
 GAME_SECONDS = 60 * 60
 BOXSCORES_BUCKET = "boxscores"  # unused by this project; the original exercise creates it
@@ -50,14 +51,14 @@ def read_game() -> list[Event]:
     return events
 
 
-def prepare(settings: Settings) -> "BaseClient":
+def prepare(settings: Settings) -> "S3Client":
     """Create the buckets and the database where missing, and reset the reference tables. Returns the S3 client."""
     store = connect(settings)
     reset(store, settings)
     return store
 
 
-def connect(settings: Settings) -> "BaseClient":
+def connect(settings: Settings) -> "S3Client":
     """Create the buckets where missing, and print what the original exercise prints. Returns the S3 client.
 
     Waits for the object store.
@@ -82,7 +83,7 @@ def connect(settings: Settings) -> "BaseClient":
     return store
 
 
-def reset(store: "BaseClient", settings: Settings, tables: Tables | None = None) -> None:
+def reset(store: "S3Client", settings: Settings, tables: Tables | None = None) -> None:
     """Create the database where missing, reset the reference tables, and print what the original exercise prints.
 
     `tables` are those of another game than the original exercise's. Waits for the database.
@@ -98,7 +99,7 @@ def reset(store: "BaseClient", settings: Settings, tables: Tables | None = None)
     logging.info("Bucket exists...ok")
 
 
-def play(store: "BaseClient", settings: Settings, stream: str = "") -> None:
+def play(store: "S3Client", settings: Settings, stream: str = "") -> None:
     """Write the whole stream so far at each event, at the pace of `settings.delay`.
 
     `stream` is the part that an interrupted simulator has written; the game continues after it.
@@ -122,16 +123,14 @@ def play(store: "BaseClient", settings: Settings, stream: str = "") -> None:
         logging.info("Wrote %s to bucket %s at %s", key, bucket, event.clock)
 
 
-def _object_store(settings: Settings) -> "BaseClient":
+def _object_store(settings: Settings) -> "S3Client":
     config = Config(
         connect_timeout=5,
         read_timeout=20,
         retries={"total_max_attempts": 1},  # `_retry` retries and logs it
     )
     try:
-        client: BaseClient = s3.s3_client(
-            config, endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region
-        )
+        client: S3Client = s3.s3_client(config, endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region)
     except (BotoCoreError, ValueError) as error:
         raise ClickException(_describe("the object store", error)) from None
     return client
@@ -142,7 +141,7 @@ def _describe(service: str, error: Exception) -> str:
     return f"{service} cannot be used: {_first_line(error)}" + (f" ({hint})" if hint else "")
 
 
-def _create_bucket(store: "BaseClient", bucket: str) -> None:
+def _create_bucket(store: "S3Client", bucket: str) -> None:
     try:
         store.head_bucket(Bucket=bucket)
     except ClientError as error:
@@ -150,11 +149,14 @@ def _create_bucket(store: "BaseClient", bucket: str) -> None:
             raise
         # AWS requires the region for every region but this one, and rejects this one.
         region = store.meta.region_name
-        location = {} if region == "us-east-1" else {"CreateBucketConfiguration": {"LocationConstraint": region}}
-        store.create_bucket(Bucket=bucket, **location)
+        if region == "us-east-1":
+            store.create_bucket(Bucket=bucket)
+        else:
+            location = cast("BucketLocationConstraintType", region)
+            store.create_bucket(Bucket=bucket, CreateBucketConfiguration={"LocationConstraint": location})
 
 
-def call_store(store: "BaseClient", call: Callable[[], object]) -> None:
+def call_store(store: "S3Client", call: Callable[[], object]) -> None:
     """Retry the call until the object store responds.
 
     Raises:

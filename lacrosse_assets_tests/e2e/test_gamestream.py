@@ -11,7 +11,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 from types import SimpleNamespace
-from typing import Any
+from typing import TYPE_CHECKING, Any, cast
 from urllib.request import Request, urlopen
 
 import boto3
@@ -23,6 +23,9 @@ from lacrosse_assets.gamestream.game_day import GameDay, game_day
 from lacrosse_assets.gamestream.simulator import play as play_game
 from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets.settings import load_settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 BEFORE_THE_GAME = [
     "Added `s3` successfully.",
@@ -172,7 +175,7 @@ def test_the_stream_grows_line_by_line_at_the_pace_of_the_game(environ: dict[str
     events = read_game()
     delay = 0.0005
     start_time = time.monotonic()
-    play_game(store, load_settings({**environ, "DELAY": str(delay)}))
+    play_game(cast("S3Client", store), load_settings({**environ, "DELAY": str(delay)}))
     assert [written.splitlines() for _, written in store.writes] == [
         [event.line for event in events[: count + 1]] for count in range(len(events))
     ]
@@ -370,7 +373,11 @@ def test_a_resumed_game_keeps_its_pace(environ: dict[str, str]) -> None:
     half = next(number for number, event in enumerate(events) if event.at >= 30 * 60)
     delay = 0.0005
     start_time = time.monotonic() - events[half - 1].at * delay
-    play_game(store, load_settings({**environ, "DELAY": str(delay)}), "".join(f"{line}\n" for line in GAME[:half]))
+    play_game(
+        cast("S3Client", store),
+        load_settings({**environ, "DELAY": str(delay)}),
+        "".join(f"{line}\n" for line in GAME[:half]),
+    )
     late = [at - start_time - event.at * delay for event, (at, _) in zip(events[half:], store.writes, strict=True)]
     assert min(late) >= 0
     assert max(late) < 0.3

@@ -7,6 +7,7 @@ import time
 from collections import Counter
 from threading import Lock
 from types import SimpleNamespace
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -15,6 +16,9 @@ from click import ClickException
 from lacrosse_assets.gamestream.day_simulator import WRITERS, play_day
 from lacrosse_assets.gamestream.game_day import GameDay, ScheduledGame, game_day
 from lacrosse_assets.settings import Settings, load_settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 ALL = 1000
 DIGEST_OF_TWELVE_GAMES = "6182b145297c288331da1dbfb6e3412ecb515a4baa732c3bbe3290c432365df6"
@@ -140,7 +144,7 @@ class Store:
 def test_every_stream_grows_line_by_line(games: int) -> None:
     """In order, although several threads write."""
     store, day = Store(seconds=0.0002), game_day(games)
-    play_day(store, settings(), day)
+    play_day(cast("S3Client", store), settings(), day)
     assert {key: [body for _, body in writes] for key, writes in store.writes.items()} == {
         f"games/{game.game_id}.txt": [game.stream(count + 1) for count in range(len(game.events))] for game in day.games
     }
@@ -149,7 +153,7 @@ def test_every_stream_grows_line_by_line(games: int) -> None:
 def test_every_game_keeps_its_pace() -> None:
     store, day, delay = Store(seconds=0.001), game_day(20), 0.0005
     began = time.monotonic()
-    play_day(store, settings(delay), day)
+    play_day(cast("S3Client", store), settings(delay), day)
     late = [
         at - began - game.due(event) * delay
         for game in day.games
@@ -167,7 +171,7 @@ def test_an_interrupted_day_keeps_its_pace() -> None:
     written[1] = len(day.games[0].events)
     position = max(game.due(game.events[written[game.game_id] - 1]) for game in day.games[1:])
     began = time.monotonic() - position * delay
-    play_day(store, settings(delay), day, written)
+    play_day(cast("S3Client", store), settings(delay), day, written)
     assert sorted(store.writes) == [f"games/{number}.txt" for number in range(2, 7)]
     for game in day.games[1:]:
         writes = store.writes[f"games/{game.game_id}.txt"]
@@ -188,5 +192,5 @@ def test_the_first_refusal_ends_the_day() -> None:
 
     began = time.monotonic()
     with pytest.raises(ClickException, match=r"the object store at http://127.0.0.1:1 cannot be used: .*AccessDenied"):
-        play_day(Refusing(), settings(delay=0.01), game_day(12))
+        play_day(cast("S3Client", Refusing()), settings(delay=0.01), game_day(12))
     assert time.monotonic() - began < 40, "the other games' threads have ended, too"
