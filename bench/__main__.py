@@ -19,7 +19,8 @@ import sys
 import tempfile
 import threading
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import NamedTuple
@@ -257,6 +258,14 @@ def _on_postgres(
 
 def _stock(stores: Stores, services: EmbeddedServices, events: int) -> Spread:
     stores.clear()
+    with stock_dagster(services):
+        # At a random time within the sensor's interval.
+        return Spread.of(_timed(stores, events, lambda: time.sleep(random.uniform(0, 30))))  # noqa: S311
+
+
+@contextmanager
+def stock_dagster(services: EmbeddedServices) -> Iterator[None]:
+    """Stock Dagster with the same assets (stock.py), on the same stores."""
     home = services.state_dir / "stock"
     home.mkdir()
     (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
@@ -274,8 +283,7 @@ def _stock(stores: Stores, services: EmbeddedServices, events: int) -> Spread:
         server.start()
         server.wait_until_up()
         time.sleep(2 * SETTLE_SECONDS)
-        # At a random time within the sensor's interval.
-        return Spread.of(_timed(stores, events, lambda: time.sleep(random.uniform(0, 30))))  # noqa: S311
+        yield
     finally:
         server.stop()
 

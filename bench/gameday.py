@@ -1,10 +1,13 @@
 """What a game day of many games takes: latency under continuous change, the catch-up of all games, CPU and storage.
 
-    python -m bench.gameday                 # about twelve minutes; prints a table, writes no file
+    python -m bench.gameday                 # about fifteen minutes; prints a table, writes no file
 
 All games are in mid-game when it starts. The latency of a change is the time from its PUT until a document can be read
 that has it, of this version of the stream or of a later one. One game by itself is measured on the same services, while
 the others do not change.
+
+On a day of a few games, all of them change at once: for this project, and for what a user would otherwise have, stock
+Dagster with one run for each game that changed.
 """
 
 import os
@@ -24,7 +27,7 @@ from botocore.config import Config
 from dagster import DagsterInstance, RunsFilter
 from pymongo import MongoClient
 
-from bench.__main__ import SETTLE_SECONDS, WARM_UP_SECONDS, _cpu
+from bench.__main__ import SETTLE_SECONDS, WARM_UP_SECONDS, _cpu, _memory, stock_dagster
 from bench.spread import Spread
 from lacrosse_assets.embedded.cli import environment
 from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
@@ -115,10 +118,13 @@ class Streams:
 @click.option("--changes", default=13.0, show_default=True, help="Changes per second, of all games together.")
 @click.option("--seconds", default=300.0, show_default=True, help="Duration of the continuous change.")
 @click.option("--single", default=20, show_default=True, help="Number of events measured of one game by itself.")
-def main(games: int, changes: float, seconds: float, single: int) -> None:
+@click.option("--stock", default=20, show_default=True, help="Number of games of the day with stock Dagster; 0: skip.")
+def main(games: int, changes: float, seconds: float, single: int, stock: int) -> None:
     """Measure a game day and print a table."""
     with _day(games) as (services, dagster, streams):
-        rows = [("catch-up of all games, from the first PUT", f"{_catch_up(streams):.1f} s")]
+        began = time.time()
+        _catch_up(streams)
+        rows = [("catch-up of all games, from the first PUT", f"{time.time() - began:.1f} s")]
         time.sleep(SETTLE_SECONDS)
         rows += [("one game by itself", _in_words(_by_itself(streams, single)))]
         home = dagster_home(services.state_dir)
@@ -133,11 +139,16 @@ def main(games: int, changes: float, seconds: float, single: int) -> None:
                 (f"{changes:g} changes a second for {seconds:g} s", _in_words(spread)),
                 ("runs, and changes per run", f"{made}, {spread.events / made:.1f}"),
                 *(
-                    (f"CPU of {name}, share of one core", f"{(_cpu(server) - cpu[name]) / took:.0%}")
+                    (
+                        f"{name}: share of one core, memory (PSS)",
+                        f"{(_cpu(server) - cpu[name]) / took:.0%}, {_memory(server) / 2**20:.0f} MiB",
+                    )
                     for name, server in groups.items()
                 ),
                 ("Dagster's storage per hour", f"{(_bytes(home) - stored) / took * 3600 / 2**20:.0f} MiB"),
             ]
+    if stock:
+        rows += _next_to_stock(stock)
     click.echo(f"| a day of {games} games | load {os.getloadavg()[0]:.1f} |\n|---|--:|")
     for name, value in rows:
         click.echo(f"| {name} | {value} |")
@@ -156,14 +167,29 @@ def _day(games: int) -> "Iterator[tuple[EmbeddedServices, DagsterDev, Streams]]"
             yield services, dagster, Streams(settings, day)
 
 
-def _catch_up(streams: Streams) -> float:
-    """The seconds from the first PUT until the documents of all games can be read."""
+def _catch_up(streams: Streams) -> list[float]:
+    """The latencies when all games change at once."""
     puts: list[Put] = []
     writer = threading.Thread(target=lambda: puts.extend(streams.put_all()))
-    began = time.time()
     writer.start()
-    streams.latencies(lambda: puts, lambda: not writer.is_alive())
-    return time.time() - began
+    return streams.latencies(lambda: puts, lambda: not writer.is_alive())
+
+
+def _next_to_stock(games: int) -> list[tuple[str, str]]:
+    """The latencies of a day of a few games that all change at once."""
+    with _day(games) as (services, dagster, streams):
+        _catch_up(streams)
+        time.sleep(SETTLE_SECONDS)
+        ours = Spread.of(_catch_up(streams))
+        dagster.stop()
+        with stock_dagster(services):
+            _catch_up(streams)
+            time.sleep(SETTLE_SECONDS)
+            stock = Spread.of(_catch_up(streams))
+    return [
+        (f"{games} games change at once", _in_words(ours)),
+        ("the same, one stock Dagster run for each game", f"{_in_words(stock)}: {stock.p50 / ours.p50:.0f} times"),
+    ]
 
 
 def _by_itself(streams: Streams, events: int) -> Spread:

@@ -1,14 +1,17 @@
 """The same assets under stock Dagster: default sensor interval, executor, launcher and storage; Spark in the process.
 
-Built as Dagster's documentation suggests: a sensor that compares the ETag with its cursor, and a job.
+Built as Dagster's documentation suggests: a sensor that compares the ETags with its cursor, and a job. On a game day it
+launches one run for each game that changed.
 """
+
+import json
+from collections.abc import Iterator
 
 from dagster import DefaultSensorStatus as Status
 from dagster import (
     Definitions,
     RunRequest,
     SensorEvaluationContext,
-    SkipReason,
     define_asset_job,
     sensor,
 )
@@ -21,19 +24,32 @@ from lacrosse_assets.assets.sources import SOURCES
 from lacrosse_assets.checks import boxscore_checks
 from lacrosse_assets.definitions import build_resources
 from lacrosse_assets.jobs import LIVE_ASSETS
-from lacrosse_assets.resources.object_store import SingleObjectStore
+from lacrosse_assets.resources.object_store import ObjectStore
+from lacrosse_assets.resources.reference_db import ReferenceDatabase
+from lacrosse_assets.resources.schedule import GameSchedule
 from lacrosse_assets.settings import load_settings
 
 live_boxscore = define_asset_job("live_boxscore", selection=LIVE_ASSETS)
 
 
 @sensor(job=live_boxscore, default_status=Status.RUNNING)
-def on_new_etag(context: SensorEvaluationContext, object_store: SingleObjectStore) -> RunRequest | SkipReason:
-    version = object_store.head()
-    if version is None or version.key == context.cursor:
-        return SkipReason("no change")
-    context.update_cursor(version.key)
-    return RunRequest(run_key=version.key)
+def on_new_etag(
+    context: SensorEvaluationContext,
+    object_store: ObjectStore,
+    reference_db: ReferenceDatabase,
+    schedule: GameSchedule,
+) -> Iterator[RunRequest]:
+    before = json.loads(context.cursor or "{}")
+    versions = {key: version.key for key, version in object_store.versions().items()}
+    games = schedule.read(reference_db).by_stream
+    for key in games.keys() & versions.keys():
+        if versions[key] != before.get(key):
+            config = {"config": {"games": [games[key]]}}
+            yield RunRequest(
+                run_key=f"{key} {versions[key]}",
+                run_config={"ops": dict.fromkeys(("raw_gamestream", "roster"), config)},
+            )
+    context.update_cursor(json.dumps(versions))
 
 
 _settings = load_settings()
