@@ -71,9 +71,11 @@ MAX_RUNTIME_SECONDS = 300
 # How long one evaluation polls. The daemon starts an evaluation every five seconds, counted from the previous start, so
 # an evaluation that takes longer is followed by the next one without a pause.
 POLL_SECONDS = 15.0
-# The intervals at which an evaluation polls the stream (a HEAD), and reads Dagster's records and the box score.
+# The intervals at which an evaluation polls the stream (a HEAD), and reads Dagster's records and the box score; the
+# latter while something is to do, and while everything is up to date.
 POLL_INTERVAL_SECONDS = 0.1
 STATE_INTERVAL_SECONDS = 1.0
+IDLE_STATE_INTERVAL_SECONDS = 5.0
 IDLE_FACTOR = 3  # the pause between two polls is at least so many times as long as a poll
 # How often what rarely changes by itself is read: the rosters, and on a game day the documents of all games. A
 # correction of a roster is counted that much later, at most.
@@ -328,8 +330,8 @@ def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchR
     """Poll until there is a run to launch, or `seconds` have passed; returns the last state and decision.
 
     While nothing changes, a poll is a single HEAD or listing; while a run is active, a look at the run. The state is
-    read when a stream has changed, when the run has ended, and every `STATE_INTERVAL_SECONDS` for other changes (a
-    person's action, an orphaned run). The schedule is read once, and the rosters only if no run is active.
+    read when a stream has changed, when the run has ended, and at an interval for other changes (a person's action, an
+    orphaned run, a lost document). The schedule is read once, and the rosters only if no run is active.
     """
     until = time.monotonic() + seconds
     reader.memory.rosters = {}
@@ -357,8 +359,10 @@ def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchR
     while not isinstance(decision, LaunchRun) and time.monotonic() < until:
         # A listing of a thousand objects takes so long that it must not follow the last one at once.
         time.sleep(max(POLL_INTERVAL_SECONDS, IDLE_FACTOR * look_seconds))
-        is_due = time.monotonic() - read_at >= STATE_INTERVAL_SECONDS
-        if active := state.active_run(datetime.now(UTC)):
+        active = state.active_run(datetime.now(UTC))
+        is_idle = not active and state.is_up_to_date
+        is_due = time.monotonic() - read_at >= (IDLE_STATE_INTERVAL_SECONDS if is_idle else STATE_INTERVAL_SECONDS)
+        if active:
             if not is_due and reader.is_still_active(active):
                 continue
             versions = look()
