@@ -219,7 +219,8 @@ def _processes(server: Server) -> list[psutil.Process]:
 
 
 def _cpu(server: Server) -> float:
-    return sum(sum(process.cpu_times()[:2]) for process in _processes(server))
+    """The CPU seconds of a server's processes, and of those that they have waited for, such as runs."""
+    return sum(sum(process.cpu_times()[:4]) for process in _processes(server))
 
 
 def _memory(server: Server) -> int:
