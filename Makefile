@@ -22,7 +22,7 @@ PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs
 	drill-storage-plugins Makefile Dockerfile docker-compose.yaml workspace.yaml setup.py pyproject.toml \
 	$(filter-out %/test_docs.py,$(wildcard $(foreach depth,* */* */*/*,lacrosse_assets_tests/$(depth).py)))
 
-.PHONY: help install game gameday dev services env test-unit test coverage test-services test-drill chaos fuzz bench screenshots lint banned-words clean python system java maven
+.PHONY: help install game gameday dev services env test-unit test coverage test-services test-drill test-compose chaos fuzz bench screenshots lint banned-words clean python system java maven
 
 help: ## List the commands
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -70,6 +70,9 @@ test-services: java system ## Run the tests of the stores against those that the
 test-drill: NEEDS := odbc
 test-drill: java system maven ## Run Apache Drill and its queries during a game and after it
 	@$(BIN)/python -m pytest -m drill
+
+test-compose: $(STAMP) ## Play games on Docker Compose and kill its services; twelve minutes
+	@docker/standins/run $(BIN)/python -m pytest -m compose lacrosse_assets_tests/compose
 
 bench: java $(STAMP) ## Measure the latency of a box score, next to stock Dagster; half an hour
 	@$(BIN)/python -m bench

@@ -11,7 +11,7 @@ from collections.abc import Iterable, Mapping
 from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import boto3
 from botocore.config import Config
@@ -65,6 +65,16 @@ class Truth:
     @property
     def timeline(self) -> list[Row]:
         return reference_model.timeline(self.body, HOME, AWAY, *self._reference)
+
+
+class Readable(Protocol):
+    """Stores whose box scores and final tables can be read. None: a store is unreachable."""
+
+    def documents(self) -> list[Row] | None:
+        """All box scores by `_id`."""
+
+    def tables(self) -> Tables | None:
+        """Both final tables; empty if they are missing."""
 
 
 class Stores:
@@ -163,7 +173,7 @@ class Stores:
 class Watcher(threading.Thread):
     """Polls box scores and tables, as a web page does, and records what no reader may ever see."""
 
-    def __init__(self, stores: Stores, truths: Mapping[str, Truth], before: Tables | None):
+    def __init__(self, stores: Readable, truths: Mapping[str, Truth], before: Tables | None):
         super().__init__(daemon=True)
         self._stores, self._truths, self._before = stores, truths, before
         self._stopped = threading.Event()
@@ -214,7 +224,7 @@ def differs(document: Row, expected: Row | None) -> str | None:
     return None if not names else f"{', '.join(names)} should be {[expected.get(name) for name in names]}"
 
 
-def difference_from_truth(stores: Stores, truth: Truth) -> str | None:
+def difference_from_truth(stores: Readable, truth: Truth) -> str | None:
     """How the stores differ from the expected content at the end of this stream; None if they do not."""
     documents, tables = stores.documents(), stores.tables()
     if not documents:

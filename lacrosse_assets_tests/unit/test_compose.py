@@ -10,7 +10,6 @@ import os
 import re
 import runpy
 import shlex
-import shutil
 import stat
 import subprocess
 import sys
@@ -31,11 +30,11 @@ from sqlalchemy import create_engine
 from lacrosse_assets.dagster_patches.postgres_storage import PooledPostgresStorage
 from lacrosse_assets.settings import VARIABLES, load_settings
 from lacrosse_assets_tests import PROJECT_ROOT
+from lacrosse_assets_tests.support.compose import MAKEFILE, make_env, tool
 
 COMPOSE_FILE = PROJECT_ROOT / "docker-compose.yaml"
 COMPOSE_TEXT = COMPOSE_FILE.read_text()
 DOCKERFILE = (PROJECT_ROOT / "Dockerfile").read_text()
-MAKEFILE = PROJECT_ROOT / "Makefile"
 DEPLOYMENT = (PROJECT_ROOT / "docs" / "deployment.md").read_text()
 CONFIGURATION = (PROJECT_ROOT / "docs" / "configuration.md").read_text()
 WORKFLOWS = PROJECT_ROOT / ".github" / "workflows"
@@ -65,23 +64,6 @@ Services = dict[str, dict[str, Any]]
 
 HEALTH = runpy.run_path(str(PROJECT_ROOT / "docker" / "healthcheck.py"))
 HEALTH_CHECKS = set(HEALTH["CHECKS"])
-
-
-def tool(name: str, *arguments: object, **options: Any) -> subprocess.CompletedProcess[str]:
-    """Run a program of this virtual environment, or of the system, with nothing of this process's environment."""
-    own = Path(sys.executable).parent / name
-    program = own if own.exists() else shutil.which(name)
-    assert program, f"{name} is not installed"
-    environ = {variable: os.environ[variable] for variable in ("PATH", "HOME") if variable in os.environ}
-    return subprocess.run(
-        [program, *map(str, arguments)], env=environ, cwd=PROJECT_ROOT, capture_output=True, text=True, **options
-    )
-
-
-def make_env(folder: Path) -> subprocess.CompletedProcess[str]:
-    """`make env`, as on a checkout in `folder`."""
-    shutil.copy(PROJECT_ROOT / ".env.example", folder)
-    return tool("make", "--no-print-directory", "-C", folder, "-f", MAKEFILE, "env")
 
 
 def compose(env_file: Path, *arguments: str) -> subprocess.CompletedProcess[str]:
