@@ -8,6 +8,8 @@ One run measures, one after the other on the same stores:
 4. This project with Dagster's storage on Postgres, as Docker Compose has it, with and without the connection pool
    (postgres.py).
 5. With `--against REV`: this project next to another commit of it, event by event (against.py).
+
+`--deployment compose` measures the running Compose stack instead (compose.py).
 """
 
 import os
@@ -17,7 +19,6 @@ import statistics
 import subprocess
 import sys
 import tempfile
-import threading
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -30,8 +31,9 @@ import psutil
 from dagster import DagsterInstance, RunsFilter
 from mirakuru.base_env import processes_with_env
 
+from bench import compose
 from bench.against import latencies_against
-from bench.burst import BURST_EVENTS, BURST_INTERVAL_SECONDS, burst
+from bench.latency import BURST_EVENTS, BURST_INTERVAL_SECONDS, PHASES, burst, each_event, whole_game
 from bench.postgres import postgres, storage_yaml
 from bench.spread import Spread
 from bench.stores import GAME, Stores
@@ -40,23 +42,16 @@ from lacrosse_assets.embedded.dagster_dev import INSTANCE_SETTINGS, DagsterDev, 
 from lacrosse_assets.embedded.ports import LOOPBACK, free_ports
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.embedded.supervision import OWNER_VARIABLE, Server, executable, stop_on_signals
-from lacrosse_assets.gamestream.simulator import play
 from lacrosse_assets.settings import load_settings
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
-REPORT = PROJECT_ROOT / "docs" / "benchmark.md"
+REPORTS = {
+    "embedded": PROJECT_ROOT / "docs" / "benchmark.md",
+    "compose": PROJECT_ROOT / "docs" / "benchmark-compose.md",
+}
 REST_SECONDS = 30  # duration of the measurement at rest
 SETTLE_SECONDS = 10  # before a measurement begins
 WARM_UP_SECONDS = 30  # of Spark, after `make dev` is up
-# The phases of one event's latency, in order. A phase ends with the run's first event of this type and step.
-PHASES = (
-    ("change detected, run created", "", ""),
-    ("launched", "PIPELINE_STARTING", ""),
-    ("run started (process, definitions)", "PIPELINE_START", ""),
-    ("stream and roster fetched", "STEP_SUCCESS", "roster"),
-    ("statistics computed", "STEP_SUCCESS", "player_game_stats"),
-    ("document readable", "", ""),
-)
 
 
 # Sizes of the connection pool of Dagster's storage on Postgres; None: as in docker/postgres.yaml.
@@ -73,6 +68,7 @@ class OnPostgres(NamedTuple):
 
 
 @click.command()
+@click.option("--deployment", type=click.Choice(list(REPORTS)), default="embedded", show_default=True)
 @click.option("--events", default=30, show_default=True, help="Number of events measured for this project.")
 @click.option("--interval", default=6.0, show_default=True, help="Seconds between two events.")
 @click.option("--others", default=5, show_default=True, help="Number of events measured for the alternatives.")
@@ -82,6 +78,7 @@ class OnPostgres(NamedTuple):
 @click.option("--game/--no-game", default=True, show_default=True, help="Measure a whole game (15 minutes).")
 @click.option("--against", metavar="REV", help="Also measure another commit of this project, by turns with this one.")
 def main(
+    deployment: str,
     events: int,
     interval: float,
     others: int,
@@ -91,8 +88,12 @@ def main(
     game: bool,
     against: str | None,
 ) -> None:
-    """Measure latency and cost, print the tables and write them to docs/benchmark.md."""
+    """Measure latency and cost, print the tables and write them to docs/benchmark.md (benchmark-compose.md)."""
     report = Report()
+    if deployment == "compose":
+        _compose(report, events, interval, delay if game else None)
+        report.write(REPORTS[deployment], "python -m bench --deployment compose", _images())
+        return
     with stop_on_signals(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
         os.environ["LACROSSE_STATE_DIR"] = folder
         with environment() as (services, dagster):
@@ -124,19 +125,13 @@ def main(
     if against:
         _log(f"this project and its commit {against}: {events} events each")
         report.against(against, *latencies_against(against, events, interval))
-    report.write(None if only_postgres else REPORT)
+    report.write(None if only_postgres else REPORTS[deployment], "make bench", "")
 
 
 def _ours(stores: Stores, services: EmbeddedServices, report: "Report", events: int, interval: float) -> Spread:
     stores.clear()
-    seconds, phases = [], []
     with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance:
-        for count in range(1, events + 1):
-            put_at = time.time()
-            readable_at = stores.wait_for(stores.put(GAME[:count]))
-            seconds.append(readable_at - put_at)
-            phases.append(_phases(instance, put_at, readable_at))
-            time.sleep(max(0.0, put_at + interval - time.time()))
+        seconds, phases = each_event(stores, instance, events, interval)
     report.phases(phases)
     return Spread.of(seconds)
 
@@ -148,54 +143,33 @@ def _burst(stores: Stores) -> Spread:
     return Spread.of(burst(stores))
 
 
-def _phases(instance: DagsterInstance, put_at: float, readable_at: float) -> list[float]:
-    """The seconds of each of `PHASES`, from the run's event log."""
-    (record,) = instance.get_run_records(RunsFilter(job_name="live_boxscore"), limit=1)
-    ends = [record.create_timestamp.timestamp()]
-    events = instance.all_logs(record.dagster_run.run_id)
-    for _, kind, step in PHASES[1:-1]:
-        ends.append(
-            next(
-                event.timestamp
-                for event in events
-                if event.dagster_event
-                and event.dagster_event.event_type_value == kind
-                and (event.step_key or "") == step
-            )
-        )
-    ends.append(readable_at)
-    return [end - start for start, end in zip([put_at, *ends], ends, strict=False)]
+def _compose(report: "Report", events: int, interval: float, delay: float | None) -> None:
+    _log(
+        f"Docker Compose: {events} events, {interval:g} s apart, and a burst" + (", and a whole game" if delay else "")
+    )
+    measured = compose.measure(events, interval, delay)
+    report.latency("this project (Docker Compose)", Spread.of(measured.seconds))
+    report.phases(measured.phases)
+    report.burst(Spread.of(measured.burst))
+    if delay is not None and measured.game:
+        readable, final, size, runs = measured.game
+        report.game(delay, Spread.of(readable), final, size, runs)
+    _log("Docker Compose at rest")
+    report.rest(compose.at_rest(SETTLE_SECONDS, REST_SECONDS), "memory (as Docker counts it)")
+
+
+def _images() -> str:
+    """Which images Compose runs."""
+    return " Stand-ins for the published images (docker/standins/README.md)." if os.environ.get("STANDINS") else ""
 
 
 def _whole_game(stores: Stores, services: EmbeddedServices, report: "Report", delay: float) -> None:
     stores.clear()
     time.sleep(SETTLE_SECONDS)
     size, runs = _storage(services)
-    puts: list[tuple[str, float]] = []
-
-    class Recorded:
-        """An S3 client for the simulator; it records the time of each PUT."""
-
-        def put_object(self, **request: object) -> object:
-            put_at = time.time()
-            response = stores.s3.put_object(**request)
-            puts.append((response["ETag"].strip('"'), put_at))
-            return response
-
-    settings = load_settings().model_copy(update={"delay": delay})
-    simulator = threading.Thread(target=play, args=(Recorded(), settings), daemon=True)
-    simulator.start()
-    waited: list[float] = []
-    while simulator.is_alive() or len(waited) < len(puts):
-        current, now = stores.current_etag(), time.time()
-        known = [etag for etag, _ in puts]
-        if current in known:
-            # A readable version covers every PUT up to its own.
-            waited += [now - put_at for _, put_at in puts[len(waited) : known.index(current) + 1]]
-        time.sleep(0.01)
-    final_at = stores.wait_for_final_tables()
+    game = whole_game(stores, delay)
     size_after, runs_after = _storage(services)
-    report.game(delay, Spread.of(waited), final_at - puts[-1][1], size_after - size, runs_after - runs)
+    report.game(delay, Spread.of(game.readable), game.final, size_after - size, runs_after - runs)
 
 
 def _storage(services: EmbeddedServices) -> tuple[int, int]:
@@ -337,6 +311,10 @@ class Report:
         table = _table(("seconds from PUT to readable document", "events", "p50", "p95", "worst", "p50 ÷ ours"), rows)
         self._lines = [*table, "", *self._lines]
 
+    def latency(self, name: str, latency: Spread) -> None:
+        row = (name, latency.events, *(f"{value:.2f}" for value in latency[:3]))
+        self._add(_table(("seconds from PUT to readable document", "events", "p50", "p95", "worst"), [row]))
+
     def phases(self, phases: list[list[float]]) -> None:
         medians = [1000 * statistics.median(phase) for phase in zip(*phases, strict=True)]
         rows = [(name, f"{median:.0f}") for (name, _, _), median in zip(PHASES, medians, strict=True)]
@@ -366,13 +344,13 @@ class Report:
         ]
         self._add(_table((f"a whole game at `DELAY={delay:g}`", ""), rows))
 
-    def rest(self, cost: Mapping[str, tuple[float, int]]) -> None:
+    def rest(self, cost: Mapping[str, tuple[float, int]], memory: str = "memory (PSS)") -> None:
         rows = [
             (name, f"{100 * cpu / REST_SECONDS:.1f} %", f"{pss / 2**20:.0f} MiB") for name, (cpu, pss) in cost.items()
         ]
         total = [sum(values) for values in zip(*cost.values(), strict=True)]
         rows.append(("all", f"{100 * total[0] / REST_SECONDS:.1f} %", f"{total[1] / 2**20:.0f} MiB"))
-        self._add(_table((f"at rest, over {REST_SECONDS} s", "of one core", "memory (PSS)"), rows))
+        self._add(_table((f"at rest, over {REST_SECONDS} s", "of one core", memory), rows))
 
     def postgres(self, measured: Mapping[str, OnPostgres]) -> None:
         head = (
@@ -395,7 +373,7 @@ class Report:
         ]
         self._add(_table(head, rows))
 
-    def write(self, path: Path | None) -> None:
+    def write(self, path: Path | None, command: str, images: str) -> None:
         machine = (
             f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
             f"{psutil.virtual_memory().total / 2**30:.0f} GiB, Python {platform.python_version()}"
@@ -403,7 +381,8 @@ class Report:
         head = [
             "# Benchmark",
             "",
-            f"Written by `make bench` on {datetime.now(UTC):%Y-%m-%d}: {machine}. docs/performance.md explains it.",
+            f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}: {machine}.{images} "
+            "docs/performance.md explains it.",
             "",
         ]
         text = "\n".join([*head, *self._lines]).rstrip() + "\n"

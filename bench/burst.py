@@ -8,13 +8,13 @@ has it, of this event or of a later one. docs/adr/0006-sensor-rounds.md has what
 
 import io
 import os
-import threading
 import time
 from contextlib import redirect_stdout
 
 import click
 import yaml
 
+from bench.latency import BURST_EVENTS, BURST_INTERVAL_SECONDS, burst
 from bench.spread import Spread
 from bench.stores import GAME, Stores
 from bench.warm import warm_services
@@ -24,8 +24,6 @@ from lacrosse_assets.embedded.services import EmbeddedServices
 
 SETTLE_SECONDS = 10  # before a measurement
 DAGSTER_ROUND_SECONDS = 5  # Dagster's own
-POLL_SECONDS = 0.01
-BURST_EVENTS, BURST_INTERVAL_SECONDS = 46, 1.3  # a minute
 
 
 @click.command()
@@ -56,29 +54,6 @@ def _measure(stores: Stores, services: EmbeddedServices, seconds: float, events:
         return Spread.of(burst(stores, events, interval))
     finally:
         dagster.stop()
-
-
-def burst(stores: Stores, events: int = BURST_EVENTS, interval: float = BURST_INTERVAL_SECONDS) -> list[float]:
-    """The latency of each event, in seconds. The stream has one event already."""
-    puts: list[tuple[str, float]] = []
-
-    def produce() -> None:
-        start = time.time()
-        for number in range(events):
-            time.sleep(max(0.0, start + number * interval - time.time()))
-            put_at = time.time()
-            puts.append((stores.put(GAME[: number + 2]), put_at))
-
-    producer = threading.Thread(target=produce, daemon=True)
-    producer.start()
-    latencies: list[float] = []
-    while producer.is_alive() or len(latencies) < len(puts):
-        etags = [etag for etag, _ in puts]
-        current, now = stores.current_etag(), time.time()
-        if current in etags:
-            latencies += [now - put_at for _, put_at in puts[len(latencies) : etags.index(current) + 1]]
-        time.sleep(POLL_SECONDS)
-    return latencies
 
 
 if __name__ == "__main__":
