@@ -1,4 +1,4 @@
-"""Runs the notebook from top to bottom on the embedded services."""
+"""Runs the notebooks from top to bottom on the embedded services."""
 
 import html
 import os
@@ -23,17 +23,29 @@ from nbclient import NotebookClient
 from nbclient.exceptions import CellExecutionError
 
 from lacrosse_assets_tests import PROJECT_ROOT
+from lacrosse_assets_tests.support.day import DAY, PREFIX, Day
 from lacrosse_assets_tests.support.world import ENDED, LIVE, MIDDLE, World, closed_port, new_embedded_world
 
-NOTEBOOK = PROJECT_ROOT / "notebooks" / "boxscore.ipynb"
+NOTEBOOKS = PROJECT_ROOT / "notebooks"
 HOME_COLOUR, AWAY_COLOUR = "#D55E00", "#0072B2"
 
 
 world = pytest.fixture(new_embedded_world)
 
 
+@pytest.fixture
+def day(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
+    """A game day without a stream."""
+    monkeypatch.setenv("GAMESTREAM_KEY", PREFIX)
+    day = Day(world)
+    day.schedule()
+    yield day
+    with day.games() as games:
+        games.drop()
+
+
 class Notebook:
-    """The notebook with its kernel, which keeps its state between runs."""
+    """A notebook with its kernel, which keeps its state between runs."""
 
     def __init__(self, client: NotebookClient):
         self._client = client
@@ -80,12 +92,12 @@ class Notebook:
 
 
 @contextmanager
-def opened(environ: Mapping[str, str], folder: Path) -> Iterator[Notebook]:
-    """The notebook in a kernel of this interpreter, with this environment and no settings of the user."""
+def opened(environ: Mapping[str, str], folder: Path, name: str = "boxscore.ipynb") -> Iterator[Notebook]:
+    """A notebook in a kernel of this interpreter, with this environment and no settings of the user."""
     own = KernelSpecManager(kernel_dirs=[])  # no installed kernels: only ipykernel's own, which runs sys.executable
     manager = AsyncKernelManager(kernel_spec_manager=own, connection_file=str(folder / "kernel.json"))
     assert manager.format_kernel_cmd()[0] == sys.executable
-    client = NotebookClient(nbformat.read(NOTEBOOK, as_version=4), km=manager, timeout=120)
+    client = NotebookClient(nbformat.read(NOTEBOOKS / name, as_version=4), km=manager, timeout=120)
     kernel = {**environ, "PATH": os.environ["PATH"], "HOME": str(folder)}
     with client.setup_kernel(env=kernel, cwd=str(folder), cleanup_kc=True):
         yield Notebook(client)
@@ -101,8 +113,9 @@ def second_half(plot: Any, colour: str) -> int:
     return first_half(plot[:, ::-1], colour)
 
 
-def test_it_is_committed_without_outputs() -> None:
-    notebook = nbformat.read(NOTEBOOK, as_version=4)
+@pytest.mark.parametrize("file", sorted(NOTEBOOKS.glob("*.ipynb")), ids=lambda file: file.stem)
+def test_it_is_committed_without_outputs(file: Path) -> None:
+    notebook = nbformat.read(file, as_version=4)
     nbformat.validate(notebook)
     code = [cell for cell in notebook.cells if cell.cell_type == "code"]
     assert [(cell.execution_count, cell.outputs) for cell in code] == [(None, [])] * len(code)
@@ -176,3 +189,76 @@ def test_a_store_that_is_down_is_named_without_its_password(world: World, tmp_pa
         with pytest.raises(CellExecutionError, match=f"document store at {address}"):
             notebook.run_all_cells()
         assert "s3cr3t" not in notebook.everything
+
+
+# The notebook of a game day
+
+
+def test_before_the_first_game_day_it_reports_what_is_missing(world: World, tmp_path: Path) -> None:
+    environ = {
+        **world.environ,
+        "GAMESTREAM_KEY": PREFIX,
+        "SIDEARMDB_URL": f"sqlite:///{tmp_path / 'nothing.db'}",
+    }
+    with opened(environ, tmp_path, "gameday.ipynb") as notebook:
+        notebook.run_all_cells()
+        uri = f"s3://{environ['GAMESTREAM_BUCKET']}/{PREFIX}"
+        assert notebook.printed("stores") == (
+            f"No stream of a scheduled game at {uri} yet: start the games, then run all cells again.\n"
+        )
+        assert notebook.printed("scoreboard") == "0 live, 0 final, 0 not started\n"
+        assert notebook.printed("plot") == "No plays yet.\n"
+        cells = ("scoreboard", "stream", "goals", "games2", "teams2")
+        assert [len(notebook.table(cell)) for cell in cells] == [1] * len(cells)
+
+
+def test_it_follows_a_game_day(day: Day, tmp_path: Path) -> None:
+    world = day.world
+    environ = {**world.environ, "GAMESTREAM_KEY": PREFIX}
+    with opened(environ, tmp_path, "gameday.ipynb") as notebook:
+        day.put(18, "0 58:00 205 8 0", "1 40:00 300 6 1", "2 00:00 0 0 0")
+        day.put(17, *MIDDLE, "3 30:00 101 6")
+        assert all(run.success for run in day.run_until_idle())
+        notebook.run_all_cells()
+        assert notebook.printed("stores") == (
+            f"2 streams at s3://{environ['GAMESTREAM_BUCKET']}/{PREFIX}, 2 box scores. Game 17: {PREFIX}17.txt\n"
+        )
+        assert notebook.printed("scoreboard") == "1 live, 1 final, 1 not started\n"
+        assert notebook.table("scoreboard") == [
+            ["game_id", "day", "state", "clock", "home", "home_score", "away_score", "away"],
+            ["17", DAY, "live", "31:10", "syracuse", "1", "1", "johns hopkins"],
+            ["18", DAY, "final", "00:00", "johns hopkins", "0", "1", "saint étienne; <b>"],
+        ]
+        assert notebook.table("stream")[:3] == [
+            ["line", "verdict", "reason", "event_id", "clock", "team_id", "number", "goal"],
+            ["4", "invalid", "4 fields instead of 5", *["NULL"] * 5],
+            ["3", "shot", "NULL", "2", "31:10", "205", "6", "0"],
+        ]
+        assert notebook.table("goals") == [["quarter", "goals"], ["1", "1"], ["2", "2"]]
+        assert (
+            notebook.ask("[(play.home, play.away) for play in of_the_game.itertuples()]") == "[(1, 0), (1, 1), (1, 1)]"
+        )
+        assert first_half(notebook.plot(), HOME_COLOUR) > 300
+        assert [row[:6] for row in notebook.table("games2")[1:]] == [["18", DAY, "205", "300", "0", "1"]]
+        assert notebook.table("teams2")[1:] == [
+            ["300", "saint étienne; <b>", "2", "1", "1", "0"],
+            ["101", "syracuse", "11", "2", "0", "0"],
+            ["205", "johns hopkins", "9", "5", "0", "1"],
+        ]
+
+        for address in ("MONGODB_URI", "SIDEARMDB_URL", "AWS_SECRET_ACCESS_KEY"):
+            assert world.environ[address] not in notebook.everything
+
+
+@pytest.mark.parametrize(
+    ("key", "opened_one", "right_one"),
+    [("games/", "boxscore.ipynb", "gameday.ipynb"), ("gamestream.txt", "gameday.ipynb", "boxscore.ipynb")],
+)
+def test_the_notebook_of_the_other_kind_names_the_right_one(
+    world: World, tmp_path: Path, key: str, opened_one: str, right_one: str
+) -> None:
+    with (
+        opened({**world.environ, "GAMESTREAM_KEY": key}, tmp_path, opened_one) as notebook,
+        pytest.raises(CellExecutionError, match=f"GAMESTREAM_KEY={key} is a .+: open {right_one} instead"),
+    ):
+        notebook.run_all_cells()

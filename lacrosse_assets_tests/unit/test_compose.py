@@ -681,6 +681,56 @@ def test_the_python_of_the_images_is_that_of_the_tests() -> None:
     assert pythons == {f"python:{python}-slim-bookworm"}
 
 
+# The stand-ins
+
+
+STANDINS = PROJECT_ROOT / "docker" / "standins"
+
+
+def test_the_stand_ins_replace_what_comes_from_a_registry_and_nothing_else(
+    env_file: Path, services: Services, tmp_path: Path
+) -> None:
+    options = ("--file", COMPOSE_FILE, "--file", STANDINS / "compose.override.yaml", "--env-file", env_file)
+    read = subprocess.run(
+        [Path(sys.executable).parent / "docker-compose", *options, "--profile", "*", "config", "--format", "json"],
+        env={"PATH": os.environ["PATH"], "STANDINS": str(tmp_path)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    standing_in = json.loads(read.stdout)["services"]
+
+    assert set(standing_in) == set(services)
+    pulled = {name for name, service in services.items() if "build" not in service and not is_own(service)}
+    assert {name for name in pulled if "build" not in standing_in[name]} == set(), "or a registry is asked"
+    replaced = {"build", "profiles"}
+    for name, service in services.items():
+        differs = {field for field in standing_in[name] | service if standing_in[name].get(field) != service.get(field)}
+        sql = {"environment", "volumes"} if "SIDEARMDB_URL" in service.get("environment", {}) else set()
+        assert differs <= replaced | sql, name
+        changed = {
+            variable
+            for variable, value in service.get("environment", {}).items()
+            if standing_in[name]["environment"][variable] != value
+        }
+        assert changed <= {"SIDEARMDB_URL"}, name
+
+
+def test_the_dockerfile_of_the_stand_ins_has_another_source_of_the_driver_and_nothing_else() -> None:
+    written = tool(sys.executable, STANDINS / "dockerfile.py", PROJECT_ROOT / "Dockerfile").stdout
+    removed = [line for line in DOCKERFILE.splitlines() if line not in written.splitlines()]
+    assert [line for line in removed if "microsoft" not in line and "msodbcsql18" not in line] == []
+    assert "microsoft." not in written
+    assert re.findall(r"^FROM .*", written, re.MULTILINE) == re.findall(r"^FROM .*", DOCKERFILE, re.MULTILINE)
+
+
+def test_a_dockerfile_that_has_changed_is_refused(tmp_path: Path) -> None:
+    (tmp_path / "Dockerfile").write_text(DOCKERFILE.replace("msodbcsql18", "msodbcsql19"))
+    refused = tool(sys.executable, STANDINS / "dockerfile.py", tmp_path / "Dockerfile")
+    assert refused.returncode != 0
+    assert "the Dockerfile has 0 instructions with msodbcsql18" in refused.stderr
+
+
 # What people and CI type
 
 
