@@ -204,7 +204,7 @@ def test_before_the_first_game_day_it_reports_what_is_missing(world: World, tmp_
         notebook.run_all_cells()
         uri = f"s3://{environ['GAMESTREAM_BUCKET']}/{PREFIX}"
         assert notebook.printed("stores") == (
-            f"No stream of a scheduled game at {uri} yet: start the games, then run all cells again.\n"
+            f"No box score of a stream at {uri} yet: start the games, then run all cells again.\n"
         )
         assert notebook.printed("scoreboard") == "0 live, 0 final, 0 not started\n"
         assert notebook.printed("plot") == "No plays yet.\n"
