@@ -1,19 +1,17 @@
-"""Prints both final tables as JSON; empty ones if they are missing. It is run by the Python of a container."""
+"""Prints tables as one JSON object, their rows by id; a table that is missing is empty. Run in a container."""
 
 import json
 import os
+import sys
 
 from sqlalchemy import create_engine, inspect, text
 
 with create_engine(os.environ["SIDEARMDB_URL"]).connect() as connection:
     there = inspect(connection).get_table_names()
-    print(
-        json.dumps(
-            [
-                [dict(row) for row in connection.execute(text(f"SELECT * FROM {name} ORDER BY id")).mappings()]
-                if name in there
-                else []
-                for name in ("teams2", "players2")
-            ]
-        )
-    )
+    tables = {
+        name: [dict(row) for row in connection.execute(text(f"SELECT * FROM {name} ORDER BY id")).mappings()]
+        if name in there
+        else []
+        for name in sys.argv[1:]
+    }
+print(json.dumps(tables, default=str))

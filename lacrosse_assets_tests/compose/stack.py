@@ -24,7 +24,7 @@ from lacrosse_assets_tests.support.waiting import wait_until
 PROJECT = "lacrosse-test"
 LOG_FILE = PROJECT_ROOT / ".lacrosse" / "test-compose.log"
 READ_TABLES = (Path(__file__).parent / "read_tables.py").read_text()
-HEALTHY_TIMEOUT_SECONDS = 180
+HEALTHY_TIMEOUT_SECONDS = 300  # SQL Server takes a minute or two at its first start
 # Of a container that ends by itself, and of one without a health check.
 WITHOUT_HEALTH = {"page_user": "exited", "gamestream": "running"}
 
@@ -123,9 +123,15 @@ class Stack:
         return documents[-1] if documents else None
 
     def tables(self) -> Tables | None:
-        """Both final tables; empty if they are missing. Read in a container, which has SQL Server's driver."""
-        teams2, players2 = json.loads(self.compose("exec", "-T", "jupyter", "python", "-", stdin=READ_TABLES))
-        return teams2, players2
+        """Both final tables; empty if they are missing."""
+        found = self.rows("teams2", "players2")
+        return found["teams2"], found["players2"]
+
+    def rows(self, *tables: str) -> dict[str, list[Row]]:
+        """The rows of tables by id. Read in a container, which has SQL Server's driver."""
+        read = self.compose("exec", "-T", "jupyter", "python", "-", *tables, stdin=READ_TABLES)
+        found: dict[str, list[Row]] = json.loads(read)
+        return found
 
     def stream(self) -> bytes:
         """The stream object."""

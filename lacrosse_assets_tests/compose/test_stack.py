@@ -8,10 +8,12 @@ from collections.abc import Iterator
 
 import pytest
 
+from lacrosse_assets.gamestream.game_day import game_day
 from lacrosse_assets.gamestream.reference_data import PLAYERS, TEAMS, original_rows
 from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets_tests.chaos.verdict import Truth, Watcher, difference_from_truth
 from lacrosse_assets_tests.compose.stack import Stack, stack
+from lacrosse_assets_tests.support.day import expected_results
 from lacrosse_assets_tests.support.waiting import wait_until
 
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(900)]  # with the images' first build
@@ -19,6 +21,7 @@ pytestmark = [pytest.mark.compose, pytest.mark.timeout(900)]  # with the images'
 FAST_DELAY = 0.01  # a game of 36 s
 KILLS_DELAY = 0.08  # long enough to kill every service in mid-game
 BOX_SCORE_TIMEOUT_SECONDS = 120  # after a kill: a sensor tick that hangs on a store that is gone ends after a minute
+GAMES = 12  # of a game day
 REFERENCE = original_rows(TEAMS), original_rows(PLAYERS)
 LINES = [event.line for event in read_game()]
 # Every state of the stream that readers may see, by its ETag.
@@ -43,6 +46,12 @@ def wait_for_the_end(stack: Stack, timeout: float) -> None:
         return difference_from_truth(stack, FINAL)
 
     wait_until(lambda: differs() is None, lambda: str(differs()), timeout=timeout, every=1)
+
+
+def run_notebook(stack: Stack, name: str, user: str, **variables: str) -> str:
+    """The notebook with its outputs, run from top to bottom in a new container of the service jupyter."""
+    command = ("jupyter", "nbconvert", "--execute", "--to", "notebook", "--stdout", name)
+    return stack.compose("run", "--rm", "--no-deps", "-T", "--user", user, "jupyter", *command, **variables)
 
 
 def test_a_whole_game(stack: Stack) -> None:
@@ -71,9 +80,7 @@ def test_jupyter_has_the_notebooks_for_who_has_the_token(stack: Stack) -> None:
 @pytest.mark.parametrize("user", ["1000:1000", "4321:4321"], ids=["owner", "another user"])
 def test_a_notebook_runs_as_any_user(stack: Stack, user: str) -> None:
     """The second one is a user whom the image does not know."""
-    command = ("jupyter", "nbconvert", "--execute", "--to", "markdown", "--stdout", "boxscore.ipynb")
-    shown = stack.compose("run", "--rm", "--no-deps", "-T", "--user", user, "jupyter", *command)
-    assert "Final: syracuse 11 : 9 johns hopkins, 00:00, event 70" in shown
+    assert "Final: syracuse 11 : 9 johns hopkins, 00:00, event 70" in run_notebook(stack, "boxscore.ipynb", user)
 
 
 def test_a_replay(stack: Stack) -> None:
@@ -130,6 +137,29 @@ def test_the_stack_goes_down_and_up(stack: Stack) -> None:
     stack.play(FAST_DELAY)
     wait_until(lambda: (stack.current() or {"_id": 0})["_id"] < 70, "the new game's first box score", timeout=60)
     wait_for_the_end(stack, timeout=180)
+
+
+def test_a_game_day(stack: Stack) -> None:
+    """Twelve games at once, on the same stack with another setting; the notebook of a game day reads them."""
+    services = stack.compose("config", "--services").split()
+    stack.compose("up", "--detach", *services, GAMESTREAM_KEY="games/", GAMES=str(GAMES), DELAY=str(FAST_DELAY))
+    day = game_day(GAMES)
+    teams2, players2, scores = expected_results(day)
+
+    def is_over() -> bool:
+        found = stack.rows("games2", "teams2", "players2")
+        in_games2 = {row["id"]: (row["home_score"], row["away_score"]) for row in found["games2"]}
+        return in_games2 == scores and (found["teams2"], found["players2"]) == (teams2, players2)
+
+    wait_until(is_over, "the final tables of the day", timeout=240, every=1)
+    shown = stack.get("PAGE_PORT", "/games.json")
+    assert {line["_id"]: (line["home"]["score"], line["away"]["score"]) for line in shown} == scores
+    assert all(line["final"] for line in shown)
+    stack.wait_until_healthy()
+
+    assert f"0 live, {GAMES} final, 0 not started" in run_notebook(
+        stack, "gameday.ipynb", "1000:1000", GAMESTREAM_KEY="games/"
+    )
 
 
 def test_no_password_is_in_a_log(stack: Stack) -> None:

@@ -2,7 +2,6 @@
 
 import os
 import subprocess
-from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +9,8 @@ import pytest
 from sqlalchemy import create_engine, text
 
 from lacrosse_assets.embedded.supervision import executable
-from lacrosse_assets.gamestream.game_day import GameDay, game_day
-from lacrosse_assets_tests.support import reference_model
+from lacrosse_assets.gamestream.game_day import game_day
+from lacrosse_assets_tests.support.day import expected_results
 
 GAMES = 4
 TIMEOUT_SECONDS = 170  # only to end a test that hangs
@@ -23,33 +22,6 @@ def rows(database: Path, table: str) -> list[dict[str, Any]]:
         found = connection.execute(text(f"SELECT * FROM {table} ORDER BY id")).mappings().all()
     engine.dispose()
     return [dict(row) for row in found]
-
-
-def expected(day: GameDay) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[int, tuple[int, int]]]:
-    """`teams2`, `players2` and the scores: every game's additions to the reference tables, added up."""
-    teams, players = [sorted(map(dict, rows), key=lambda row: row["id"]) for rows in (day.teams, day.players)]
-    added: dict[str, Counter[tuple[int, str]]] = {"teams": Counter(), "players": Counter()}
-    scores = {}
-    for game in day.games:
-        body = game.stream(len(game.events)).encode()
-        result = reference_model.game(body, game.home, game.away, teams, players)
-        assert result.document
-        scores[game.game_id] = result.document["home"]["score"], result.document["away"]["score"]
-        for name, before, after, columns in (
-            ("teams", teams, result.teams2, ("wins", "losses")),
-            ("players", players, result.players2, ("shots", "goals")),
-        ):
-            for row, now in zip(before, sorted(after, key=lambda row: row["id"]), strict=True):
-                for column in columns:
-                    added[name][row["id"], column] += now[column] - row[column]
-    teams2, players2 = (
-        [{**row, **{name: row[name] + added[table][row["id"], name] for name in columns}} for row in reference]
-        for table, reference, columns in (
-            ("teams", teams, ("wins", "losses")),
-            ("players", players, ("shots", "goals")),
-        )
-    )
-    return teams2, players2, scores
 
 
 @pytest.mark.timeout(TIMEOUT_SECONDS + 10)
@@ -68,7 +40,7 @@ def test_a_game_day_from_nothing_to_the_final_tables(tmp_path: Path) -> None:
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
 
-    teams2, players2, scores = expected(day)
+    teams2, players2, scores = expected_results(day)
     database = state_dir / "sidearmdb.db"
     assert rows(database, "teams2") == teams2
     assert rows(database, "players2") == players2

@@ -1,5 +1,6 @@
 """A game day in the environment of one test: a schedule, and a stream for each game (docs/contract.md, section 10)."""
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -8,8 +9,10 @@ import boto3
 from dagster import RunRequest
 from pymongo import MongoClient
 
+from lacrosse_assets.gamestream.game_day import GameDay
 from lacrosse_assets.resources.game_documents import MongoGameDocuments
 from lacrosse_assets.resources.object_store import LiveS3, S3PrefixStore
+from lacrosse_assets_tests.support import reference_model
 from lacrosse_assets_tests.support.world import Run, World
 
 PREFIX = "games/"
@@ -83,3 +86,30 @@ def games_of(request: RunRequest | str) -> list[int]:
     games: list[int] = request.run_config["ops"]["raw_gamestream"]["config"]["games"]
     assert request.run_config["ops"]["roster"]["config"]["games"] == games
     return games
+
+
+def expected_results(day: GameDay) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[int, tuple[int, int]]]:
+    """`teams2`, `players2` and the scores at the end of the simulator's day: every game's additions, added up."""
+    teams, players = [sorted(map(dict, rows), key=lambda row: row["id"]) for rows in (day.teams, day.players)]
+    added: dict[str, Counter[tuple[int, str]]] = {"teams": Counter(), "players": Counter()}
+    scores = {}
+    for game in day.games:
+        body = game.stream(len(game.events)).encode()
+        result = reference_model.game(body, game.home, game.away, teams, players)
+        assert result.document
+        scores[game.game_id] = result.document["home"]["score"], result.document["away"]["score"]
+        for name, before, after, columns in (
+            ("teams", teams, result.teams2, ("wins", "losses")),
+            ("players", players, result.players2, ("shots", "goals")),
+        ):
+            for row, now in zip(before, sorted(after, key=lambda row: row["id"]), strict=True):
+                for column in columns:
+                    added[name][row["id"], column] += now[column] - row[column]
+    teams2, players2 = (
+        [{**row, **{name: row[name] + added[table][row["id"], name] for name in columns}} for row in reference]
+        for table, reference, columns in (
+            ("teams", teams, ("wins", "losses")),
+            ("players", players, ("shots", "goals")),
+        )
+    )
+    return teams2, players2, scores
