@@ -10,6 +10,7 @@ import os
 import re
 import runpy
 import shlex
+import shutil
 import stat
 import subprocess
 import sys
@@ -714,6 +715,31 @@ def test_the_stand_ins_replace_what_comes_from_a_registry_and_nothing_else(
             if standing_in[name]["environment"][variable] != value
         }
         assert changed <= {"SIDEARMDB_URL"}, name
+
+
+def run_with(folder: Path, *, docker: str, user_id: int) -> subprocess.CompletedProcess[str]:
+    """`docker/standins/run echo done` where these are all programs that there are."""
+    programs = {"docker": f"exit {docker}", "id": f"echo {user_id}"}
+    for name, script in programs.items():
+        (folder / name).write_text(f"#!{shutil.which('sh')}\n{script}\n")
+        (folder / name).chmod(0o755)
+    for name in ("bash", "dirname", "echo"):
+        (folder / name).symlink_to(str(shutil.which(name)))
+    return subprocess.run(
+        [folder / "bash", STANDINS / "run", "echo", "done"], env={"PATH": str(folder)}, capture_output=True, text=True
+    )
+
+
+def test_a_docker_engine_that_is_there_is_used(tmp_path: Path) -> None:
+    ended = run_with(tmp_path, docker="0", user_id=0)
+    assert (ended.returncode, ended.stdout, ended.stderr) == (0, "done\n", "")
+
+
+def test_without_an_engine_one_line_says_what_to_do(tmp_path: Path) -> None:
+    refused = run_with(tmp_path, docker="1", user_id=1000)
+    assert (refused.returncode, refused.stdout) == (1, "")
+    (line,) = refused.stderr.splitlines()
+    assert line.startswith("Error: `docker info` finds no Docker engine: start one.")
 
 
 def test_the_dockerfile_of_the_stand_ins_has_another_source_of_the_driver_and_nothing_else() -> None:
