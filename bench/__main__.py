@@ -89,11 +89,12 @@ def main(
     against: str | None,
 ) -> None:
     """Measure latency and cost, print the tables and write them to docs/benchmark.md (benchmark-compose.md)."""
-    report = Report()
     if deployment == "compose":
+        report = Report("Benchmark of Docker Compose", "python -m bench --deployment compose", _images())
         _compose(report, events, interval, delay if game else None)
-        report.write(REPORTS[deployment], "python -m bench --deployment compose", _images())
+        report.write(REPORTS[deployment])
         return
+    report = Report()
     with stop_on_signals(), tempfile.TemporaryDirectory(prefix="lacrosse-bench-") as folder:
         os.environ["LACROSSE_STATE_DIR"] = folder
         with environment() as (services, dagster):
@@ -125,7 +126,7 @@ def main(
     if against:
         _log(f"this project and its commit {against}: {events} events each")
         report.against(against, *latencies_against(against, events, interval))
-    report.write(None if only_postgres else REPORTS[deployment], "make bench", "")
+    report.write(None if only_postgres else REPORTS[deployment])
 
 
 def _ours(stores: Stores, services: EmbeddedServices, report: "Report", events: int, interval: float) -> Spread:
@@ -159,7 +160,7 @@ def _compose(report: "Report", events: int, interval: float, delay: float | None
 
 
 def _images() -> str:
-    """Which images Compose runs."""
+    """Which images the running stack has."""
     return " Stand-ins for the published images (docker/standins/README.md)." if os.environ.get("STANDINS") else ""
 
 
@@ -295,7 +296,8 @@ def _timed(
 class Report:
     """The tables, as Markdown."""
 
-    def __init__(self) -> None:
+    def __init__(self, title: str = "Benchmark", command: str = "make bench", images: str = "") -> None:
+        self._title, self._command, self._images = title, command, images
         self._lines: list[str] = []
 
     def compare(self, ours: Spread, stock: Spread, script: Spread) -> None:
@@ -373,15 +375,15 @@ class Report:
         ]
         self._add(_table(head, rows))
 
-    def write(self, path: Path | None, command: str, images: str) -> None:
+    def write(self, path: Path | None) -> None:
         machine = (
             f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
             f"{psutil.virtual_memory().total / 2**30:.0f} GiB, Python {platform.python_version()}"
         )
         head = [
-            "# Benchmark",
+            f"# {self._title}",
             "",
-            f"Written by `{command}` on {datetime.now(UTC):%Y-%m-%d}: {machine}.{images} "
+            f"Written by `{self._command}` on {datetime.now(UTC):%Y-%m-%d}: {machine}.{self._images} "
             "docs/performance.md explains it.",
             "",
         ]

@@ -18,7 +18,7 @@ UNITS = {"B": 1, "KiB": 2**10, "MiB": 2**20, "GiB": 2**30}
 
 
 class Measured(NamedTuple):
-    """The results of inside.py."""
+    """The results of in_container.py."""
 
     seconds: list[float]  # of each event
     phases: list[list[float]]  # seconds, of each event
@@ -30,7 +30,7 @@ def measure(events: int, interval: float, delay: float | None) -> Measured:
     """Measure events, a burst and, with a `delay`, a whole game. The simulator's own game is stopped."""
     _compose("stop", "gamestream")
     options = [f"--events={events}", f"--interval={interval}", *([f"--delay={delay}"] if delay is not None else [])]
-    output = _compose(*RUN, "user_code", "-m", "bench.inside", *options)
+    output = _compose(*RUN, "user_code", "-m", "bench.in_container", *options)
     return Measured(**json.loads(output.splitlines()[-1]))
 
 

@@ -31,6 +31,7 @@ TRUTHS = {
     for truth in [Truth("".join(f"{line}\n" for line in LINES[:number]).encode(), *REFERENCE)]
 }
 FINAL = list(TRUTHS.values())[-1]
+LAST_EVENT = 70
 
 
 @pytest.fixture(scope="module", name="stack")
@@ -59,7 +60,7 @@ def test_a_whole_game(stack: Stack) -> None:
     wait_for_the_end(stack, timeout=180)
 
     assert stack.stream() == FINAL.body
-    assert stack.get("PAGE_PORT", "/boxscore.json")["_id"] == FINAL.document["_id"]
+    assert stack.get("PAGE_PORT", "/boxscore.json")["_id"] == LAST_EVENT
     assert stack.failed_runs() == []
     assert stack.not_as_expected() == {}
     simulator = stack.logs("gamestream")
@@ -80,13 +81,15 @@ def test_jupyter_has_the_notebooks_for_who_has_the_token(stack: Stack) -> None:
 @pytest.mark.parametrize("user", ["1000:1000", "4321:4321"], ids=["owner", "another user"])
 def test_a_notebook_runs_as_any_user(stack: Stack, user: str) -> None:
     """The second one is a user whom the image does not know."""
-    assert "Final: syracuse 11 : 9 johns hopkins, 00:00, event 70" in run_notebook(stack, "boxscore.ipynb", user)
+    assert f"Final: syracuse 11 : 9 johns hopkins, 00:00, event {LAST_EVENT}" in run_notebook(
+        stack, "boxscore.ipynb", user
+    )
 
 
 def test_a_replay(stack: Stack) -> None:
     """Documents of the earlier game are gone with the first new one; its tables stay until the new game is over."""
     stack.compose("restart", "gamestream")
-    wait_until(lambda: (stack.current() or {"_id": 0})["_id"] < 70, "the replay's first box score", timeout=60)
+    wait_until(lambda: (stack.current() or {"_id": 0})["_id"] < LAST_EVENT, "the replay's first box score", timeout=60)
     assert not any(document["final"] for document in stack.documents() or [])
     assert stack.tables() == FINAL.tables
 
@@ -135,7 +138,9 @@ def test_the_stack_goes_down_and_up(stack: Stack) -> None:
     assert stack.get("PAGE_PORT", "/boxscore.json")["final"] is True
 
     stack.play(FAST_DELAY)
-    wait_until(lambda: (stack.current() or {"_id": 0})["_id"] < 70, "the new game's first box score", timeout=60)
+    wait_until(
+        lambda: (stack.current() or {"_id": 0})["_id"] < LAST_EVENT, "the new game's first box score", timeout=60
+    )
     wait_for_the_end(stack, timeout=180)
 
 
