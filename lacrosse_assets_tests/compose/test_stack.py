@@ -40,6 +40,17 @@ def running_stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
         yield own
 
 
+def event(stack: Stack) -> int:
+    """The event of the current box score; -1 without one."""
+    current = stack.current()
+    return current["_id"] if current else -1
+
+
+def wait_for_the_start(stack: Stack) -> None:
+    """Wait until the current box score is of a game that is played again."""
+    wait_until(lambda: event(stack) < LAST_EVENT, "the new game's first box score", timeout=60)
+
+
 def wait_for_the_end(stack: Stack, timeout: float) -> None:
     """Wait for the documents and the final tables of the whole game."""
 
@@ -89,7 +100,7 @@ def test_a_notebook_runs_as_any_user(stack: Stack, user: str) -> None:
 def test_a_replay(stack: Stack) -> None:
     """Documents of the earlier game are gone with the first new one; its tables stay until the new game is over."""
     stack.compose("restart", "gamestream")
-    wait_until(lambda: (stack.current() or {"_id": 0})["_id"] < LAST_EVENT, "the replay's first box score", timeout=60)
+    wait_for_the_start(stack)
     assert not any(document["final"] for document in stack.documents() or [])
     assert stack.tables() == FINAL.tables
 
@@ -110,10 +121,10 @@ def test_each_service_is_killed_in_mid_game(stack: Stack) -> None:
             healthy_after = time.monotonic() - killed_at
             newest = Truth(stack.stream(), *REFERENCE)
             assert not newest.is_final, f"the game was over before {service} was killed: KILLS_DELAY is too short"
-            events = newest.document["_id"] if newest.document else 0
+            written = newest.document["_id"] if newest.document else -1
             wait_until(
-                lambda events=events: (stack.current() or {"_id": -1})["_id"] >= events,
-                f"a box score of event {events} after {service} was killed",
+                lambda written=written: event(stack) >= written,
+                f"a box score of event {written} after {service} was killed",
                 timeout=BOX_SCORE_TIMEOUT_SECONDS,
             )
             print(
@@ -138,9 +149,7 @@ def test_the_stack_goes_down_and_up(stack: Stack) -> None:
     assert stack.get("PAGE_PORT", "/boxscore.json")["final"] is True
 
     stack.play(FAST_DELAY)
-    wait_until(
-        lambda: (stack.current() or {"_id": 0})["_id"] < LAST_EVENT, "the new game's first box score", timeout=60
-    )
+    wait_for_the_start(stack)
     wait_for_the_end(stack, timeout=180)
 
 
