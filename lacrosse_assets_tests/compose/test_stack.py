@@ -137,6 +137,14 @@ def test_each_service_is_killed_in_mid_game(stack: Stack) -> None:
     assert watcher.polls > 0
 
 
+def test_no_password_is_in_a_log(stack: Stack) -> None:
+    """Nor in the errors about services that were killed."""
+    logs = stack.logs()
+    secrets = [name for name in stack.settings if name.endswith(("_PASSWORD", "_TOKEN", "_SECRET_ACCESS_KEY"))]
+    assert len(secrets) == 6
+    assert [name for name in secrets if stack.settings[name] in logs] == []
+
+
 def test_the_stack_goes_down_and_up(stack: Stack) -> None:
     """The data is on volumes: what was there before is there again, and a further game has a place."""
     stack.compose("down")
@@ -174,10 +182,3 @@ def test_a_game_day(stack: Stack) -> None:
     assert f"0 live, {GAMES} final, 0 not started" in run_notebook(
         stack, "gameday.ipynb", "1000:1000", GAMESTREAM_KEY="games/"
     )
-
-
-def test_no_password_is_in_a_log(stack: Stack) -> None:
-    logs = stack.logs()
-    secrets = [name for name in stack.settings if name.endswith(("_PASSWORD", "_SECRET_ACCESS_KEY"))]
-    assert len(secrets) == 5
-    assert [name for name in secrets if stack.settings[name] in logs] == []
