@@ -62,6 +62,9 @@ class Stack:
         """Start the game from its first event, in a new container."""
         self.compose("up", "--detach", "--no-deps", "--force-recreate", "gamestream", DELAY=str(delay))
 
+    def close(self) -> None:
+        self._mongo.close()
+
     # The containers
 
     def states(self) -> dict[str, str]:
@@ -135,9 +138,13 @@ class Stack:
 
     def stream(self) -> bytes:
         """The stream object."""
-        names = {"endpoint_url": "AWS_ENDPOINT_URL_S3", "region_name": "AWS_REGION"}
-        names |= {"aws_access_key_id": "AWS_ACCESS_KEY_ID", "aws_secret_access_key": "AWS_SECRET_ACCESS_KEY"}
-        store = boto3.client("s3", **{option: self.settings[name] for option, name in names.items()})
+        store = boto3.client(
+            "s3",
+            endpoint_url=self.settings["AWS_ENDPOINT_URL_S3"],
+            region_name=self.settings["AWS_REGION"],
+            aws_access_key_id=self.settings["AWS_ACCESS_KEY_ID"],
+            aws_secret_access_key=self.settings["AWS_SECRET_ACCESS_KEY"],
+        )
         bucket, key = self.settings["GAMESTREAM_BUCKET"], self.settings["GAMESTREAM_KEY"]
         body: bytes = store.get_object(Bucket=bucket, Key=key)["Body"].read()
         return body
@@ -175,6 +182,7 @@ def stack(folder: Path) -> Iterator[Stack]:
         own.wait_until_healthy()
         yield own
     finally:
+        own.close()
         LOG_FILE.parent.mkdir(exist_ok=True)
         LOG_FILE.write_text(own.compose("logs", "--no-color", "--timestamps"))
         own.compose("down", "--volumes", "--timeout", "1")
