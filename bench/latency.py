@@ -3,16 +3,19 @@
 This module imports only what the image of the platform has.
 """
 
-import threading
 import time
-from collections.abc import Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from dagster import DagsterInstance, RunsFilter
 
 from bench.stores import GAME, Stores
 from lacrosse_assets.gamestream.simulator import play
 from lacrosse_assets.settings import load_settings
+
+if TYPE_CHECKING:
+    from types_boto3_s3 import S3Client
 
 POLL_SECONDS = 0.01
 BURST_EVENTS, BURST_INTERVAL_SECONDS = 46, 1.3  # a minute
@@ -78,7 +81,7 @@ def burst(stores: Stores, events: int = BURST_EVENTS, interval: float = BURST_IN
             put_at = time.time()
             puts.append((stores.put(GAME[: number + 2]), put_at))
 
-    return _follow(stores, puts, threading.Thread(target=produce, daemon=True))
+    return _follow(stores, puts, produce)
 
 
 def whole_game(stores: Stores, delay: float) -> WholeGame:
@@ -88,6 +91,8 @@ def whole_game(stores: Stores, delay: float) -> WholeGame:
     class Recorded:
         """An S3 client for the simulator; it records the time of each PUT."""
 
+        meta = stores.s3.meta
+
         def put_object(self, **request: object) -> object:
             put_at = time.time()
             response = stores.s3.put_object(**request)
@@ -95,18 +100,20 @@ def whole_game(stores: Stores, delay: float) -> WholeGame:
             return response
 
     settings = load_settings().model_copy(update={"delay": delay})
-    readable = _follow(stores, puts, threading.Thread(target=play, args=(Recorded(), settings), daemon=True))
+    readable = _follow(stores, puts, lambda: play(cast("S3Client", Recorded()), settings))
     return WholeGame(readable, stores.wait_for_final_tables() - puts[-1][1])
 
 
-def _follow(stores: Stores, puts: Sequence[tuple[str, float]], producer: threading.Thread) -> list[float]:
+def _follow(stores: Stores, puts: Sequence[tuple[str, float]], produce: Callable[[], None]) -> list[float]:
     """The seconds from each PUT until a box score can be read that has it, of this version or of a later one."""
-    producer.start()
     seconds: list[float] = []
-    while producer.is_alive() or len(seconds) < len(puts):
-        current, now = stores.current_etag(), time.time()
-        etags = [etag for etag, _ in puts]
-        if current in etags:
-            seconds += [now - put_at for _, put_at in puts[len(seconds) : etags.index(current) + 1]]
-        time.sleep(POLL_SECONDS)
+    with ThreadPoolExecutor(1) as threads:
+        producer = threads.submit(produce)
+        while not producer.done() or len(seconds) < len(puts):
+            current, now = stores.current_etag(), time.time()
+            etags = [etag for etag, _ in puts]
+            if current in etags:
+                seconds += [now - put_at for _, put_at in puts[len(seconds) : etags.index(current) + 1]]
+            time.sleep(POLL_SECONDS)
+        producer.result()
     return seconds
