@@ -74,8 +74,9 @@ test-drill: java system maven ## Run Apache Drill and its queries during a game 
 test-compose: $(STAMP) ## Play games on Docker Compose and kill its services; twelve minutes
 	@docker/standins/run $(BIN)/python -m pytest -m compose lacrosse_assets_tests/compose
 
-bench: java $(STAMP) ## Measure the latency of a box score, next to stock Dagster; half an hour
+bench: java $(STAMP) ## Measure the latency of a box score and a game day, next to stock Dagster; an hour
 	@$(BIN)/python -m bench
+	@$(BIN)/python -m bench.gameday
 	@$(BIN)/python -m examples.boxscore_page.bench
 
 chaos: java $(STAMP) ## Inject every fault into games; an hour, writes docs/chaos.md

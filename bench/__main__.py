@@ -184,21 +184,21 @@ def _storage(services: EmbeddedServices) -> tuple[int, int]:
 def _at_rest(services: EmbeddedServices, dagster: DagsterDev, report: "Report") -> None:
     time.sleep(SETTLE_SECONDS)
     groups = {server.name: server for server in (*services.servers, dagster)}
-    before = {name: _cpu(server) for name, server in groups.items()}
+    before = {name: cpu(server) for name, server in groups.items()}
     time.sleep(REST_SECONDS)
-    report.rest({name: (_cpu(server) - before[name], _memory(server)) for name, server in groups.items()})
+    report.rest({name: (cpu(server) - before[name], memory(server)) for name, server in groups.items()})
 
 
 def _processes(server: Server) -> list[psutil.Process]:
     return [psutil.Process(pid) for pid in processes_with_env(OWNER_VARIABLE, server.owner)]
 
 
-def _cpu(server: Server) -> float:
+def cpu(server: Server) -> float:
     """The CPU seconds of a server's processes, and of those that they have waited for, such as runs."""
     return sum(sum(process.cpu_times()[:4]) for process in _processes(server))
 
 
-def _memory(server: Server) -> int:
+def memory(server: Server) -> int:
     return sum(process.memory_full_info().pss for process in _processes(server))
 
 
@@ -210,8 +210,8 @@ def _on_postgres(
         instance = INSTANCE_SETTINGS.read_text() + storage_yaml(server, pool_size)
         (dagster_home(services.state_dir) / "dagster.yaml").write_text(instance)
 
-        def cpu() -> float:
-            return _cpu(dagster) + server.cpu()
+        def used_now() -> float:
+            return cpu(dagster) + server.cpu()
 
         try:
             dagster.start()
@@ -219,9 +219,9 @@ def _on_postgres(
             stores.clear()
             _timed(stores, 1, lambda: time.sleep(SETTLE_SECONDS))
             time.sleep(SETTLE_SECONDS)
-            connections, used = server.connections(), cpu()
+            connections, used = server.connections(), used_now()
             time.sleep(REST_SECONDS)
-            at_rest, used_at_rest = server.connections() - connections, cpu() - used
+            at_rest, used_at_rest = server.connections() - connections, used_now() - used
             stores.clear()
             time.sleep(SETTLE_SECONDS)
             connections, started = server.connections(), time.time()
@@ -374,6 +374,9 @@ class Report:
             for name, each in measured.items()
         ]
         self._add(_table(head, rows))
+
+    def day(self, games: int, rows: Sequence[tuple[str, str]]) -> None:
+        self._add(_table((f"a day of {games} games", ""), rows))
 
     def write(self, path: Path | None) -> None:
         machine = (

@@ -1,6 +1,6 @@
 """What a game day of many games takes: latency under continuous change, the catch-up of all games, CPU and storage.
 
-    python -m bench.gameday                 # about fifteen minutes; prints a table, writes no file
+    python -m bench.gameday                 # about fifteen minutes; writes docs/benchmark-gameday.md
 
 All games are in mid-game when it starts. The latency of a change is the time from its PUT until a document can be read
 that has it, of this version of the stream or of a later one. One game by itself is measured on the same services, while
@@ -27,7 +27,7 @@ from botocore.config import Config
 from dagster import DagsterInstance, RunsFilter
 from pymongo import MongoClient
 
-from bench.__main__ import SETTLE_SECONDS, WARM_UP_SECONDS, _cpu, _memory, stock_dagster
+from bench.__main__ import PROJECT_ROOT, SETTLE_SECONDS, WARM_UP_SECONDS, Report, cpu, memory, stock_dagster
 from bench.spread import Spread
 from lacrosse_assets.embedded.cli import environment
 from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
@@ -39,6 +39,7 @@ from lacrosse_assets.gamestream.simulator import connect, reset
 from lacrosse_assets.jobs import live_boxscore
 from lacrosse_assets.settings import Settings, load_settings
 
+REPORT = PROJECT_ROOT / "docs" / "benchmark-gameday.md"
 PREFIX = "games/"
 POLL_SECONDS = 0.02
 TIMEOUT_SECONDS = 300
@@ -120,7 +121,8 @@ class Streams:
 @click.option("--single", default=20, show_default=True, help="Number of events measured of one game by itself.")
 @click.option("--stock", default=20, show_default=True, help="Number of games of the day with stock Dagster; 0: skip.")
 def main(games: int, changes: float, seconds: float, single: int, stock: int) -> None:
-    """Measure a game day and print a table."""
+    """Measure a game day, print a table and write it to docs/benchmark-gameday.md."""
+    report = Report("Benchmark of a game day", "python -m bench.gameday")
     with _day(games) as (services, dagster, streams):
         began = time.time()
         _catch_up(streams)
@@ -131,7 +133,7 @@ def main(games: int, changes: float, seconds: float, single: int, stock: int) ->
         with DagsterInstance.from_config(str(home)) as instance:
             groups = {server.name: server for server in (*services.servers, dagster)}
             runs, stored, began = _runs(instance), _bytes(home), time.time()
-            cpu = {name: _cpu(server) for name, server in groups.items()}
+            used = {name: cpu(server) for name, server in groups.items()}
             spread = Spread.of(_continuous(streams, games, changes, seconds))
             took = time.time() - began
             made = _runs(instance) - runs
@@ -141,17 +143,16 @@ def main(games: int, changes: float, seconds: float, single: int, stock: int) ->
                 *(
                     (
                         f"{name}: share of one core, memory (PSS)",
-                        f"{(_cpu(server) - cpu[name]) / took:.0%}, {_memory(server) / 2**20:.0f} MiB",
+                        f"{(cpu(server) - used[name]) / took:.0%}, {memory(server) / 2**20:.0f} MiB",
                     )
                     for name, server in groups.items()
                 ),
                 ("Dagster's storage per hour", f"{(_bytes(home) - stored) / took * 3600 / 2**20:.0f} MiB"),
             ]
+    report.day(games, rows)
     if stock:
-        rows += _next_to_stock(stock)
-    click.echo(f"| a day of {games} games | load {os.getloadavg()[0]:.1f} |\n|---|--:|")
-    for name, value in rows:
-        click.echo(f"| {name} | {value} |")
+        report.day(stock, _next_to_stock(stock))
+    report.write(REPORT)
 
 
 @contextmanager
@@ -187,7 +188,7 @@ def _next_to_stock(games: int) -> list[tuple[str, str]]:
             time.sleep(SETTLE_SECONDS)
             stock = Spread.of(_catch_up(streams))
     return [
-        (f"{games} games change at once", _in_words(ours)),
+        ("all games change at once", _in_words(ours)),
         ("the same, one stock Dagster run for each game", f"{_in_words(stock)}: {stock.p50 / ours.p50:.0f} times"),
     ]
 
