@@ -858,5 +858,5 @@ def test_make_has_the_targets_that_workflows_call() -> None:
         for file in ("ci.yml", "nightly.yml")
         for target in re.findall(r"\bmake ([a-z-]+)", re.sub(r"#.*|`[^`]*`", "", (WORKFLOWS / file).read_text()))
     }
-    assert made == {"lint", "test", "env", "test-services", "install", "fuzz", "bench"}
+    assert made == {"lint", "test", "env", "test-services", "test-compose", "install", "fuzz", "bench"}
     assert made <= set(re.findall(r"^([a-z-]+):", MAKEFILE.read_text(), re.MULTILINE))
