@@ -46,6 +46,13 @@ def event(stack: Stack) -> int:
     return current["_id"] if current else -1
 
 
+def wait_for_event(stack: Stack, number: int, when: str) -> None:
+    """Wait for a box score of this event, or of a later one."""
+    wait_until(
+        lambda: event(stack) >= number, f"a box score of event {number} {when}", timeout=BOX_SCORE_TIMEOUT_SECONDS
+    )
+
+
 def wait_for_the_start(stack: Stack) -> None:
     """Wait until the current box score is of a game that is played again."""
     wait_until(lambda: event(stack) < LAST_EVENT, "the new game's first box score", timeout=60)
@@ -122,11 +129,7 @@ def test_each_service_is_killed_in_mid_game(stack: Stack) -> None:
             newest = Truth(stack.stream(), *REFERENCE)
             assert not newest.is_final, f"the game was over before {service} was killed: KILLS_DELAY is too short"
             written = newest.document["_id"] if newest.document else -1
-            wait_until(
-                lambda written=written: event(stack) >= written,
-                f"a box score of event {written} after {service} was killed",
-                timeout=BOX_SCORE_TIMEOUT_SECONDS,
-            )
+            wait_for_event(stack, written, f"after {service} was killed")
             print(
                 f"{service}: healthy after {healthy_after:.0f} s, box score after {time.monotonic() - killed_at:.0f} s"
             )
