@@ -27,6 +27,7 @@ from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
 from lacrosse_assets.resources.spark import LOCAL_CONFIG, SMALL_DATA_CONFIG
 from lacrosse_assets.s3 import forget_credentials
 from lacrosse_assets.settings import VARIABLES, SettingsError, embedded_settings, load_settings
+from lacrosse_assets_tests.support.day import PREFIX, Day
 from lacrosse_assets_tests.support.world import Stores, World, new_world
 
 ELSEWHERE = os.environ.get("LACROSSE_DEPLOYMENT") == "services"
@@ -139,6 +140,19 @@ def simulated(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[World]:
     except ClientError:
         yield world
         store.delete_bucket(Bucket=BOXSCORES_BUCKET)
+
+
+@pytest.fixture
+def day(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
+    """A game day of the test's own: three scheduled games, none of which has a stream yet."""
+    monkeypatch.setenv("GAMESTREAM_KEY", PREFIX)
+    day = Day(world)
+    day.schedule()
+    yield day
+    with day.games() as games:
+        games.drop()
+    for table in ("games", "games2"):
+        world.sql(f"DROP TABLE IF EXISTS {table}")
 
 
 @pytest.fixture(scope="module")

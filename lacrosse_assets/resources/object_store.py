@@ -9,12 +9,13 @@ import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
+from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster import ConfigurableResource, Failure, MetadataValue
@@ -38,6 +39,9 @@ HINTS = {
 
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, MAX_CALL_ATTEMPTS = 3, 6, 2
 CALL_TIMEOUT_SECONDS = MAX_CALL_ATTEMPTS * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)
+# Of `versions`, with all pages of a listing. The timeouts above are those of each piece of a response: a server or a
+# proxy that sends a few bytes every few seconds exceeds none of them.
+VERSIONS_TIMEOUT_SECONDS = CALL_TIMEOUT_SECONDS
 
 GZIP_MAGIC = b"\x1f\x8b"
 UNREADABLE_ENCODINGS = ("br", "compress", "deflate", "zstd")
@@ -183,8 +187,8 @@ class SingleObjectStore(ObjectStore):
 class LiveS3(S3Resource):
     """dagster-aws's S3 resource, with short timeouts: its own are a minute for each of five attempts.
 
-    A call ends within `CALL_TIMEOUT_SECONDS`. So a sensor tick fails with an error that names the store, before
-    Dagster's own timeout of one minute.
+    A call to a server that does not respond ends within `CALL_TIMEOUT_SECONDS`. So a sensor tick fails with an error
+    that names the store, before Dagster's own timeout of one minute.
 
     boto3's own chain finds what is not configured (`lacrosse_assets/s3.py`).
     """
@@ -218,6 +222,32 @@ class S3Store(ObjectStore):
     @cached_property
     def _client(self) -> "BaseClient":
         return self.s3.get_client()
+
+    def versions(self) -> dict[str, StreamVersion]:
+        """See `ObjectStore.versions`. Ends within `VERSIONS_TIMEOUT_SECONDS`."""
+        found: Future[dict[str, StreamVersion]] = Future()
+
+        def look() -> None:
+            try:
+                found.set_result(self._versions())
+            except BaseException as error:
+                found.set_exception(error)
+
+        # A daemon thread: it may hang for as long as the server likes, and must not keep the process from exiting.
+        Thread(target=look, daemon=True).start()
+        try:
+            return found.result(VERSIONS_TIMEOUT_SECONDS)
+        except TimeoutError:
+            raise StoreError(
+                STORE,
+                f"{self.s3.endpoint_url or 'AWS'} ({self.uri})",
+                f"the response is not complete after {VERSIONS_TIMEOUT_SECONDS} s: check the server, and the network "
+                "or proxy in front of it; gamestream_sensor keeps retrying",
+            ) from None
+
+    @abstractmethod
+    def _versions(self) -> dict[str, StreamVersion]:
+        """The same as `versions`, however long it takes."""
 
     def _fetch_stable(self, keys: Collection[str]) -> Fetched:
         """The objects of these keys: see `ObjectStore.fetch`.
@@ -295,6 +325,17 @@ class S3Store(ObjectStore):
             allow_retries=False,
         )
 
+    def _head(self, key: str) -> StreamVersion | None:
+        """The version of an object, by a HEAD; None if it does not exist."""
+        response = self._call("head_object", key)
+        if response is None:
+            return None
+        if not _bare(response.get("ETag")):
+            # Without an ETag only the content identifies a version: several events can share one second.
+            fetched = self._call("get_object", key)
+            return self._version(fetched, key, fetched["body"]) if fetched else None
+        return self._version(response, key)
+
     def _version(self, response: Mapping[str, Any], key: str, body: bytes | None = None) -> StreamVersion:
         """The version that the response to a HEAD or GET reports; without an ETag, with the MD5 of the body instead."""
         if "LastModified" not in response:
@@ -304,10 +345,8 @@ class S3Store(ObjectStore):
                 "responses have no Last-Modified header, which orders the versions of the stream: "
                 "check the proxy or gateway in front of the store",
             )
-        etag = response.get("ETag") or hashlib.md5(body or b"", usedforsecurity=False).hexdigest()
-        return StreamVersion(
-            _bare(etag), response["LastModified"], response.get("ContentLength"), _response_date(response)
-        )
+        etag = _bare(response.get("ETag")) or hashlib.md5(body or b"", usedforsecurity=False).hexdigest()
+        return StreamVersion(etag, response["LastModified"], response.get("ContentLength"), _response_date(response))
 
     def _call(self, operation: str, key: str) -> dict[str, Any] | None:
         """The response to a HEAD or GET, with the `body` of the latter; None if there is no such object."""
@@ -356,14 +395,10 @@ class S3ObjectStore(S3Store, SingleObjectStore):
     """One object."""
 
     def head(self) -> StreamVersion | None:
-        response = self._call("head_object", self.key)
-        if response is None:
-            return None
-        if not response.get("ETag"):
-            # Without an ETag only the content identifies a version: several events can share one second.
-            fetched = self._call("get_object", self.key)
-            return self._version(fetched, self.key, fetched["body"]) if fetched else None
-        return self._version(response, self.key)
+        return self._head(self.key)
+
+    def _versions(self) -> dict[str, StreamVersion]:
+        return SingleObjectStore.versions(self)
 
     def get(self) -> StreamObject | None:
         stream = self._fetch_stable([self.key]).streams.get(self.key)
@@ -375,11 +410,12 @@ class S3ObjectStore(S3Store, SingleObjectStore):
 class S3PrefixStore(S3Store):
     """All objects below the prefix `key`: the streams of a game day."""
 
-    def versions(self) -> dict[str, StreamVersion]:
+    def _versions(self) -> dict[str, StreamVersion]:
         """By a listing, of all its pages: one request for each thousand objects."""
         from botocore.exceptions import ClientError
 
         versions = {}
+        incomplete: list[str] = []
         with self._client_for(self.key) as client:
             try:
                 pages = client.get_paginator("list_objects_v2")
@@ -390,12 +426,20 @@ class S3PrefixStore(S3Store):
                     for entry in page.get("Contents", ()):
                         if entry["Key"] == self.key:
                             continue  # an empty object with which some tools mark a folder
+                        etag, size = _bare(entry.get("ETag")), entry.get("Size")
+                        if "LastModified" not in entry or (not etag and size is None):
+                            incomplete.append(entry["Key"])
+                            continue
                         # Without an ETag, the size has to do: a stream is rewritten longer.
-                        etag = _bare(entry.get("ETag") or "") or f"{entry['Size']}-bytes"
-                        versions[entry["Key"]] = StreamVersion(etag, entry["LastModified"], entry["Size"], date)
+                        versions[entry["Key"]] = StreamVersion(
+                            etag or f"{size}-bytes", entry["LastModified"], size, date
+                        )
             except ClientError as error:
                 if not _is_missing(error):
                     raise
+        for key in incomplete:
+            if version := self._head(key):
+                versions[key] = version
         return versions
 
     def fetch(self, keys: Collection[str]) -> Fetched:
@@ -411,9 +455,9 @@ def _is_missing(error: "ClientError") -> bool:
     return error.response["Error"].get("Code", "") in ("404", "NoSuchKey", "NoSuchBucket", "NotFound")
 
 
-def _bare(etag: str) -> str:
-    """An ETag without its quotes, and without the `W/` of a weak one."""
-    return re.sub(r'^(?:W/)?"(.*)"$', r"\1", etag.strip())
+def _bare(etag: str | None) -> str:
+    """An ETag without its quotes, and without the `W/` of a weak one; empty if there is none."""
+    return re.sub(r'^(?:W/)?"(.*)"$', r"\1", (etag or "").strip())
 
 
 def _response_date(response: Mapping[str, Any]) -> datetime | None:

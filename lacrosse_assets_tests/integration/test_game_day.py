@@ -2,7 +2,6 @@
 
 import gzip
 from collections import Counter
-from collections.abc import Iterator
 from datetime import datetime
 from typing import Any
 
@@ -22,19 +21,6 @@ ENDED = {
     18: (*OPENING[18], "1 40:00 300 6 1", "2 00:00 0 0 0"),
     19: (*OPENING[19], "2 00:00 0 0 0", "-1 00:00 0 0 0"),
 }
-
-
-@pytest.fixture
-def day(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
-    """Three scheduled games, none of which has a stream yet."""
-    monkeypatch.setenv("GAMESTREAM_KEY", PREFIX)
-    day = Day(world)
-    day.schedule()
-    yield day
-    with day.games() as games:
-        games.drop()
-    for table in ("games", "games2"):
-        world.sql(f"DROP TABLE IF EXISTS {table}")
 
 
 def start(day: Day) -> None:

@@ -218,6 +218,11 @@ def without_quotes(_: str, headers: Headers) -> None:
         headers["ETag"] = f"{headers['ETag'][1:-1]} of the gateway"
 
 
+def empty_etag(_: str, headers: Headers) -> None:
+    if "ETag" in headers:
+        headers["ETag"] = '""'
+
+
 CHANGES = {
     "weak in HEAD": weak_in_head,
     "weak in GET": weak_in_get,
@@ -227,6 +232,7 @@ CHANGES = {
     "no ETag in HEAD": without("ETag", "HeadObject"),
     "no ETag in GET": without("ETag", "GetObject"),
     "no ETag": without("ETag", "HeadObject", "GetObject"),
+    "an empty ETag": empty_etag,
     "no length in HEAD": without("Content-Length", "HeadObject"),
     "no date": without("Date", "HeadObject", "GetObject"),
 }
@@ -255,8 +261,9 @@ def test_an_etag_is_opaque(world: World, change: Callable[[str, Headers], None])
     assert world.table("teams2")
 
 
-def test_without_an_etag_two_changes_in_a_second_are_two_versions(world: World) -> None:
-    store = world.object_store(s3=changing_headers(CHANGES["no ETag"]))
+@pytest.mark.parametrize("change", ["no ETag", "an empty ETag"])
+def test_without_an_etag_two_changes_in_a_second_are_two_versions(world: World, change: str) -> None:
+    store = world.object_store(s3=changing_headers(CHANGES[change]))
     seen = set()
     for number in range(5):
         world.put(f"0 59:3{number} 101 6 1")

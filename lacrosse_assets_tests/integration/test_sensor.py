@@ -16,7 +16,12 @@ from lacrosse_assets.automation import AutomationState
 from lacrosse_assets.checks import IS_FRESH
 from lacrosse_assets.resources.documents import READ_TIMEOUT_SECONDS
 from lacrosse_assets.resources.event_documents import MongoEventDocuments
-from lacrosse_assets.resources.object_store import CALL_TIMEOUT_SECONDS, S3ObjectStore, StreamObject, StreamVersion
+from lacrosse_assets.resources.object_store import (
+    VERSIONS_TIMEOUT_SECONDS,
+    S3ObjectStore,
+    StreamObject,
+    StreamVersion,
+)
 from lacrosse_assets.sensors import VERSION_TAG
 from lacrosse_assets_tests.support.proxy import proxy_to
 from lacrosse_assets_tests.support.world import ENDED, FINAL, MIDDLE, OPENING, World, closed_port, recording_s3
@@ -304,7 +309,7 @@ def test_nothing_is_lost_over_a_restart(world: World, tmp_path: Path) -> None:
 def test_a_tick_ends_before_dagster_gives_up_on_it() -> None:
     """Dagster's own error then is `Unable to reach the user code server`, which names the wrong thing."""
     # A poll may begin at the very end. It reads the stream, and the box score.
-    longest = sensors.POLL_SECONDS + CALL_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
+    longest = sensors.POLL_SECONDS + VERSIONS_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
 
     assert longest < DEFAULT_SENSOR_GRPC_TIMEOUT - 10
 
