@@ -1,9 +1,14 @@
 """`StoreError`, and the translation of a client library's errors into it. See docs/contract.md, section 6."""
 
 from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future
 from contextlib import contextmanager
+from threading import Thread
+from typing import TypeVar
 
 from dagster import Failure
+
+T = TypeVar("T")
 
 
 class StoreError(Failure):
@@ -52,3 +57,29 @@ def translate_errors(
             problem = problem.replace(secret, "***")
         # Not `from error`: Dagster stores the whole chain, and the library's message may hold a secret.
         raise StoreError(store, address, f"{problem} ({what_to_do})" if what_to_do else problem) from None
+
+
+def within(seconds: float, store: str, address: str, read: Callable[[], T]) -> T:
+    """The result of `read`, or a `StoreError` if there is none after so many seconds.
+
+    The clients' own timeouts are those of each piece of a response: a server or a proxy that sends a few bytes every
+    few seconds exceeds none of them. A sensor tick has to end before Dagster's timeout, whose error names no store.
+    """
+    result: Future[T] = Future()
+
+    def complete() -> None:
+        try:
+            result.set_result(read())
+        except BaseException as error:
+            result.set_exception(error)
+
+    # A daemon thread: it may hang for as long as the server likes, and must not keep the process from exiting.
+    Thread(target=complete, daemon=True).start()
+    try:
+        return result.result(seconds)
+    except TimeoutError:
+        problem = (
+            f"the response is not complete after {seconds:g} s: check the server, and the network or proxy in front of "
+            "it; gamestream_sensor keeps retrying"
+        )
+        raise StoreError(store, address, problem) from None

@@ -9,13 +9,12 @@ import re
 import zlib
 from abc import ABC, abstractmethod
 from collections.abc import Collection, Iterator, Mapping
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime, timedelta
 from email.utils import parsedate_to_datetime
 from functools import cached_property
-from threading import Thread
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster import ConfigurableResource, Failure, MetadataValue
@@ -23,7 +22,7 @@ from dagster_aws.s3 import S3Resource
 from pydantic import Field
 
 from lacrosse_assets import s3 as s3_factory
-from lacrosse_assets.resources.errors import StoreError, translate_errors, unreachable_hint
+from lacrosse_assets.resources.errors import StoreError, translate_errors, unreachable_hint, within
 
 if TYPE_CHECKING:
     from botocore.client import BaseClient
@@ -39,8 +38,7 @@ HINTS = {
 
 CONNECT_TIMEOUT_SECONDS, READ_TIMEOUT_SECONDS, MAX_CALL_ATTEMPTS = 3, 6, 2
 CALL_TIMEOUT_SECONDS = MAX_CALL_ATTEMPTS * (CONNECT_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS)
-# Of `versions`, with all pages of a listing. The timeouts above are those of each piece of a response: a server or a
-# proxy that sends a few bytes every few seconds exceeds none of them.
+# Of `versions`, with all pages of a listing. The timeouts above are those of each piece of a response.
 VERSIONS_TIMEOUT_SECONDS = CALL_TIMEOUT_SECONDS
 
 GZIP_MAGIC = b"\x1f\x8b"
@@ -48,6 +46,7 @@ UNREADABLE_ENCODINGS = ("br", "compress", "deflate", "zstd")
 # How often a stream that changes during the fetch is fetched, before the last result is used as it is.
 MAX_FETCH_ATTEMPTS = 3
 LISTING_PAGE_SIZE = 1000  # objects; S3 has no larger pages
+LISTING_FIELDS = ("IsTruncated", "KeyCount", "Name", "Contents")  # each listing has some, an empty one as well
 # Objects that are fetched at the same time.
 MAX_CONNECTIONS = 16
 
@@ -151,7 +150,7 @@ class ObjectStore(ConfigurableResource[Any], ABC):
         """The objects of these keys, each with the version that `versions` reports for it; missing ones are left out.
 
         Raises:
-            StoreError: the store is unreachable, or refuses all requests.
+            StoreError: the store is unreachable.
         """
 
 
@@ -225,25 +224,8 @@ class S3Store(ObjectStore):
 
     def versions(self) -> dict[str, StreamVersion]:
         """See `ObjectStore.versions`. Ends within `VERSIONS_TIMEOUT_SECONDS`."""
-        found: Future[dict[str, StreamVersion]] = Future()
-
-        def look() -> None:
-            try:
-                found.set_result(self._versions())
-            except BaseException as error:
-                found.set_exception(error)
-
-        # A daemon thread: it may hang for as long as the server likes, and must not keep the process from exiting.
-        Thread(target=look, daemon=True).start()
-        try:
-            return found.result(VERSIONS_TIMEOUT_SECONDS)
-        except TimeoutError:
-            raise StoreError(
-                STORE,
-                f"{self.s3.endpoint_url or 'AWS'} ({self.uri})",
-                f"the response is not complete after {VERSIONS_TIMEOUT_SECONDS} s: check the server, and the network "
-                "or proxy in front of it; gamestream_sensor keeps retrying",
-            ) from None
+        address = f"{self.s3.endpoint_url or 'AWS'} ({self.uri})"
+        return within(VERSIONS_TIMEOUT_SECONDS, STORE, address, self._versions)
 
     @abstractmethod
     def _versions(self) -> dict[str, StreamVersion]:
@@ -416,13 +398,16 @@ class S3PrefixStore(S3Store):
 
         versions = {}
         incomplete: list[str] = []
+        is_truncated = False
         with self._client_for(self.key) as client:
             try:
                 pages = client.get_paginator("list_objects_v2")
                 for page in pages.paginate(
                     Bucket=self.bucket, Prefix=self.key, PaginationConfig={"PageSize": LISTING_PAGE_SIZE}
                 ):
-                    date = _response_date(page)
+                    if page.keys().isdisjoint(LISTING_FIELDS):
+                        raise self._bad_listing("the response to a listing is none, such as a login page")
+                    date, is_truncated = _response_date(page), page.get("IsTruncated", False)
                     for entry in page.get("Contents", ()):
                         if entry["Key"] == self.key:
                             continue  # an empty object with which some tools mark a folder
@@ -437,16 +422,21 @@ class S3PrefixStore(S3Store):
             except ClientError as error:
                 if not _is_missing(error):
                     raise
+        if is_truncated:  # the last page: boto3 ends without an error where a page does not lead to the next one
+            raise self._bad_listing(f"a listing ends after {len(versions)} objects, although there are more")
         for key in incomplete:
             if version := self._head(key):
                 versions[key] = version
         return versions
 
+    def _bad_listing(self, problem: str) -> StoreError:
+        address = f"{s3_factory.address(self._client)} ({self.uri})"
+        return StoreError(STORE, address, f"{problem}: check the proxy or gateway in front of the store")
+
     def fetch(self, keys: Collection[str]) -> Fetched:
         fetched = self._fetch_stable(keys)
-        errors = [each for each in fetched.streams.values() if isinstance(each, StoreError)]
-        if errors and len(errors) == len(fetched.streams):
-            raise errors[0]  # the store is down, not the one stream
+        if fetched.streams and all(isinstance(each, StoreError) for each in fetched.streams.values()):
+            self.versions()  # raises if it is the store that is down, and not these streams that are refused
         return fetched
 
 

@@ -9,10 +9,14 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from lacrosse_assets import sensors
 from lacrosse_assets.resources import object_store
 from lacrosse_assets.resources.object_store import LiveS3
+from lacrosse_assets_tests.support import sql_server
 from lacrosse_assets_tests.support.day import Day
 from lacrosse_assets_tests.support.proxy import proxy_to
+from lacrosse_assets_tests.support.sql_server import Script
+from lacrosse_assets_tests.support.tds import NoResponse, TdsServer
 from lacrosse_assets_tests.support.world import ENDED, OPENING
 
 # Changes the body and the headers of a response to the operation of this name.
@@ -113,6 +117,41 @@ def test_an_etag_that_changes_in_every_listing_holds_up_no_other_game(day: Day) 
     day.put(18, "0 59:30 205 6 1")
     assert day.world.tick_and_run(object_store=store).success
     assert set(day.scores()) == {17, 18}
+
+
+@pytest.mark.parametrize(
+    ("change", "problem"),
+    [
+        (in_listing("<NextContinuationToken>.*?</NextContinuationToken>"), "a listing ends after 2 objects, although"),
+        (in_listing("(?s)^.*$", by="<html><body>Log in</body></html>"), "the response to a listing is none"),
+    ],
+    ids=["no token of the next page", "a login page"],
+)
+def test_a_listing_that_is_none_or_not_all_is_a_skip_that_names_the_store(
+    day: Day, monkeypatch: pytest.MonkeyPatch, change: Change, problem: str
+) -> None:
+    """The games that it did not have seemed to have no stream."""
+    monkeypatch.setattr(object_store, "LISTING_PAGE_SIZE", 2)
+    for game in (17, 18, 19):
+        day.put(game, *OPENING)
+
+    decision = str(day.world.tick(object_store=day.object_store(s3=changing_responses(change))))
+
+    assert decision.startswith("object store at ")
+    assert problem in decision
+
+
+def test_a_schedule_that_never_arrives_is_a_skip_that_names_the_database(
+    day: Day, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(sensors, "REFERENCE_TIMEOUT_SECONDS", 2)
+    with TdsServer(Script(exceptions={"FROM games": NoResponse.HANG})) as server:
+        monkeypatch.setenv("SIDEARMDB_URL", sql_server.url(server.port, Encrypt="no"))
+
+        decision = str(day.world.tick())
+
+        assert decision.startswith(f"reference database at mssql://127.0.0.1:{server.port}/sidearmdb: ")
+        assert "the response is not complete after 2 s" in decision
 
 
 def test_a_listing_that_arrives_piece_by_piece_is_a_skip_that_names_the_store(
