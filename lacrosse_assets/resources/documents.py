@@ -25,6 +25,7 @@ from lacrosse_assets.resources.object_store import StreamVersion
 if TYPE_CHECKING:
     from pymongo import MongoClient
     from pymongo.collection import Collection as MongoCollection
+    from pymongo.errors import BulkWriteError
 
 STORE = "document store"
 DATABASE = "sidearm"
@@ -46,8 +47,15 @@ DUPLICATE_KEY = 11000  # MongoDB's code
 # A projection without the lists of a box score. By what is included: some servers take three times as long otherwise.
 SUMMARY = dict.fromkeys(SUMMARY_FIELDS, 1)
 
-# Reads the version of a game's stream as it is now, by the game's id.
-Latest = Callable[[int], StreamVersion | None]
+# A filter for box scores, among the other documents of the collection. (With more conditions, a game day's documents
+# are read noticeably slower.)
+BOX_SCORES: Mapping[str, Any] = {
+    "_id": {"$gte": 0},
+    **{field: {"$exists": True} for field in ("stream.etag", "home.players", "away.players")},
+}
+
+# Reads the version of each game's stream as it is now, by the game's id.
+Latest = Callable[[], Mapping[int, StreamVersion]]
 
 
 class WriteResult(NamedTuple):
@@ -146,7 +154,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
                 self._collection.bulk_write(writes, ordered=False)
             except BulkWriteError as error:
                 # Duplicate key: the filter no longer matches the document of this `_id`. The caller retries.
-                if any(each["code"] != DUPLICATE_KEY for each in error.details["writeErrors"]):
+                if any(each["code"] != DUPLICATE_KEY for each in _problems(error)):
                     raise
 
     def _delete(self, filters: Iterable[Mapping[str, Any]]) -> None:
@@ -242,16 +250,32 @@ def results_key_of(keys: Mapping[int, str]) -> str:
 def is_box_score(document: Mapping[str, Any]) -> bool:
     """Whether a stored document is a box score: one of this platform's, or one that another program wrote.
 
-    It has an integer `_id` and a `stream`, or a `home` and an `away` team, as a program that implements the original
-    exercise writes it. All other documents in the collection are left alone.
+    It has an integer `_id`, and a `home` and an `away` team, as a program that implements the original exercise writes
+    it. All other documents in the collection are left alone.
     """
-    return isinstance(document["_id"], int) and (
-        isinstance(document.get("stream"), Mapping) or {"home", "away"} <= document.keys()
+    return isinstance(document["_id"], int) and all(
+        isinstance(document.get(side), Mapping) for side in ("home", "away")
     )
+
+
+def number_of(document_id: Any) -> Any:
+    """An `_id` that equals an integer if the server takes it for the same: a double does, a decimal would not."""
+    from bson import Decimal128
+
+    return document_id.to_decimal() if isinstance(document_id, Decimal128) else document_id
+
+
+def _problems(error: "BulkWriteError") -> list[Mapping[str, Any]]:
+    """What went wrong with a bulk write: documents, and the write concern, such as replicas that do not respond."""
+    return [*(error.details.get("writeErrors") or ()), *(error.details.get("writeConcernErrors") or ())]
 
 
 def _message(error: Exception) -> str:
     """The driver's message without the state of all servers and the full response, which only repeat the problem."""
+    from pymongo.errors import BulkWriteError
+
+    if isinstance(error, BulkWriteError) and (problems := _problems(error)):
+        return str(problems[0].get("errmsg") or error)  # the error itself says "batch op errors occurred"
     return re.split(", (?:Topology Description|full error): ", str(error), maxsplit=1)[0]
 
 

@@ -11,10 +11,12 @@ Three invariants hold with any number of writers, late ones included:
 from abc import ABC
 from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 from functools import partial
+from typing import Any
 
 from lacrosse_assets.game.document import Document, event_document, from_event_document
 from lacrosse_assets.game.schedule import SINGLE_GAME_ID
 from lacrosse_assets.resources.documents import (
+    BOX_SCORES,
     MAX_WRITE_ATTEMPTS,
     MISSING,
     READ_TIMEOUT_SECONDS,
@@ -27,11 +29,9 @@ from lacrosse_assets.resources.documents import (
     is_box_score,
     is_same,
     is_superseded,
+    number_of,
 )
 from lacrosse_assets.resources.object_store import StreamVersion
-
-# A filter for the box scores that this platform writes, among the other documents of the collection.
-BOX_SCORES = {"_id": {"$gte": 0}, "stream.etag": {"$exists": True}}
 
 
 class EventDocuments(DocumentStore, ABC):
@@ -61,7 +61,9 @@ class EventDocuments(DocumentStore, ABC):
     ) -> dict[int, WriteResult | None]:
         return {
             game: self.write(
-                [event_document(box) for box in boxes if box["game_id"] == game], timeline, partial(latest, game)
+                [event_document(box) for box in boxes if box["game_id"] == game],
+                timeline,
+                partial(_latest_of, game, latest),
             )
             for game, timeline in timelines.items()
         }
@@ -151,17 +153,21 @@ class EventDocuments(DocumentStore, ABC):
             blocked=tuple(each["_id"] for each in documents if each["_id"] in foreign),
         )
 
-    def _stored(self) -> tuple[dict[int, Stored], set[float]]:
+    def _stored(self) -> tuple[dict[int, Stored], set[Any]]:
         """The box scores by event, and the `_id`s of other documents among the numbers."""
         fields = dict.fromkeys(("fingerprint", "stream", "home.teamid", "away.teamid"), 1)
         stored: dict[int, Stored] = {}
-        foreign: set[float] = set()
+        foreign: set[Any] = set()
         for each in self._collection.find({"_id": {"$gte": 0}}, fields):
             if is_box_score(each):
                 stored[each["_id"]] = Stored.of(each)
             else:
-                foreign.add(each["_id"])
+                foreign.add(number_of(each["_id"]))
         return stored, foreign
+
+
+def _latest_of(game: int, latest: Latest) -> StreamVersion | None:
+    return latest().get(game)
 
 
 class MongoEventDocuments(MongoServer, EventDocuments):

@@ -15,10 +15,12 @@ The write protocol, for any number of games at once:
 
 from abc import ABC
 from collections.abc import Collection, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from lacrosse_assets.game.document import Document, from_game_document, game_document
 from lacrosse_assets.resources.documents import (
+    BOX_SCORES,
     MAX_WRITE_ATTEMPTS,
     MISSING,
     READ_TIMEOUT_SECONDS,
@@ -31,11 +33,12 @@ from lacrosse_assets.resources.documents import (
     is_box_score,
     is_same,
     is_superseded,
+    number_of,
 )
 from lacrosse_assets.resources.object_store import StreamVersion
 
-# A filter for the box scores that this platform writes, among the other documents of the collection.
-BOX_SCORES = {"_id": {"$gte": 0}, "stream.etag": {"$exists": True}, "event": {"$exists": True}}
+# A filter for the box scores of games, among the other documents of the collection.
+GAMES = {**BOX_SCORES, "event": {"$exists": True}}
 
 
 class GameDocuments(DocumentStore, ABC):
@@ -45,10 +48,10 @@ class GameDocuments(DocumentStore, ABC):
     id_is = "games"
 
     def summaries(self, games: Collection[int] | None = None) -> list[Document]:
-        return self._find(BOX_SCORES if games is None else {**BOX_SCORES, "_id": {"$in": list(games)}}, SUMMARY)
+        return self._find(GAMES if games is None else {**GAMES, "_id": {"$in": list(games)}}, SUMMARY)
 
     def final_box_scores(self) -> list[Document]:
-        return self._find({**BOX_SCORES, "final": True}, {"plays": 0})
+        return self._find({**GAMES, "final": True}, {"plays": 0})
 
     def _find(self, filter_: Mapping[str, Any], fields: Mapping[str, int]) -> list[Document]:
         import pymongo
@@ -69,12 +72,15 @@ class GameDocuments(DocumentStore, ABC):
         with self._errors():
             for _ in range(MAX_WRITE_ATTEMPTS):
                 replaced = []
-                stored = {each["_id"]: each for each in self._collection.find({"_id": {"$in": list(pending)}})}
+                stored = {
+                    number_of(each["_id"]): each for each in self._collection.find({"_id": {"$in": list(pending)}})
+                }
+                now = cache(latest)  # one look at all streams, after the documents were read
                 for game, document in list(pending.items()):
                     there = stored.get(game)
                     if there is not None and not is_box_score(there):
                         results[game] = WriteResult(False, 0, 0, blocked=(game,))
-                    elif _is_late(document, there, latest):
+                    elif _is_late(document, there, now):
                         results[game] = None
                     elif is_same(there, document):
                         results.setdefault(game, WriteResult(False, 0, 0))
@@ -92,7 +98,7 @@ class GameDocuments(DocumentStore, ABC):
 def _is_late(document: Document, stored: Mapping[str, Any] | None, latest: Latest) -> bool:
     mine = StreamVersion.from_document(document)
     theirs = StreamVersion.from_document(stored or {})
-    return mine is None or is_superseded(mine, [theirs], lambda: latest(document["_id"]))
+    return mine is None or is_superseded(mine, [theirs], lambda: latest().get(document["_id"]))
 
 
 class MongoGameDocuments(MongoServer, GameDocuments):

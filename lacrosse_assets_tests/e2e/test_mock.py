@@ -79,7 +79,9 @@ def test_the_in_memory_document_store_behaves_like_a_server() -> None:
     def box(event_id: int, seconds: int) -> Document:
         date = START + timedelta(seconds=seconds)
         version = {"etag": str(seconds), "last_modified": date, "fetched_at": date}
-        return {"_id": event_id, "stream": version, "fingerprint": str(event_id)}
+        team = {"name": "syracuse", "score": 0, "players": list[Document]()}
+        teams = {"timestamp": "10:00", "home": team, "away": team}
+        return {"_id": event_id, **teams, "stream": version, "fingerprint": str(event_id)}
 
     store = InMemoryEventDocuments(database="of-this-test")
     events = {event_id: str(event_id) for event_id in range(4)}

@@ -8,8 +8,10 @@ from itertools import product, repeat
 from typing import Any, NamedTuple
 
 import pytest
+from bson import Decimal128
 from dagster import Failure
 from pymongo import MongoClient, ReadPreference
+from pymongo.errors import BulkWriteError
 from pymongo.monitoring import CommandFailedEvent, CommandListener, CommandStartedEvent, CommandSucceededEvent
 from pymongo.read_concern import ReadConcern
 from sqlalchemy import create_engine, event, text
@@ -18,6 +20,7 @@ from lacrosse_assets.game.document import Document
 from lacrosse_assets.resources.documents import WriteResult
 from lacrosse_assets.resources.errors import StoreError
 from lacrosse_assets.resources.event_documents import EventDocuments, MongoEventDocuments
+from lacrosse_assets.resources.game_documents import MongoGameDocuments
 from lacrosse_assets.resources.object_store import S3ObjectStore, StreamObject, StreamVersion
 from lacrosse_assets_tests.support.world import (
     ENDED,
@@ -42,7 +45,16 @@ def box(event_id: int, fetched: int, *, etag: str | None = None, play: int = 1) 
     """A box score of a stream that was written `fetched` seconds after the start, and fetched at once."""
     at = START + timedelta(seconds=fetched)
     version = {"etag": etag or f"etag {fetched}", "last_modified": at, "fetched_at": at}
-    return {"_id": event_id, "final": False, "stream": version, "fingerprint": f"event {event_id} of play {play}"}
+    team = {"teamid": 101, "name": "syracuse", "score": 0, "players": list[Document]()}
+    return {
+        "_id": event_id,
+        "timestamp": "10:00",
+        "home": team,
+        "away": team,
+        "final": False,
+        "stream": version,
+        "fingerprint": f"event {event_id} of play {play}",
+    }
 
 
 def events(*event_ids: int, play: int = 1) -> dict[int, str]:
@@ -178,6 +190,8 @@ OTHERS = [
     {"_id": datetime(2030, 1, 1, tzinfo=UTC)},
     {"_id": {"game": 1}},
     {"_id": True},
+    {"_id": 98, "stream": {"etag": "x", "last_modified": START}, "note": "of a stream, and no box score"},
+    {"_id": 97, "home": "syracuse", "away": "johns hopkins"},
 ]
 
 
@@ -199,8 +213,8 @@ def test_documents_of_others_are_neither_read_nor_changed(world: World, other: D
     assert other in left
 
 
-@pytest.mark.parametrize("event_id", [1, 1.0], ids=["an integer", "a double of the same value"])
-def test_an_event_whose_id_is_taken_by_another_document_is_reported(world: World, event_id: float) -> None:
+@pytest.mark.parametrize("event_id", [1, 1.0, Decimal128("1")], ids=["an integer", "a double", "a decimal"])
+def test_an_event_whose_id_is_taken_by_another_document_is_reported(world: World, event_id: Any) -> None:
     other = {"_id": event_id, "note": "somebody's"}
     lay(world, other, box(0, 1))
     later = Write([box(1, 2), box(2, 2)], events(0, 1, 2))
@@ -212,7 +226,7 @@ def test_an_event_whose_id_is_taken_by_another_document_is_reported(world: World
 
 def test_box_scores_of_another_program_give_way(world: World) -> None:
     """Those of other solutions of the exercise, and of earlier releases of this one: their events are the same."""
-    lay(world, {"_id": 0, "stream": {}}, {"_id": 1, "home": {"score": 1}, "away": {"score": 2}}, box(7, 0))
+    lay(world, {"_id": 0, "home": {}, "away": {}}, {"_id": 1, "home": {"score": 1}, "away": {"score": 2}}, box(7, 0))
 
     assert put(world.document_store(), Write([box(1, 1)], events(0, 1))) == WriteResult(True, 0, 1)
 
@@ -280,23 +294,62 @@ def test_what_is_clearly_newer_asks_the_object_store_nothing(world: World) -> No
 # Reads are from the primary and writes are acknowledged, whatever options the URI has.
 
 
+@pytest.mark.parametrize("kind", [MongoEventDocuments, MongoGameDocuments])
 @pytest.mark.parametrize(
     "options", ["readPreference=secondary", "readPreference=secondaryPreferred", "w=0", "readConcernLevel=majority"]
 )
 def test_options_of_the_address_change_neither_what_is_read_nor_that_a_write_is_acknowledged(
-    world: World, options: str
+    world: World, options: str, kind: type[MongoEventDocuments | MongoGameDocuments]
 ) -> None:
     uri = world.environ["MONGODB_URI"]
     options = f"{uri}{'&' if '?' in uri else '/?'}{options}"
-    store = world.closed_at_the_end(MongoEventDocuments(uri=options, database=world.mongo_database))
+    store = world.closed_at_the_end(kind(uri=options, database=world.mongo_database))
 
     collection = store._collection
 
     assert collection.read_preference == ReadPreference.PRIMARY
     assert collection.read_concern == ReadConcern("local")
     assert collection.write_concern.acknowledged
-    assert put(store, Write([box(0, 1), box(1, 1)], events(0, 1))) == WriteResult(True, 1, 0)
-    assert world.documents() == [box(0, 1), box(1, 1)]
+    if isinstance(store, MongoEventDocuments):
+        assert put(store, Write([box(0, 1), box(1, 1)], events(0, 1))) == WriteResult(True, 1, 0)
+        assert world.documents() == [box(0, 1), box(1, 1)]
+
+
+def replicas_do_not_respond(_: str) -> dict[str, Any]:
+    return {"writeConcernErrors": [{"code": 64, "errmsg": "waiting for replication timed out"}], "writeErrors": []}
+
+
+def a_validator_refuses(document_id: str) -> dict[str, Any]:
+    error = {"index": 0, "code": 121, "errmsg": f"Document {document_id} failed validation"}
+    return {"writeErrors": [error], "writeConcernErrors": []}
+
+
+@pytest.mark.parametrize("problem", [replicas_do_not_respond, a_validator_refuses])
+def test_a_write_that_is_not_as_safe_as_the_address_demands_is_an_error(
+    world: World, problem: Callable[[str], dict[str, Any]]
+) -> None:
+    """With the server's reason: pymongo's own message is "batch op errors occurred"."""
+    details = problem("1")
+
+    class Refusing:
+        def __init__(self, collection: Any):
+            self._wrapped = collection
+
+        def __getattr__(self, name: str) -> Any:
+            return getattr(self._wrapped, name)
+
+        def bulk_write(self, *_: Any, **__: Any) -> None:
+            raise BulkWriteError(details)
+
+    class RefusingStore(MongoEventDocuments):
+        @property
+        def _collection(self) -> Any:
+            return Refusing(super()._collection)
+
+    (expected,) = [each["errmsg"] for errors in details.values() for each in errors]
+    with pytest.raises(StoreError) as raised:
+        put(world.document_store(RefusingStore), current(box(1, 1)))
+    assert str(raised.value.description).endswith(f": {expected}")
 
 
 def test_a_write_that_is_removed_at_once_is_made_again(world: World, watched: tuple[Watched, Watched]) -> None:
