@@ -16,7 +16,8 @@
 | otherwise | wait for the next event, or for a new game |
 
 One run takes all games that have changed, up to `MAX_GAMES_PER_RUN` of them, those that wait longest first. On a game
-day there may always be one that has changed; so the two jobs alternate while both have something to do.
+day there may always be one that has changed, and the producer of one game may write the same content again all the
+time; so the two jobs alternate while both have something to do.
 
 If a run does not bring the expected state, it is retried with backoff, whether it failed or succeeded. Each game has
 its own attempts.
@@ -80,8 +81,8 @@ class Run(NamedTuple):
         return f"{self.job} {self.run_id.split('-')[0]}"
 
 
-# The place of a game's id, where a version is that of all games together.
-ALL_GAMES = 0
+# In the place of a game's id: of all games together, or of none. Ids are not negative.
+ALL_GAMES = -1
 
 
 class BoxScore(NamedTuple):
@@ -115,6 +116,12 @@ class GameState(NamedTuple):
     def roster_changed(self) -> bool:
         """Whether `teams` and `players` have another roster than the one that the box score was made with."""
         return bool(self.roster and self.box and self.box.version and made_with(self.box.fingerprint) != self.roster)
+
+    @property
+    def has_same_content(self) -> bool:
+        """Whether the box score is of the content that the stream has now: the producer may have written it again."""
+        of_box = self.box.version if self.box else None
+        return not self.roster_changed and of_box is not None and of_box.etag == self.version.etag
 
     @property
     def has_no_box_score(self) -> bool:
@@ -209,14 +216,20 @@ def decide(state: AutomationState, now: datetime) -> LaunchRun | str:
         return state.outage
     changed = {game: each.version.key for game, each in state.changed.items() if game in started}
     live = _next_attempt(live_boxscore.name, changed, state.live_runs, now) if changed else None
-    # The one game's tables may only be written from the box score of its current stream.
-    may_finish = state.is_game_day or not (changed or any(each.has_no_box_score for each in started.values()))
+    # The one game's tables may only be written from the box score of what its stream has now.
+    may_finish = state.is_game_day or all(
+        each.has_same_content and not each.has_no_box_score for each in started.values()
+    )
     if may_finish and state.results and state.tables != {state.results}:
-        version = state.results if state.is_game_day else next(iter(started.values())).version.key
+        version = state.results if state.is_game_day else _version_of_box(next(iter(started.values())))
         final = _next_attempt(finish_game.name, {ALL_GAMES: version}, state.final_runs, now)
         if not isinstance(live, LaunchRun) or (isinstance(final, LaunchRun) and _is_its_turn(state)):
             return final if isinstance(final, LaunchRun) or live is None else live
     return live or _waiting(state, started)
+
+
+def _version_of_box(game: GameState) -> str:
+    return (game.box.version if game.box and game.box.version else game.version).key
 
 
 def _is_its_turn(state: AutomationState) -> bool:

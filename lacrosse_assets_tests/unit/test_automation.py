@@ -193,6 +193,22 @@ def test_when_it_is_over_the_tables_are_launched(tables: tuple[BoxScore | None, 
     assert decide(seen(ran(SUCCESS), box=FINAL_BOX, tables=tables), NOW) == LaunchRun(FINISH, {ALL_GAMES: NEW.key}, 1)
 
 
+def test_content_that_is_written_again_and_again_does_not_hold_up_the_tables() -> None:
+    """A producer that writes its file once a second had changed the stream again whenever a run ended."""
+    again = replace(NEW, last_modified=NOW + timedelta(seconds=1))
+    after_a_live_run = seen(ran(SUCCESS), version=again, box=FINAL_BOX)
+    assert decide(after_a_live_run, NOW) == LaunchRun(FINISH, {ALL_GAMES: NEW.key}, 1)
+
+    finished = ran(SUCCESS, job=FINISH)
+    in_turn = seen(ran(SUCCESS, ago=2), version=again, box=FINAL_BOX, final_runs=(finished,), tables=(FINAL_BOX,) * 2)
+    assert decide(in_turn, NOW) == LaunchRun(LIVE, {1: again.key}, 1)
+
+    other_content = replace(again, etag="ccc")
+    assert decide(seen(ran(SUCCESS), version=other_content, box=FINAL_BOX), NOW) == LaunchRun(
+        LIVE, {1: other_content.key}, 1
+    )
+
+
 def test_tables_of_this_box_score_are_launched_no_more() -> None:
     assert reason(seen(ran(SUCCESS), box=FINAL_BOX, tables=(FINAL_BOX, FINAL_BOX))) == (
         "teams2 and players2 are those of ETag bbb: waiting for a new game"
@@ -395,6 +411,8 @@ def test_the_game_that_is_furthest_behind_is_named() -> None:
     games = {17: GameState(NEW, box_of(OLD)), 18: GameState(OLD), 19: GameState(OLD, box_of(OLD))}
 
     assert day_of(games).lag(NOW) == (18, timedelta(minutes=1))
+    assert day_of({0: games[18]}).lag(NOW) == (0, timedelta(minutes=1)), "0 is an id as any other"
+    assert day_of({}).lag(NOW)[0] == ALL_GAMES != 0
 
 
 def test_without_a_stream_of_a_scheduled_game_it_waits() -> None:
