@@ -247,12 +247,12 @@ def _computed_rows(rows: list[Row], table: FinalTable) -> list[Row]:
 def _invalid_row(name: str, rows: list[Row], game: Mapping[int, Any]) -> str | None:
     """An error message for the first row that the game cannot be added to; None if there is none.
 
-    Rows that the game does not change may have NULL in the summed columns.
+    Rows that the game does not change may have anything in the summed columns: the database copies them.
     """
     original, computed = FINAL_TABLES[name], TABLES[name].computed
     played = [row for row in rows if row["id"] in game]
     return first_invalid(original, played, computed, computed.fieldNames()) or first_invalid(
-        original, rows, computed, ["id"], unique=True
+        original, rows, StructType([computed["id"]]), ["id"], unique=True
     )
 
 

@@ -29,7 +29,7 @@ from lacrosse_assets.resources import sql
 from lacrosse_assets.resources.errors import translate_errors
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
+    from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Table
     from sqlalchemy.types import TypeEngine
 
 STORE = "reference database"
@@ -314,7 +314,7 @@ def _empty(connection: "Connection", target: "Table", existing: "Table | None") 
     """Make the table be there without rows, and with the columns of `target`."""
     from sqlalchemy import delete
 
-    if existing is not None and _shape(existing) == _shape(target):
+    if existing is not None and _shape(existing, like=target) == _shape(target, like=target):
         # The table stays, and with it the permissions that others were granted. TABLOCKX: without it, a reader on SQL
         # Server could see old rows up to the first locked one, and new rows after it.
         connection.execute(delete(target).with_hint("WITH (TABLOCKX)", dialect_name="mssql"))
@@ -471,12 +471,15 @@ def _declared_in_sql_server(connection: "Connection", table: "Table") -> "dict[s
     return declared
 
 
-def _shape(table: "Table") -> tuple[Any, ...]:
-    """What must be equal for an existing final table to be refilled instead of recreated."""
+def _shape(table: "Table", like: "Table") -> tuple[Any, ...]:
+    """What must be equal for an existing final table to be refilled instead of recreated.
+
+    Without the collation of a column that has none in `like`: the database then chooses it.
+    """
     columns = [
         (
             column.name,
-            str(column.type).upper(),
+            _type_of(column, with_collation=bool(_collation_of(like.columns.get(column.name)))),
             column.nullable,
             column.primary_key,
             column.identity is None and column.computed is None,
@@ -484,6 +487,15 @@ def _shape(table: "Table") -> tuple[Any, ...]:
         for column in table.columns
     ]
     return columns, len(table.foreign_key_constraints)
+
+
+def _type_of(column: "Column[Any]", with_collation: bool) -> str:
+    name, collation = str(column.type), _collation_of(column)
+    return (name if with_collation or not collation else name.partition(" COLLATE ")[0]).upper()
+
+
+def _collation_of(column: "Column[Any] | None") -> str | None:
+    return getattr(column.type, "collation", None) if column is not None else None
 
 
 class SqlReferenceDatabase(ReferenceDatabase):

@@ -36,13 +36,16 @@ class Fault(Enum):
         f"the server's certificate is for another host name: use that name in {VARIABLE}, or add "
         "HostNameInCertificate=<the name in the certificate>"
     )
-    LOGIN = f"check user and password in {VARIABLE}; the user needs to read teams and players and to create tables"
+    LOGIN = (
+        f"check user and password in {VARIABLE}; the user needs to read teams and players (on a game day games, too) "
+        "and to create tables"
+    )
     DATABASE = (
         f"the database does not exist, or the {VARIABLE} user has no access to it: ask the database's administrator"
     )
     PERMISSION = (
         f"{VARIABLE} user needs SELECT on teams and players, and permission to create, fill and drop teams2 and "
-        "players2 in their schema"
+        "players2 in their schema; on a game day the same for games and games2"
     )
     NO_OBJECT = (
         f"it does not exist in the database of {VARIABLE}, or the user may not see it: ask the database's "

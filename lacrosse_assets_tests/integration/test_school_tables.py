@@ -185,7 +185,8 @@ def test_views_in_the_place_of_tables(world: World) -> None:
         assert run.checks[f"{name}.adds_the_game"].passed
 
 
-def test_sums_of_those_who_did_not_play_may_be_null_and_stay_so(world: World) -> None:
+@pytest.mark.parametrize("value", ["NULL", "'DNP'", "4000000000"])
+def test_sums_of_those_who_did_not_play_may_be_anything_and_stay_so(world: World, value: str) -> None:
     declare(
         world,
         "CREATE TABLE teams (id INT PRIMARY KEY, name TEXT, conference TEXT, wins INT, losses INT)",
@@ -193,8 +194,8 @@ def test_sums_of_those_who_did_not_play_may_be_null_and_stay_so(world: World) ->
     )
     insert(world, "teams", TEAMS, {})
     insert(world, "players", PLAYERS, {})
-    world.sql("UPDATE teams SET wins = NULL WHERE id = 300")
-    world.sql("UPDATE players SET shots = NULL, goals = NULL WHERE id = 99")
+    world.sql(f"UPDATE teams SET wins = {value} WHERE id = 300")
+    world.sql(f"UPDATE players SET shots = {value}, goals = {value} WHERE id = 99")
 
     assert_final(world)
 

@@ -16,7 +16,7 @@ from urllib.parse import quote_plus
 
 import pytest
 import sqlglot
-from sqlalchemy import Column, Integer, MetaData, Table, create_engine, make_url
+from sqlalchemy import Column, Integer, MetaData, String, Table, create_engine, make_url
 from sqlalchemy.exc import DBAPIError
 from sqlglot.expressions import Command
 
@@ -52,6 +52,10 @@ ENVIRON = {
     "MONGODB_URI": "mongodb://127.0.0.1:1",
 }
 PASSWORD = "p@ss;w}rd"
+GAMES2_ROW = {
+    **{"id": 17, "day": DAY, "home": 101, "away": 205, "home_score": 2, "away_score": 1},
+    "fingerprint": "f" * 32,
+}
 NO_SUCH_OBJECT, INVALID_COLLATION, LOCK_TIMEOUT_EXCEEDED = 208, 448, 1222
 
 
@@ -348,14 +352,16 @@ def test_the_final_tables_are_written_beside_their_originals(default_schema: str
     with TdsServer(Script(*EXERCISE_TABLES, default_schema=default_schema)) as server:
         database = reference(server)
         assert database.read() == (TEAMS, PLAYERS)
-        database.replace({"teams2": TEAMS}, no_precondition)
+        database.replace({"teams2": TEAMS}, no_precondition, games=[GAMES2_ROW])
     own = "" if default_schema == "dbo" else "dbo."
     written = [
         re.sub(r" \(.*\) ", " ", sql) for sql in transactions(server)[-1] if sql.startswith(("CREATE", "INSERT"))
     ]
     assert written[0].startswith(f"CREATE TABLE {own}teams2 ")
-    assert written[1].startswith(f"INSERT INTO {own}teams2 ")
-    assert written[1].endswith(f" FROM {own}teams")
+    assert written[1].startswith(f"CREATE TABLE {own}games2 ")
+    assert written[2].startswith(f"INSERT INTO {own}teams2 ")
+    assert written[2].endswith(f" FROM {own}teams")
+    assert written[3].startswith(f"INSERT INTO {own}games2 ")
 
 
 def test_tables_of_the_user_s_own_schema() -> None:
@@ -449,6 +455,25 @@ def test_the_final_tables_are_replaced_in_one_transaction(there: list[Table], ex
     assert seen == [transaction[: 1 + len(expected)]], (
         "precondition is called after the tables are locked and before they are filled"
     )
+
+
+def test_games2_is_replaced_with_the_others_and_keeps_its_permissions() -> None:
+    """The collation of its text is the database's, which made it look outdated each time."""
+    games2 = Table(
+        "games2",
+        MetaData(),
+        Column("id", Integer, primary_key=True, nullable=False),
+        Column("day", Integer, info={"type_name": "date"}),
+        *(Column(name, Integer) for name in ("home", "away", "home_score", "away_score")),
+        Column("fingerprint", String(32)),
+    )
+    with TdsServer(Script(*EXERCISE_TABLES, *UP_TO_DATE, games2)) as server:
+        reference(server).replace(FINAL, no_precondition, games=[GAMES2_ROW])
+    transaction = transactions(server)[-1]
+    assert [sql for sql in transaction if "games2" in sql and "INSERT" not in sql] == [
+        "DELETE FROM games2 WITH (TABLOCKX)"
+    ]
+    assert any(sql.startswith("INSERT INTO games2 ") for sql in transaction)
 
 
 def test_values_are_parameters() -> None:
