@@ -8,10 +8,10 @@ that a person launched count as well (docs/contract.md, sections 5 and 10).
 import json
 import math
 import time
-from collections.abc import Collection, Mapping
+from collections.abc import Callable, Collection, Mapping
 from contextlib import suppress
 from datetime import UTC, datetime, timedelta
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 from dagster import (
     AssetCheckEvaluation,
@@ -55,10 +55,13 @@ from lacrosse_assets.game.schedule import SINGLE_GAME_ID, Schedule
 from lacrosse_assets.game.timeline import roster_fingerprint
 from lacrosse_assets.jobs import finish_game, live_boxscore
 from lacrosse_assets.resources.documents import DocumentStore, box_score_key, results_key_of
-from lacrosse_assets.resources.errors import StoreError
+from lacrosse_assets.resources.errors import StoreError, within
 from lacrosse_assets.resources.object_store import ObjectStore, StreamVersion
+from lacrosse_assets.resources.reference_db import STORE as REFERENCE_DATABASE
 from lacrosse_assets.resources.reference_db import ReferenceDatabase
 from lacrosse_assets.resources.schedule import GameSchedule
+
+T = TypeVar("T")
 
 # The tag of each run that has the version of the stream that it was launched for; of several, those of all of them by
 # game id. The latter is long, and the Dagster UI hides tags with this prefix.
@@ -80,6 +83,8 @@ IDLE_FACTOR = 3  # the pause between two polls is at least so many times as long
 # How often what rarely changes by itself is read: the rosters, and on a game day the documents of all games. A
 # correction of a roster is counted that much later, at most.
 RECORDS_INTERVAL_SECONDS = 15.0
+# How long the schedule or the rosters are waited for: a little longer than for a lock in the database.
+REFERENCE_TIMEOUT_SECONDS = 16.0
 # Records of a check that are read at a time.
 CHECK_PAGE_SIZE = 20
 
@@ -139,6 +144,12 @@ class StateReader(NamedTuple):
     schedule: GameSchedule
     memory: Memory
 
+    def read_schedule(self) -> Schedule:
+        return self._from_reference_db(lambda: self.schedule.read(self.reference_db))
+
+    def _from_reference_db(self, read: Callable[[], T]) -> T:
+        return within(REFERENCE_TIMEOUT_SECONDS, REFERENCE_DATABASE, self.reference_db.address, read)
+
     def read_rosters(self, games: Schedule) -> bool:
         """Read the fingerprint of each game's roster as it is now, unless that was a short time ago.
 
@@ -148,12 +159,12 @@ class StateReader(NamedTuple):
             return False
         self.memory.rosters_read_at = time.monotonic()
         try:
-            rosters = Rosters(*self.reference_db.read())
+            rosters = Rosters(*self._from_reference_db(self.reference_db.read))
         except Failure:
             return False
         for game in games.games.values():
             with suppress(RosterError):
-                self.memory.rosters[game.game_id] = roster_fingerprint(rosters.rows(game))
+                self.memory.rosters[game.game_id] = roster_fingerprint(rosters.rows(game), game.day)
         return True
 
     def read(self, games: Schedule, versions: Mapping[str, StreamVersion], now: datetime) -> AutomationState:
@@ -284,7 +295,8 @@ def _box_score(box: Document) -> BoxScore:
 
 def _run(record: RunRecord, heard: Mapping[str, datetime], fetched: Mapping[str, Mapping[int, str]]) -> Run:
     run = record.dagster_run
-    versions = fetched.get(run.run_id) or _launched_for(run)
+    # A game whose stream could not be fetched has had its attempt all the same.
+    versions = {**_launched_for(run), **fetched.get(run.run_id, {})}
     return Run(run.run_id, run.job_name, run.status, versions, heard[run.run_id])
 
 
@@ -316,7 +328,7 @@ def gamestream_sensor(poll_seconds: float = POLL_SECONDS) -> SensorDefinition:
         reader = StateReader(context.instance, object_store, documents, reference_db, schedule, memory)
         try:
             state, decision = _poll(reader, poll_seconds)
-        except StoreError as error:
+        except Failure as error:  # a store is down, or table games lacks a column
             return SensorResult(skip_reason=error.description)
         stale = _staleness(reader, state, decision)
         if isinstance(decision, LaunchRun):
@@ -333,9 +345,10 @@ def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchR
     read when a stream has changed, when the run has ended, and at an interval for other changes (a person's action, an
     orphaned run, a lost document). The schedule is read once, and the rosters only if no run is active.
     """
-    until = time.monotonic() + seconds
+    began = time.monotonic()
+    until = began + seconds
     reader.memory.rosters = {}
-    games = reader.schedule.read(reader.reference_db)
+    games = reader.read_schedule()
 
     def read(versions: Mapping[str, StreamVersion]) -> tuple[AutomationState, LaunchRun | str, float]:
         now = datetime.now(UTC)
@@ -354,7 +367,8 @@ def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchR
     versions = look()
     state, decision, read_at = read(versions)
     may_read = not state.active_run(datetime.now(UTC)) and (state.is_up_to_date or state.is_game_day)
-    if may_read and reader.read_rosters(games):
+    is_time_left = time.monotonic() - began < POLL_SECONDS  # or the tick would exceed Dagster's timeout
+    if may_read and is_time_left and reader.read_rosters(games):
         state, decision, read_at = read(versions)
     while not isinstance(decision, LaunchRun) and time.monotonic() < until:
         # A listing of a thousand objects takes so long that it must not follow the last one at once.

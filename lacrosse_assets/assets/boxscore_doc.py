@@ -21,7 +21,7 @@ from lacrosse_assets.assets.games import by_game
 from lacrosse_assets.assets.lines import SHOT_COLUMNS, clocks_by_game, game_lines, stream_versions, with_versions
 from lacrosse_assets.game.boxscore import box_scores
 from lacrosse_assets.game.document import Document, score_line
-from lacrosse_assets.game.plays import plays
+from lacrosse_assets.game.plays import MAX_PLAYS, plays
 from lacrosse_assets.game.statistics import AWAY, EVENT_CLOCKS, HOME, ROSTER, STATISTICS, is_unrostered, statistics_at
 from lacrosse_assets.game.timeline import FINGERPRINT_COLUMNS, fingerprints
 from lacrosse_assets.resources.documents import DocumentStore, WriteResult, box_score_key
@@ -63,7 +63,7 @@ def boxscore_doc(
     timelines = {
         game: timeline
         for game in sorted(rosters.keys() & lines_of.keys() & scheduled.games.keys())
-        if (timeline := fingerprints(lines_of[game], rosters[game]))
+        if (timeline := fingerprints(lines_of[game], rosters[game], scheduled.games[game].day))
     }
     without_roster = sorted(lines_of.keys() - rosters.keys())
     lacking = {WITHOUT_ROSTER: without_roster} if without_roster else {}
@@ -84,9 +84,14 @@ def boxscore_doc(
     for box in current:
         of_game = scheduled.games[box["game_id"]]
         box.update(day=of_game.day, plays=plays(lines_of[of_game.game_id], of_game.home))
-    written = documents.save(
-        boxes, timelines, latest=lambda game: object_store.versions().get(scheduled.games[game].stream)
-    )
+    if schedule.isolates_games:
+        _warn_of_plays(context, timelines)
+
+    def streams_now() -> dict[int, StreamVersion]:
+        found = object_store.versions()
+        return {game: found[each.stream] for game, each in scheduled.games.items() if each.stream in found}
+
+    written = documents.save(boxes, timelines, latest=streams_now)
     blocked = [document_id for result in written.values() if result for document_id in result.blocked]
     _warn_of_documents(context, current, written, blocked, documents.id_is)
     return MaterializeResult(
@@ -106,6 +111,12 @@ def _same_version(stats: pa.Table, lines: pa.Table) -> set[int]:
     """
     versions = {each["game_id"]: each for each in stream_versions(lines).to_pylist()}
     return {game for each in stream_versions(stats).to_pylist() if versions.get(game := each["game_id"]) == each}
+
+
+def _warn_of_plays(context: AssetExecutionContext, timelines: Mapping[int, Mapping[int, str]]) -> None:
+    for game, timeline in timelines.items():
+        if len(timeline) > MAX_PLAYS:
+            context.log.warning(f"game {game} has {len(timeline)} plays: its document has the latest {MAX_PLAYS}")
 
 
 def _warn_of_documents(

@@ -12,6 +12,7 @@ from lacrosse_assets.game.keys import integer
 
 SINGLE_GAME_ID = 1
 STREAM_SUFFIX = ".txt"
+LARGEST_ID = 2**31 - 1  # as of the original exercise's tables
 
 
 class Game(NamedTuple):
@@ -53,8 +54,10 @@ def schedule_of(rows: Iterable[Mapping[str, Any]], prefix: str) -> Schedule:
         game = _game(row, prefix)
         if isinstance(game, str):
             problems.append(game)
-        else:
-            games.setdefault(game.stream, []).append(game)
+            continue
+        games.setdefault(game.stream, []).append(game)
+        if not game.day and row["day"] is not None:
+            problems.append(f"game {game.game_id}: day must be a date (got {row['day']!r}); it is played without one")
     in_order = {stream: sorted(each, key=lambda game: (str(game.day), game.game_id)) for stream, each in games.items()}
     played = sorted(each[-1] for each in in_order.values())
     ended = frozenset(game.game_id for each in in_order.values() for game in each[:-1])
@@ -65,7 +68,7 @@ def _game(row: Mapping[str, Any], prefix: str) -> Game | str:
     """The game of a row, or what is wrong with the row."""
     ids = {name: integer(row[name]) for name in ("id", "home", "away")}
     for name, value in ids.items():
-        if not isinstance(value, int) or isinstance(value, bool) or value < 0:
+        if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_ID:
             return f"table games has an invalid row (id {row['id']!r}): {name} must be an id (got {row[name]!r})"
     if ids["home"] == ids["away"]:
         return f"game {ids['id']} is invalid: home and away are both team {ids['home']}"
@@ -75,7 +78,10 @@ def _game(row: Mapping[str, Any], prefix: str) -> Game | str:
 
 
 def _day(value: Any) -> str:
-    """A date as ISO 8601 text: some databases return it as text, others as a date or a timestamp."""
-    if isinstance(value, date):
-        return value.isoformat()[:10]
-    return str(value).strip()[:10] if value is not None else ""
+    """A date as ISO 8601 text: some databases return it as text, others as a date or a timestamp. "" if it is none."""
+    try:
+        return date.fromisoformat(
+            (value.isoformat() if isinstance(value, date) else str(value).strip())[:10]
+        ).isoformat()
+    except ValueError:
+        return ""

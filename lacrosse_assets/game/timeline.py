@@ -1,9 +1,9 @@
 """The fingerprint of each event's box score (docs/contract.md, sections 3 and 6).
 
-The box score of an event is a function of the events up to that one and of the roster; later events do not change it.
-Its fingerprint is made of two hashes: of the roster, and of both inputs. So a stored document is up to date if its
-fingerprint is equal, and whether the roster has changed is known from the first half alone. Nothing has to be computed
-to know that.
+The box score of an event is a function of the events up to that one, of the roster and of the day; later events do
+not change it. Its fingerprint is made of two hashes: of roster and day, and of all inputs. So a stored document is up
+to date if its fingerprint is equal, and whether roster or day have changed is known from the first half alone. Nothing
+has to be computed to know that.
 """
 
 import hashlib
@@ -25,16 +25,18 @@ _DIGEST_BYTES = 8  # of each half
 _event_content = itemgetter(*FINGERPRINT_COLUMNS[1:])
 
 
-def fingerprints(lines: Iterable[Mapping[str, Any]], roster: Iterable[Mapping[str, Any]]) -> dict[int, str]:
+def fingerprints(
+    lines: Iterable[Mapping[str, Any]], roster: Iterable[Mapping[str, Any]], day: str | None = None
+) -> dict[int, str]:
     """The fingerprint of each event's box score in one game, by event id, in ascending order.
 
-    `lines` are rows with the `FINGERPRINT_COLUMNS` of a `LINES`, `roster` rows of a `ROSTER`; both in any order. One
-    hash is updated event by event, so the time is proportional to the number of events.
+    `lines` are rows with the `FINGERPRINT_COLUMNS` of a `LINES`, `roster` rows of a `ROSTER`; both in any order. `day`
+    is that of a `Game`. One hash is updated event by event, so the time is proportional to the number of events.
     """
     lines = list(lines)
     events = sorted(_event_content(line) for line in lines if line["verdict"] in EVENTS)
     terminators = [_event_content(line) for line in lines if line["verdict"] == Verdict.TERMINATOR]
-    roster_part = roster_fingerprint(roster)
+    roster_part = roster_fingerprint(roster, day)
     digest = hashlib.blake2b(_encoded([FINGERPRINT_VERSION, roster_part]), digest_size=_DIGEST_BYTES)
     found = {}
     for event in events:
@@ -46,14 +48,14 @@ def fingerprints(lines: Iterable[Mapping[str, Any]], roster: Iterable[Mapping[st
     return found
 
 
-def roster_fingerprint(roster: Iterable[Mapping[str, Any]]) -> str:
-    """The fingerprint of the roster of one game, from rows of a `ROSTER` in any order."""
-    encoded = sorted(json.dumps(row, sort_keys=True) for row in roster)
+def roster_fingerprint(roster: Iterable[Mapping[str, Any]], day: str | None = None) -> str:
+    """The fingerprint of the roster and the day of one game, from rows of a `ROSTER` in any order."""
+    encoded = [*sorted(json.dumps(row, sort_keys=True) for row in roster), *([day] if day else [])]
     return hashlib.blake2b(_encoded(encoded), digest_size=_DIGEST_BYTES).hexdigest()
 
 
 def made_with(fingerprint: str) -> str:
-    """The fingerprint of the roster that a box score was made with, from the box score's fingerprint."""
+    """The fingerprint of the roster and the day that a box score was made with, from the box score's fingerprint."""
     return fingerprint[: 2 * _DIGEST_BYTES]
 
 

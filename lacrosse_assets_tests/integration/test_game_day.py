@@ -2,16 +2,17 @@
 
 import gzip
 from collections import Counter
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
-from botocore.exceptions import EndpointConnectionError
+from botocore.exceptions import ClientError, EndpointConnectionError
 from dagster import AssetCheckSeverity, RunRequest
 
 from lacrosse_assets import automation
+from lacrosse_assets.game.plays import MAX_PLAYS
 from lacrosse_assets.resources import object_store
-from lacrosse_assets.resources.object_store import LiveS3
+from lacrosse_assets.resources.object_store import LiveS3, StreamVersion
 from lacrosse_assets_tests.support.day import DAY, PREFIX, SCHEDULE, Day, games_of
 from lacrosse_assets_tests.support.world import PLAYERS, TEAMS, World, table_rows
 
@@ -205,6 +206,22 @@ def unreadable_stream(day: Day) -> None:
     day.put(20, body=gzip.compress(b"0 59:30 101 6 1\n")[:-9])
 
 
+def a_team_of_many_digits(day: Day) -> None:
+    day.schedule({**SCHEDULE, 20: (10**10, 205)})
+    day.put(20, "0 59:30 10000000000 6 1")
+
+
+def a_day_that_is_no_date(day: Day) -> None:
+    day.schedule({**SCHEDULE, 20: (101, 205)})
+    day.world.sql("UPDATE games SET day = '7 March 2026' WHERE id = 20")
+
+
+def an_endless_stream(day: Day) -> None:
+    """Its plays exceed the size of a document."""
+    day.schedule({**SCHEDULE, 20: (101, 205)})
+    day.put(20, *(f"{event} 30:00 101 {event % 9} 0" for event in range(200_000)))
+
+
 def no_event(day: Day) -> None:
     day.schedule({**SCHEDULE, 20: (101, 205)})
     day.put(20, "coming soon")
@@ -224,6 +241,7 @@ def no_stream(day: Day) -> None:
         (unknown_team, "roster.rosters_are_complete", "table teams has no row with id 999, the away team"),
         (same_team_twice, "raw_gamestream.stream_is_clean", "home and away are both team 101"),
         (unreadable_stream, "raw_gamestream.stream_is_clean", "cannot be decompressed"),
+        (a_team_of_many_digits, "raw_gamestream.stream_is_clean", "home must be an id (got 10000000000)"),
         (no_event, "raw_gamestream.stream_is_clean", "2 fields instead of 5"),
         (no_such_game, "raw_gamestream.stream_is_clean", "another.txt belongs to no game"),
         (no_stream, None, ""),
@@ -246,6 +264,101 @@ def test_a_game_with_a_problem_is_named_by_a_check_and_holds_up_no_other(
         assert run.checks[check].severity == AssetCheckSeverity.WARN
         assert reported in "".join(str(value.value) for value in run.checks[check].metadata.values())
         assert [line for line in run.log if reported in line]
+
+
+class Refusing(LiveS3):
+    """Refuses to read the stream of game 17, as by a policy of the bucket."""
+
+    def get_client(self) -> Any:
+        def refuse(params: dict[str, Any], **_: Any) -> None:
+            if params["url_path"].endswith("/17.txt"):
+                response: Any = {
+                    "Error": {"Code": "AccessDenied", "Message": "Access Denied."},
+                    "ResponseMetadata": {"HTTPStatusCode": 403},
+                }
+                raise ClientError(response, "GetObject")
+
+        client = super().get_client()
+        client.meta.events.register("before-call.s3.GetObject", refuse)
+        return client
+
+
+def test_a_stream_that_may_not_be_read_fails_no_run_not_even_one_of_its_own(day: Day) -> None:
+    """Only a store that is down does."""
+    store = day.object_store(s3=Refusing)
+    day.put(17, *OPENING[17])
+    alone = day.world.tick_and_run(object_store=store)
+    day.put(18, *OPENING[18])
+    together = day.world.tick_and_run(object_store=store)
+
+    for run in (alone, together):
+        assert run.success, run.failures
+        assert "(AccessDenied)" in "".join(run.log)
+        assert not run.checks["raw_gamestream.stream_is_clean"].passed
+    assert set(day.documents()) == {18}
+    for _ in range(3):
+        decision = day.world.tick(object_store=store)
+        if isinstance(decision, str):
+            break
+        assert day.world.launch(decision, object_store=store).success
+    assert "its result is not what is stored: attempt" in str(decision), "with backoff"
+
+    day.put(17, *ENDED[17][:2])
+    assert day.world.tick_and_run().success
+    assert set(day.documents()) == {17, 18}
+
+
+def test_a_store_that_goes_down_after_the_listing_fails_the_run(day: Day) -> None:
+    listings: list[None] = []
+
+    class GoesDown(LiveS3):
+        def get_client(self) -> Any:
+            def listed(**_: Any) -> None:
+                listings.append(None)
+                if len(listings) > 1:
+                    refuse()
+
+            def refuse(**_: Any) -> None:
+                raise EndpointConnectionError(endpoint_url=self.endpoint_url)
+
+            client = super().get_client()
+            client.meta.events.register("before-call.s3.ListObjectsV2", listed)
+            client.meta.events.register("before-call.s3.GetObject", refuse)
+            return client
+
+    for game in (17, 18):
+        day.put(game, *OPENING[game])
+
+    run = day.world.materialize("raw_gamestream", object_store=day.object_store(s3=GoesDown))
+
+    assert run.failure.startswith("object store at ")
+
+
+def test_a_day_that_is_no_date_is_reported_and_the_tables_have_the_game(day: Day) -> None:
+    if day.world.environ["SIDEARMDB_URL"].startswith("mssql"):
+        day.world.sql("ALTER TABLE games ALTER COLUMN day varchar(20)")
+    a_day_that_is_no_date(day)
+    day.put(20, *ENDED[17])
+
+    live, finish = day.run_until_idle()
+
+    assert live.success
+    assert finish.success, finish.failures
+    assert "game 20: day must be a date (got '7 March 2026')" in "".join(live.log)
+    assert [(row["id"], row["day"]) for row in day.world.table("games2") or []] == [(20, None)]
+
+
+def test_a_stream_without_an_end_holds_up_no_other_game(day: Day) -> None:
+    an_endless_stream(day)
+    day.put(17, *OPENING[17])
+
+    (run,) = day.run_until_idle()
+
+    assert run.success, run.failures
+    documents = day.documents()
+    assert set(documents) == {17, 20}
+    assert (documents[20]["event"], len(documents[20]["plays"])) == (199_999, MAX_PLAYS)
+    assert [line for line in run.log if "game 20 has 200000 plays" in line]
 
 
 def test_two_players_in_one_jersey_spoil_nothing_but_their_own_counts(day: Day) -> None:
@@ -277,6 +390,9 @@ def test_a_schedule_that_cannot_be_read_is_a_skip_that_names_it(day: Day) -> Non
     decision = str(day.world.tick())
     assert decision.startswith("reference database at ")
     assert "games" in decision
+
+    day.world.sql("CREATE TABLE games (id int primary key, day date, home int)")
+    assert "table games has no column away: it has id, day, home" in str(day.world.tick())
 
 
 def test_of_several_games_of_one_stream_the_latest_is_played(day: Day) -> None:
@@ -330,6 +446,42 @@ def test_a_correction_after_the_end_is_counted(day: Day) -> None:
     teams, players = stored_tables(day.world)
     assert (before[0][300], teams[300]) == ((2, 1), (1, 1)), "a tie"
     assert (before[1][99], players[99]) == ((8, 8), (8, 7))
+
+
+def test_a_corrected_roster_is_counted_without_a_new_event(day: Day) -> None:
+    """Of the games whose roster it is, and of no other."""
+    day.world.sql("UPDATE players SET number = '77' WHERE id = 12")
+    for game in (17, 18, 19):
+        day.put(game, *ENDED[game])
+    day.run_until_idle()
+    before = day.documents()
+
+    day.world.sql("UPDATE players SET number = '8' WHERE id = 12")
+    request = day.world.tick()
+    assert games_of(request) == [17, 18], "the games of team 205"
+    assert isinstance(request, RunRequest)
+    assert day.world.launch(request).success
+    assert day.world.tick_and_run().success
+
+    assert stored_tables(day.world) == expected_tables(17, 18, 19)
+    assert day.documents()[19] == before[19]
+    fingerprints = {row["id"]: row["fingerprint"] for row in day.world.table("games2") or []}
+    assert fingerprints == {game: document["fingerprint"] for game, document in day.documents().items()}
+    assert "0 live and 3 final games are up to date" in str(day.world.tick())
+
+
+def test_a_corrected_day_is_that_of_the_document_and_of_the_tables(day: Day) -> None:
+    for game in (17, 18):
+        day.put(game, *ENDED[game])
+    day.run_until_idle()
+
+    day.world.sql("UPDATE games SET day = '2026-03-08' WHERE id = 18")
+    assert games_of(day.world.tick()) == [18]
+    assert [run.success for run in day.run_until_idle()] == [True, True]
+
+    assert {game: document["day"] for game, document in day.documents().items()} == {17: DAY, 18: "2026-03-08"}
+    assert [str(row["day"]) for row in day.world.table("games2") or []] == [DAY, "2026-03-08"]
+    assert "0 live and 2 final games are up to date" in str(day.world.tick())
 
 
 def test_a_replay_of_one_game_takes_it_out_until_it_is_over_again(day: Day) -> None:
@@ -393,7 +545,7 @@ def test_a_late_run_replaces_no_newer_box_score_and_holds_up_no_other_game(day: 
     }
     other = {**late, "game_id": 99}
 
-    results = store.save([late, other], {17: {5: "f"}, 99: {5: "f"}}, latest=lambda game: None)
+    results = store.save([late, other], {17: {5: "f"}, 99: {5: "f"}}, latest=dict)
 
     assert results[17] is None
     assert results[99]
@@ -401,10 +553,55 @@ def test_a_late_run_replaces_no_newer_box_score_and_holds_up_no_other_game(day: 
     assert day.documents()[17] == newer[17]
 
 
+def test_dates_from_a_clock_that_was_ahead_delay_no_game(day: Day) -> None:
+    """The object store's clock was ahead so far, and has been set right."""
+    start(day)
+    ahead = datetime.now(UTC) + timedelta(hours=1)
+    with day.games() as games:
+        games.update_many({}, {"$set": {"stream.fetched_at": ahead, "stream.last_modified": ahead}})
+    for game in SCHEDULE:
+        day.put(game, *ENDED[game])
+
+    assert [run.success for run in day.run_until_idle()] == [True, True]
+
+    assert stored_tables(day.world) == expected_tables(*SCHEDULE)
+
+
+def test_which_streams_there_are_is_asked_once_for_all_games(day: Day) -> None:
+    start(day)
+    store, ahead = day.document_store(), datetime.now(UTC) + timedelta(hours=1)
+    boxes = [
+        {**{name: value for name, value in each.items() if name != "_id"}, "game_id": game, "event": 9}
+        for game, each in day.documents().items()
+    ]
+    with day.games() as games:
+        games.update_many({}, {"$set": {"stream.last_modified": ahead}})
+    asked: list[None] = []
+
+    def latest() -> dict[int, StreamVersion]:
+        asked.append(None)
+        return {box["game_id"]: version for box in boxes if (version := StreamVersion.from_document(box))}
+
+    results = store.save(boxes, {box["game_id"]: {9: "f"} for box in boxes}, latest)
+
+    assert all(result and result.current for result in results.values())
+    assert len(asked) == 1, "a listing of a thousand objects for each of a thousand games takes minutes"
+
+
+OTHERS: list[dict[str, Any]] = [
+    {"_id": "notes", "text": "hello"},
+    {"_id": "18", "event": 3, "final": True, "home": {"score": 1, "players": []}, "away": {"score": 2, "players": []}},
+    {"_id": 17, "text": "mine"},
+    {"_id": 98, "event": 1, "final": True, "stream": {"etag": "x", "last_modified": datetime(2026, 3, 7, tzinfo=UTC)}},
+    {"_id": 97, "home": "syracuse", "away": "albany", "event": 7, "final": True},
+    {"_id": -5, "event": 1, "final": True, "stream": {"etag": "x"}},
+]
+
+
 def test_documents_of_others_are_left_alone(day: Day) -> None:
     with day.games() as games:
-        games.insert_many([{"_id": "notes", "text": "hello"}, {"_id": 17, "text": "mine"}])
-    for game, lines in OPENING.items():
+        games.insert_many([{**other} for other in OTHERS])
+    for game, lines in ENDED.items():
         day.put(game, *lines)
     request = day.world.tick()
     assert isinstance(request, RunRequest)
@@ -412,6 +609,10 @@ def test_documents_of_others_are_left_alone(day: Day) -> None:
     run = day.world.launch(request)
 
     assert run.success
-    assert set(day.documents()) == {"notes", 17, 18, 19}
-    assert day.documents()[17] == {"_id": 17, "text": "mine"}
+    documents = day.documents()
+    assert set(documents) == {other["_id"] for other in OTHERS} | {18, 19}
+    assert [documents[other["_id"]] for other in OTHERS] == OTHERS
     assert [line for line in run.log if "no box score for games 17" in line]
+    assert day.world.materialize("teams2", "players2").success
+    assert stored_tables(day.world) == expected_tables(18, 19)
+    assert games_in_the_tables(day.world) == [18, 19]

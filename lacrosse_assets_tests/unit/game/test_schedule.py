@@ -12,7 +12,10 @@ from lacrosse_assets_tests.support.builders import HOME, line_rows, stream
 ROW = {"id": 17, "day": "2026-03-07", "home": 101, "away": 205}
 
 
-@pytest.mark.parametrize("day", ["2026-03-07", date(2026, 3, 7), datetime(2026, 3, 7, 13, 30), "2026-03-07 00:00:00"])
+@pytest.mark.parametrize(
+    "day",
+    ["2026-03-07", date(2026, 3, 7), datetime(2026, 3, 7, 13, 30), "2026-03-07 00:00:00", " 2026-03-07", 20260307],
+)
 def test_the_stream_of_a_game_is_named_after_its_id(day: Any) -> None:
     schedule = schedule_of([{**ROW, "day": day}], "games/")
 
@@ -57,6 +60,8 @@ def test_of_several_games_of_one_stream_the_latest_day_is_played_and_on_one_day_
         ({"away": 101}, "game 17 is invalid: home and away are both team 101"),
         ({"home": None}, "table games has an invalid row (id 17): home must be an id (got None)"),
         ({"away": "hopkins"}, "table games has an invalid row (id 17): away must be an id (got 'hopkins')"),
+        ({"home": 2**31}, "table games has an invalid row (id 17): home must be an id (got 2147483648)"),
+        ({"id": 10**10}, "table games has an invalid row (id 10000000000): id must be an id (got 10000000000)"),
         ({"id": -1}, "table games has an invalid row (id -1): id must be an id (got -1)"),
     ],
 )
@@ -65,6 +70,26 @@ def test_an_invalid_row_is_reported_and_the_others_are_played(change: dict[str, 
 
     assert schedule.problems == (problem,)
     assert list(schedule.games) == [18]
+
+
+@pytest.mark.parametrize("day", ["7 March 2026", "03/07/2026", "2026-02-30", 7.5])
+def test_a_day_that_is_no_date_is_reported_and_the_game_is_played(day: Any) -> None:
+    """It is the last thing that may keep a game, or the final tables of all games, from being written."""
+    schedule = schedule_of([{**ROW, "day": day}, {**ROW, "id": 18, "day": None}], "games/")
+
+    assert [game.day for game in schedule.games.values()] == ["", ""]
+    assert schedule.problems == (f"game 17: day must be a date (got {day!r}); it is played without one",)
+
+
+def test_plays_have_a_limit(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A document has one, and a document that is too large keeps those of all games from being written."""
+    monkeypatch.setattr("lacrosse_assets.game.plays.MAX_PLAYS", 2)
+    body = stream("0 59:00 101 6 1", f"1 58:00 101 {'x' * 1000} 1", "2 57:00 101 6 1")
+
+    found = plays(line_rows(body), HOME)
+
+    assert [(play["event"], play["home"]) for play in found] == [(1, 2), (2, 3)]
+    assert found[0]["jersey"] == "x" * 19 + "…"
 
 
 def test_each_event_is_a_play_with_both_scores_after_it() -> None:
