@@ -3,10 +3,9 @@
 import sys
 import time
 from collections.abc import Callable
-from datetime import UTC, datetime
 from typing import Any
 
-from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus, RunsFilter
+from dagster import AssetKey, DagsterEventType, DagsterInstance, DagsterRun, DagsterRunStatus
 from sqlalchemy import MetaData, Table, create_engine, select
 
 from lacrosse_assets.automation import MAX_ATTEMPTS
@@ -34,19 +33,20 @@ def play(services: EmbeddedServices, dagster: DagsterDev) -> None:
     Raises `ServerError` if a server exits, and `GameError` if there are no final tables.
     """
     settings = load_settings()
-    # Object stores have timestamps of whole seconds.
-    began = datetime.now(UTC).replace(microsecond=0)
     documents = MongoEventDocuments(uri=settings.mongodb_uri.get_secret_value())
+    earlier = _version_of(_current_boxscore(documents))
     with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance, scoreboard() as show:
 
         def refresh() -> None:
-            if document := _current_boxscore(documents, began):
+            # State is kept, so an earlier game may have left a box score. No clock tells them apart: it may be set.
+            document = _current_boxscore(documents)
+            if document and _version_of(document) != earlier:
                 show(document)
 
         def missing() -> str | None:
-            return None if _final_tables_written(instance, settings, began) else "there are no final tables"
+            return None if _final_tables_written(instance, settings) else "there are no final tables"
 
-        follow(services, dagster, Runs(instance, began), refresh, missing)
+        follow(services, dagster, Runs(instance), refresh, missing)
     for name in FINAL_TABLES:
         show_table(name, *read_table(settings, name))
 
@@ -93,17 +93,19 @@ def follow(
         simulator.stop()
 
 
-def _current_boxscore(documents: EventDocuments, began: datetime) -> dict[str, Any] | None:
-    """The current box score of this game. An earlier game may have left one, because state is kept."""
+def _current_boxscore(documents: EventDocuments) -> dict[str, Any] | None:
     try:
-        document = documents.current()
+        return documents.current()
     except StoreError:
         return None  # a server that has exited is reported by name at the next poll
-    return document if document and document["stream"]["last_modified"] >= began else None
 
 
-def _final_tables_written(instance: DagsterInstance, settings: Settings, began: datetime) -> bool:
-    """Whether both final tables were written during this game, from the current version of the stream."""
+def _version_of(document: dict[str, Any] | None) -> StreamVersion | None:
+    return StreamVersion.from_document(document) if document else None
+
+
+def _final_tables_written(instance: DagsterInstance, settings: Settings) -> bool:
+    """Whether both final tables were made from the stream's present version. A replay's has another date."""
     object_store = S3ObjectStore(
         s3=LiveS3(endpoint_url=settings.s3_endpoint_url, region_name=settings.aws_region),
         bucket=settings.gamestream_bucket,
@@ -112,8 +114,7 @@ def _final_tables_written(instance: DagsterInstance, settings: Settings, began: 
 
     def made_from(table: str) -> StreamVersion | None:
         event = instance.get_latest_materialization_event(AssetKey(table))
-        # A replay has the same ETags as the game before.
-        if event is None or event.asset_materialization is None or event.timestamp < began.timestamp():
+        if event is None or event.asset_materialization is None:
             return None
         return StreamVersion.from_metadata(event.asset_materialization.metadata)
 
@@ -125,11 +126,11 @@ def _final_tables_written(instance: DagsterInstance, settings: Settings, began: 
 
 
 class Runs:
-    """Dagster's runs since the games began."""
+    """Dagster's runs since this was created, in their order in the storage: a clock may be set in mid-game."""
 
-    def __init__(self, instance: DagsterInstance, began: datetime) -> None:
+    def __init__(self, instance: DagsterInstance) -> None:
         self._instance = instance
-        self._began = began
+        self._last_before = max((record.storage_id for record in instance.get_run_records(limit=1)), default=0)
 
     def failed_for_good(self) -> str | None:
         """The reason, once so many runs in a row have failed that the sensor pauses; otherwise None."""
@@ -144,7 +145,8 @@ class Runs:
         return "; ".join(self._describe(run) for run in runs) if runs else "Dagster has launched no run"
 
     def _runs(self, limit: int) -> list[DagsterRun]:
-        return list(self._instance.get_runs(RunsFilter(created_after=self._began), limit=limit))
+        records = self._instance.get_run_records(limit=limit)
+        return [record.dagster_run for record in records if record.storage_id > self._last_before]
 
     def _describe(self, run: DagsterRun) -> str:
         description = f"run {run.run_id.split('-')[0]} of {run.job_name}: {run.status.value.lower()}"

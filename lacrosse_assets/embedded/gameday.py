@@ -1,9 +1,8 @@
 """`lacrosse gameday`: many games at once, from the first shot to the final tables (docs/contract.md, section 10)."""
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import suppress
-from datetime import UTC, datetime
 from typing import Any
 
 from dagster import DagsterInstance
@@ -15,7 +14,10 @@ from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.day_scoreboard import day_scoreboard
 from lacrosse_assets.embedded.game import Runs, follow, read_table
 from lacrosse_assets.embedded.services import EmbeddedServices
-from lacrosse_assets.game.document import SUMMARY_FIELDS, Document
+from lacrosse_assets.game.document import Document
+from lacrosse_assets.resources.documents import DATABASE, SUMMARY
+from lacrosse_assets.resources.game_documents import GAMES
+from lacrosse_assets.resources.object_store import StreamVersion
 from lacrosse_assets.settings import Settings, load_settings
 
 TIMEOUT_MS = 5_000
@@ -24,6 +26,8 @@ NAMED_GAMES = 5  # in an error
 # What each final table has more than its reference table.
 ADDED = {"teams2": ("teams", ("wins", "losses")), "players2": ("players", ("shots", "goals"))}
 
+Versions = Mapping[int, StreamVersion | None]  # of the stream of each box score, by game
+
 
 def play_day(services: EmbeddedServices, dagster: DagsterDev) -> None:
     """Start the simulator, show the scoreboard until the final tables have all games, and print their sums.
@@ -31,7 +35,6 @@ def play_day(services: EmbeddedServices, dagster: DagsterDev) -> None:
     Raises `ServerError` if a server exits, and `GameError` if a game or a final table is missing.
     """
     settings = load_settings()
-    began = datetime.now(UTC).replace(microsecond=0)  # object stores have timestamps of whole seconds
     client = MongoClient[Document](
         settings.mongodb_uri.get_secret_value(), tz_aware=True, serverSelectionTimeoutMS=TIMEOUT_MS
     )
@@ -39,6 +42,7 @@ def play_day(services: EmbeddedServices, dagster: DagsterDev) -> None:
     home = str(dagster_home(services.state_dir))
     with client, DagsterInstance.from_config(home) as instance, day_scoreboard(settings.games) as show:
         next_at = 0.0
+        earlier = _earlier(client)
 
         def refresh() -> None:
             nonlocal next_at
@@ -46,22 +50,33 @@ def play_day(services: EmbeddedServices, dagster: DagsterDev) -> None:
             if asked_at < next_at:
                 return
             with suppress(PyMongoError):  # a server that has exited is reported by name at the next poll
-                games.update({game["_id"]: game for game in _documents(client, began)})
+                games.update(of_this_play(_documents(client), earlier))
                 show(list(games.values()))
             next_at = asked_at + IDLE_FACTOR * (time.monotonic() - asked_at)
 
         def missing() -> str | None:
             return missing_games(settings.games, games) or missing_rows(games, _rows(settings, "games2"))
 
-        follow(services, dagster, Runs(instance, began), refresh, missing)
+        follow(services, dagster, Runs(instance), refresh, missing)
     for line in summary({name: _rows(settings, name) for name in ("games2", "teams", "teams2", "players", "players2")}):
         print(line, flush=True)
 
 
-def _documents(client: "MongoClient[Document]", began: datetime) -> list[Document]:
-    """What is shown of the games, of this play alone: state is kept from earlier ones."""
-    query = {"_id": {"$gte": 0}, "event": {"$exists": True}, "stream.last_modified": {"$gte": began}}
-    return list(client["sidearm"]["games"].find(query, dict.fromkeys(SUMMARY_FIELDS, 1), sort=[("_id", 1)]))
+def _documents(client: "MongoClient[Document]") -> list[Document]:
+    """What is shown of the games."""
+    return list(client[DATABASE]["games"].find(GAMES, SUMMARY, sort=[("_id", 1)]))
+
+
+def _earlier(client: "MongoClient[Document]") -> Versions:
+    """The versions of the streams that an earlier play has left box scores of, by game, because state is kept."""
+    with suppress(PyMongoError):  # a server that has exited is reported by name at the next poll
+        return {game["_id"]: StreamVersion.from_document(game) for game in _documents(client)}
+    return {}
+
+
+def of_this_play(found: Iterable[Document], earlier: Versions) -> dict[int, Document]:
+    """The games whose box scores are not of an earlier play, by game. No clock tells them apart: it may be set."""
+    return {game["_id"]: game for game in found if earlier.get(game["_id"]) != StreamVersion.from_document(game)}
 
 
 def _rows(settings: Settings, table: str) -> list[dict[str, Any]]:

@@ -3,16 +3,23 @@
 import io
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from pathlib import Path
 from typing import Any
 
 import pytest
 from click.testing import CliRunner
+from dagster import DagsterInstance, DagsterRun, DagsterRunStatus
+from dagster._core.storage.runs.schema import RunsTable
 from rich.console import Console
+from sqlalchemy import update
 
+from lacrosse_assets.automation import MAX_ATTEMPTS
 from lacrosse_assets.embedded import day_scoreboard as terminal
 from lacrosse_assets.embedded.cli import main
 from lacrosse_assets.embedded.day_scoreboard import DayBoard, day_scoreboard
-from lacrosse_assets.embedded.gameday import missing_games, missing_rows, summary
+from lacrosse_assets.embedded.game import Runs
+from lacrosse_assets.embedded.gameday import missing_games, missing_rows, of_this_play, summary
+from lacrosse_assets.resources.object_store import StreamVersion
 
 WRITTEN = datetime(2026, 3, 7, 18, tzinfo=UTC)
 HEIGHT = 24
@@ -146,3 +153,29 @@ def test_a_key_of_the_other_command_is_one_line(command: str, key: str, words: s
     assert ended.exit_code == 1
     assert ended.output.startswith(f"Error: {words}")
     assert ended.output.count("\n") == 1
+
+
+def test_games_of_this_play_are_those_that_have_changed_whatever_their_dates() -> None:
+    """With a clock that is set back in mid-game, those of this play are the older ones."""
+    ahead, now = datetime(2030, 1, 1, tzinfo=UTC), datetime(2026, 3, 7, tzinfo=UTC)
+    of_earlier = dict.fromkeys((1, 2), StreamVersion("e", ahead, None))
+    played = {"_id": 1, "final": False, "stream": {"etag": "e", "last_modified": now}}
+    computed_again = {"_id": 2, "final": True, "stream": {"etag": "e", "last_modified": ahead}, "fingerprint": "new"}
+    first = {"_id": 3, "final": False, "stream": {"etag": "e", "last_modified": now}}
+
+    assert of_this_play([played, computed_again, first], of_earlier) == {1: played, 3: first}
+
+
+def test_runs_of_this_play_are_those_that_were_launched_since_whatever_their_dates(tmp_path: Path) -> None:
+    with DagsterInstance.ephemeral(tempdir=str(tmp_path)) as instance:
+        for _ in range(MAX_ATTEMPTS):
+            instance.add_run(DagsterRun("live_boxscore", status=DagsterRunStatus.FAILURE))
+        runs = Runs(instance)
+        assert runs.failed_for_good() is None
+        assert runs.last_runs() == "Dagster has launched no run"
+
+        for _ in range(MAX_ATTEMPTS):
+            instance.add_run(DagsterRun("live_boxscore", status=DagsterRunStatus.FAILURE))
+        with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
+            connection.execute(update(RunsTable).values(create_timestamp=datetime(2020, 1, 1)))
+        assert str(runs.failed_for_good()).startswith(f"{MAX_ATTEMPTS} runs in a row have failed; run ")
