@@ -327,10 +327,10 @@ def gamestream_sensor(poll_seconds: float = POLL_SECONDS) -> SensorDefinition:
     ) -> SensorResult:
         reader = StateReader(context.instance, object_store, documents, reference_db, schedule, memory)
         try:
-            state, decision = _poll(reader, poll_seconds)
+            state, decision, now = _poll(reader, poll_seconds)
         except Failure as error:  # a store is down, or table games lacks a column
             return SensorResult(skip_reason=error.description)
-        stale = _staleness(reader, state, decision)
+        stale = _staleness(reader, state, decision, now)
         if isinstance(decision, LaunchRun):
             return SensorResult(run_requests=[_request(decision, state)], asset_events=stale)
         return SensorResult(skip_reason=decision, asset_events=stale)
@@ -338,22 +338,24 @@ def gamestream_sensor(poll_seconds: float = POLL_SECONDS) -> SensorDefinition:
     return evaluate
 
 
-def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchRun | str]:
-    """Poll until there is a run to launch, or `seconds` have passed; returns the last state and decision.
+def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchRun | str, datetime]:
+    """Poll until there is a run to launch, or `seconds` have passed; returns the last state, decision, and their time.
 
     While nothing changes, a poll is a single HEAD or listing; while a run is active, a look at the run. The state is
     read when a stream has changed, when the run has ended, and at an interval for other changes (a person's action, an
     orphaned run, a lost document). The schedule is read once, and the rosters only if no run is active.
+
+    The wall clock is read together with the state, and only then: it may be set at any time.
     """
     began = time.monotonic()
     until = began + seconds
     reader.memory.rosters = {}
     games = reader.read_schedule()
 
-    def read(versions: Mapping[str, StreamVersion]) -> tuple[AutomationState, LaunchRun | str, float]:
+    def read(versions: Mapping[str, StreamVersion]) -> tuple[AutomationState, LaunchRun | str, datetime, float]:
         now = datetime.now(UTC)
         state = reader.read(games, versions, now)
-        return state, decide(state, now), time.monotonic()
+        return state, decide(state, now), now, time.monotonic()
 
     look_seconds = 0.0
 
@@ -365,15 +367,18 @@ def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchR
         return versions
 
     versions = look()
-    state, decision, read_at = read(versions)
-    may_read = not state.active_run(datetime.now(UTC)) and (state.is_up_to_date or state.is_game_day)
+    state, decision, now, read_at = read(versions)
+    may_read = not state.active_run(now) and (state.is_up_to_date or state.is_game_day)
     is_time_left = time.monotonic() - began < POLL_SECONDS  # or the tick would exceed Dagster's timeout
     if may_read and is_time_left and reader.read_rosters(games):
-        state, decision, read_at = read(versions)
+        state, decision, now, read_at = read(versions)
     while not isinstance(decision, LaunchRun) and time.monotonic() < until:
         # A listing of a thousand objects takes so long that it must not follow the last one at once.
-        time.sleep(max(POLL_INTERVAL_SECONDS, IDLE_FACTOR * look_seconds))
-        active = state.active_run(datetime.now(UTC))
+        pause, left = max(POLL_INTERVAL_SECONDS, IDLE_FACTOR * look_seconds), until - time.monotonic()
+        time.sleep(max(0.0, min(pause, left)))
+        if pause > left:
+            break
+        active = state.active_run(now)
         is_idle = not active and state.is_up_to_date
         is_due = time.monotonic() - read_at >= (IDLE_STATE_INTERVAL_SECONDS if is_idle else STATE_INTERVAL_SECONDS)
         if active:
@@ -384,13 +389,15 @@ def _poll(reader: StateReader, seconds: float) -> tuple[AutomationState, LaunchR
             before, versions = versions, look()
             if not is_due and versions == before:
                 continue
-        state, decision, read_at = read(versions)
-    return state, decision
+        state, decision, now, read_at = read(versions)
+    return state, decision, now
 
 
-def _staleness(reader: StateReader, state: AutomationState, decision: LaunchRun | str) -> list[AssetCheckEvaluation]:
+def _staleness(
+    reader: StateReader, state: AutomationState, decision: LaunchRun | str, now: datetime
+) -> list[AssetCheckEvaluation]:
     """A failed result of the check `is_fresh`, once per version, if a box score is stale and no run evaluates it."""
-    game, lag = state.lag(datetime.now(UTC))
+    game, lag = state.lag(now)
     if game == ALL_GAMES or lag < STALE_AFTER:
         return []
     version = state.games[game].version

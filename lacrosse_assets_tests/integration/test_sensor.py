@@ -329,6 +329,21 @@ def test_a_tick_ends_before_dagster_gives_up_on_it() -> None:
     assert sensors.REFERENCE_TIMEOUT_SECONDS > LOCK_TIMEOUT_SECONDS, "a lock is named as such"
 
 
+def test_a_slow_store_makes_no_tick_longer(world: World) -> None:
+    """The pause after a slow poll is a long one. At the end of a tick, it may not be followed by another poll."""
+
+    polls: list[None] = []
+
+    class SlowStore(S3ObjectStore):
+        def head(self) -> StreamVersion | None:
+            polls.append(None)
+            time.sleep(1.5)
+            return super().head()
+
+    assert "waiting for a game to start" in str(world.tick(2, object_store=world.object_store(SlowStore)))
+    assert len(polls) == 1
+
+
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "MONGODB_URI"])
 def test_a_store_that_hangs_is_a_skip_that_names_it(
     world: World, monkeypatch: pytest.MonkeyPatch, variable: str
