@@ -148,7 +148,7 @@ class StateReader(NamedTuple):
         return self._from_reference_db(lambda: self.schedule.read(self.reference_db))
 
     def _from_reference_db(self, read: Callable[[], T]) -> T:
-        return within(REFERENCE_TIMEOUT_SECONDS, REFERENCE_DATABASE, self.reference_db.address, read)
+        return within(REFERENCE_TIMEOUT_SECONDS, REFERENCE_DATABASE, lambda: self.reference_db.address, read)
 
     def read_rosters(self, games: Schedule) -> bool:
         """Read the fingerprint of each game's roster as it is now, unless that was a short time ago.

@@ -59,7 +59,7 @@ def translate_errors(
         raise StoreError(store, address, f"{problem} ({what_to_do})" if what_to_do else problem) from None
 
 
-def within(seconds: float, store: str, address: str, read: Callable[[], T]) -> T:
+def within(seconds: float, store: str, address: Callable[[], str], read: Callable[[], T]) -> T:
     """The result of `read`, or a `StoreError` if there is none after so many seconds.
 
     The clients' own timeouts are those of each piece of a response: a server or a proxy that sends a few bytes every
@@ -82,4 +82,4 @@ def within(seconds: float, store: str, address: str, read: Callable[[], T]) -> T
             f"the response is not complete after {seconds:g} s: check the server, and the network or proxy in front of "
             "it; gamestream_sensor keeps retrying"
         )
-        raise StoreError(store, address, problem) from None
+        raise StoreError(store, address(), problem) from None

@@ -224,7 +224,11 @@ class S3Store(ObjectStore):
 
     def versions(self) -> dict[str, StreamVersion]:
         """See `ObjectStore.versions`. Ends within `VERSIONS_TIMEOUT_SECONDS`."""
-        address = f"{self.s3.endpoint_url or 'AWS'} ({self.uri})"
+
+        def address() -> str:
+            client = self.__dict__.get("_client")  # boto3 may have found the endpoint in its configuration
+            return f"{s3_factory.address(client) if client else self.s3.endpoint_url or 'AWS'} ({self.uri})"
+
         return within(VERSIONS_TIMEOUT_SECONDS, STORE, address, self._versions)
 
     @abstractmethod

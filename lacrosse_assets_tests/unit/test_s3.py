@@ -7,11 +7,11 @@ import json
 import os
 import re
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from io import BytesIO
 from pathlib import Path
-from threading import Thread
+from threading import Event, Thread
 from typing import Any
 
 import pytest
@@ -21,6 +21,7 @@ from urllib3 import HTTPResponse
 
 from lacrosse_assets import s3
 from lacrosse_assets.gamestream import simulator
+from lacrosse_assets.resources import object_store
 from lacrosse_assets.resources.errors import StoreError, unreachable_hint
 from lacrosse_assets.resources.object_store import LiveS3, S3ObjectStore
 from lacrosse_assets.settings import load_settings
@@ -307,6 +308,28 @@ def test_the_simulator_skips_the_unused_bucket(setting: Setting, caplog: pytest.
 def test_an_unreachable_server_has_the_hint_to_check_its_address(setting: Setting) -> None:
     setting(KEYS, AWS_ENDPOINT_URL_S3=f"http://127.0.0.1:{closed_port()}")
     assert error_of(store().head).endswith(f"({unreachable_hint('AWS_ENDPOINT_URL_S3')})")
+
+
+@pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
+def test_a_response_that_never_ends_is_given_up(
+    setting: Setting, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    """A header each 0.1 s: no read takes long, so none of boto3's timeouts expires."""
+    monkeypatch.setattr(object_store, "VERSIONS_TIMEOUT_SECONDS", 1)
+    given_up = Event()
+
+    def drip(request: BaseHTTPRequestHandler) -> tuple[int, str]:
+        request.wfile.write(b"HTTP/1.1 200 OK\r\n")
+        with suppress(OSError):
+            while not given_up.wait(0.1):
+                request.wfile.write(b"X-Piece: 1\r\n")
+        return 200, ""
+
+    with server(drip) as url:
+        setting(KEYS, **{variable: url})
+        error = error_of(store().versions)
+        given_up.set()
+    assert error.startswith(f"object store at {url} (s3://gamestreams/gamestream.txt): the response is not complete")
 
 
 def test_replaced_credentials_are_read_without_a_restart(setting: Setting, tmp_path: Path) -> None:
