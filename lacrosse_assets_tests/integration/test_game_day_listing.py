@@ -171,6 +171,22 @@ def test_a_schedule_that_never_arrives_is_a_skip_that_names_the_database(
         assert "the response is not complete after 2 s" in decision
 
 
+@pytest.mark.parametrize("how", ["reset", "fin"])
+def test_a_listing_that_breaks_off_is_a_skip_that_names_the_store(
+    day: Day, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    day.put(17, *OPENING)
+    server = urlsplit(day.world.environ["AWS_ENDPOINT_URL_S3"])
+    with proxy_to(str(server.hostname), int(server.port or 0)) as proxy:
+        monkeypatch.setenv("AWS_ENDPOINT_URL_S3", server._replace(netloc=f"127.0.0.1:{proxy.port}").geturl())
+        proxy.break_answers(b"list-type=2", how=how)
+
+        assert str(day.world.tick()).startswith(f"object store at http://127.0.0.1:{proxy.port} (s3://")
+
+        proxy.restore()
+        assert day.world.tick_and_run().success
+
+
 def test_a_listing_that_arrives_piece_by_piece_is_a_skip_that_names_the_store(
     day: Day, monkeypatch: pytest.MonkeyPatch
 ) -> None:
