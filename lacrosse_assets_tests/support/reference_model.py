@@ -1,4 +1,4 @@
-"""The reference model: docs/contract.md, sections 1 to 4, in plain Python, with loops in the place of joins.
+"""The reference model: docs/contract.md, sections 1 to 4 and 10, in plain Python, with loops in the place of joins.
 
 The property tests compare the product with this model. It is useful only if it shares no code with the product, so it
 imports nothing of `lacrosse_assets`. Where the contract leaves room, it is interpreted as follows:
@@ -11,10 +11,12 @@ imports nothing of `lacrosse_assets`. Where the contract leaves room, it is inte
 - what is invisible at the ends of a jersey does not count, unless there is nothing else; in the tables there is then no
   jersey, and a name loses the spaces at its end;
 - a terminator is a well-formed row like any other;
-- a jersey that two players of one team wear counts for the team and for no player.
+- a jersey that two players of one team wear counts for the team and for no player;
+- of several games of one stream on one day, the one with the highest id is played.
 """
 
 import unicodedata
+from calendar import monthrange
 from decimal import ROUND_CEILING, ROUND_HALF_UP, Decimal
 from typing import Any, NamedTuple
 
@@ -32,6 +34,14 @@ class Game(NamedTuple):
     unrostered: dict[tuple[int, str], tuple[int, int]]  # team and jersey that no one player wears: shots, goals
     teams2: list[Row]
     players2: list[Row]
+
+
+class FinalTables(NamedTuple):
+    """The rows of the final tables of a game day by id; those of `games2` without `fingerprint`."""
+
+    teams2: list[Row]
+    players2: list[Row]
+    games2: list[Row]
 
 
 def game(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]) -> Game:
@@ -101,6 +111,69 @@ def game(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]
         for row in players
     ]
     return Game(lines, document, unrostered, by_id(teams2), by_id(players2))
+
+
+def schedule(rows: list[Row], prefix: str) -> tuple[dict[int, Row], int]:
+    """The games that are played, by id, each with the `key` of its stream; and how many problems the rows have."""
+    by_key: dict[str, list[Row]] = {}
+    problems = 0
+    for row in rows:
+        game_id, home, away = (whole(row[name]) for name in ("id", "home", "away"))
+        if game_id is None or home is None or away is None or home == away or min(game_id, home, away) < 0:
+            problems += 1
+            continue
+        day = str(row["day"] or "")[:10]
+        if day and not is_date(day):
+            day, problems = "", problems + 1
+        key = prefix + ((row["stream"] or "").strip() or f"{game_id}.txt")
+        played = {"id": game_id, "day": day, "home": home, "away": away, "key": key}
+        by_key.setdefault(key, []).append(played)
+    latest = [max(games, key=lambda game: (game["day"], game["id"])) for games in by_key.values()]
+    return {game["id"]: game for game in latest}, problems
+
+
+def document_of_a_day(scheduled: Row, body: bytes, teams: list[Row], players: list[Row]) -> Row | None:
+    """The document of a game of a game day, from its row of `games`, without the fields that identify its version."""
+    home, away = scheduled["home"], scheduled["away"]
+    if not {home, away} <= {team["id"] for team in teams}:
+        return None
+    document = game(body, home, away, teams, players).document
+    if document is None:
+        return None
+    scores, plays = {home: 0, away: 0}, []
+    _, events, _ = read_stream(body, home, away)
+    for event_id, (_, clock, team, jersey, goal) in sorted(events.items()):
+        if team:
+            scores[team] += goal
+        play = {"event": event_id, "clock": clock, "team": team, "jersey": jersey, "goal": goal}
+        plays.append({**play, "home": scores[home], "away": scores[away]})
+    return {**document, "_id": scheduled["id"], "event": document["_id"], "day": scheduled["day"], "plays": plays}
+
+
+def final_tables(teams: list[Row], players: list[Row], documents: list[Row]) -> FinalTables:
+    """The final tables of a game day with these documents: each game that is over is added exactly once.
+
+    A team or a player that is in the reference tables no more is added nowhere.
+    """
+    teams2, players2 = ({row["id"]: dict(row) for row in rows} for rows in (teams, players))
+    games2 = []
+    for document in documents:
+        if not document["final"]:
+            continue
+        home, away = document["home"], document["away"]
+        for side, other in ((home, away), (away, home)):
+            if side["score"] != other["score"] and side["teamid"] in teams2:
+                teams2[side["teamid"]]["wins" if side["score"] > other["score"] else "losses"] += 1
+            for player in side["players"]:
+                for column in ("shots", "goals") if player["id"] in players2 else ():
+                    players2[player["id"]][column] += player[column]
+        games2.append(
+            {
+                **{"id": document["_id"], "day": document["day"], "home": home["teamid"], "away": away["teamid"]},
+                **{"home_score": home["score"], "away_score": away["score"]},
+            }
+        )
+    return FinalTables(by_id(list(teams2.values())), by_id(list(players2.values())), by_id(games2))
 
 
 def timeline(body: bytes, home: int, away: int, teams: list[Row], players: list[Row]) -> list[Row]:
@@ -184,6 +257,20 @@ def integer(text: str) -> int | None:
     # A Decimal takes any number of digits and loses none; an int refuses thousands.
     value = Decimal(text)
     return int(value) if -(2**63) < value < 2**63 else None
+
+
+def whole(value: Any) -> int | None:
+    """The integer that a value of a table is, as a number or as text."""
+    if isinstance(value, str):
+        return integer(visible(value)) if visible(value) else None
+    return int(value) if isinstance(value, int | float) and value == value // 1 else None
+
+
+def is_date(text: str) -> bool:
+    year, month, day = text[:4], text[5:7], text[8:]
+    if text[4:5] + text[7:8] != "--" or len(day) != 2 or not DIGITS.issuperset(year + month + day):
+        return False
+    return int(year) > 0 and 1 <= int(month) <= 12 and 1 <= int(day) <= monthrange(int(year), int(month))[1]
 
 
 def percentage(goals: int, shots: int) -> float:
