@@ -12,9 +12,10 @@ import psutil
 from dagster import DagsterEventType, RunsFilter
 
 from lacrosse_assets.gamestream.simulator import read_game
-from lacrosse_assets_tests.chaos.game import Producer, bodies
+from lacrosse_assets_tests.chaos import day_faults
+from lacrosse_assets_tests.chaos.game import GameProducer, bodies
 from lacrosse_assets_tests.chaos.phases import BUSY, NOT_IN_TRANSACTION, Phase
-from lacrosse_assets_tests.chaos.trial import ConditionNotMet, Fault, Trial
+from lacrosse_assets_tests.chaos.trial import ConditionNotMet, Fault, GameTrial, Trial
 from lacrosse_assets_tests.support.proxy import Proxy
 
 Injected = Callable[[Trial], AbstractContextManager[None]]
@@ -145,6 +146,8 @@ def _slow(proxy: Proxy, _: random.Random) -> None:
     proxy.slow(0.5)
 
 
+_gone_in_mid_write = line("mongodb", lambda proxy, _: proxy.break_answers(b"\x02update\x00", part=0))
+
 STORES = {"s3": "object store", "mongodb": "document store", "spark": "Spark server"}
 
 
@@ -199,7 +202,7 @@ def file_away(trial: Trial) -> Iterator[None]:
 
 
 @contextmanager
-def object_deleted(trial: Trial) -> Iterator[None]:
+def object_deleted(trial: GameTrial) -> Iterator[None]:
     trial.producer.pause()
     trial.stores.remove_stream()
     yield
@@ -207,7 +210,7 @@ def object_deleted(trial: Trial) -> Iterator[None]:
 
 
 @contextmanager
-def older_version(trial: Trial) -> Iterator[None]:
+def older_version(trial: GameTrial) -> Iterator[None]:
     trial.producer.pause()
     trial.stores.put(trial.producer.states[trial.rng.randrange(max(1, trial.producer.written - 1))])
     yield
@@ -215,9 +218,9 @@ def older_version(trial: Trial) -> Iterator[None]:
 
 
 @contextmanager
-def two_producers(trial: Trial) -> Iterator[None]:
+def two_producers(trial: GameTrial) -> Iterator[None]:
     """A second producer writes another game between the events of this one."""
-    other = Producer(trial.stores, trial.game()[:-1], pace=0.45)
+    other = GameProducer(trial.stores, trial.game()[:-1], pace=0.45)
     other.finish()
     other.start()
     yield
@@ -225,11 +228,11 @@ def two_producers(trial: Trial) -> Iterator[None]:
     trial.producer.resume()
 
 
-def simulator_restarted(times: int, at_the_end: bool) -> Injected:
+def simulator_restarted(times: int, at_the_end: bool) -> Callable[[GameTrial], AbstractContextManager[None]]:
     """The real simulator is killed and restarted, after the first part of another game."""
 
     @contextmanager
-    def inject(trial: Trial) -> Iterator[None]:
+    def inject(trial: GameTrial) -> Iterator[None]:
         trial.producer.stop()
         states = trial.know(bodies([event.line for event in read_game()]))
         etags = [trial.truth(state).etag for state in states]
@@ -305,6 +308,42 @@ def disk_full(trial: Trial) -> Iterator[None]:
 
 SMALL_DISK = "a small disk"
 EARLIER_VERSION = "the state of an earlier version"
+GAME_DAY = "a game day"
+
+
+def _day_faults() -> Iterator[Fault]:
+    """The faults of a game day, with these names in the table."""
+    middle, end, document = (Phase.MIDDLE,), (Phase.MIDDLE, Phase.END), (Phase.MIDDLE, Phase.DOCUMENT)
+    second_page = day_faults.second_page_fails(s3_error("503 Slow Down", "SlowDown"))
+    for fault in (
+        Fault("none (control)", nothing, middle, of_one_game=True),
+        Fault("unknown team", day_faults.unknown_team, middle, of_one_game=True),
+        Fault("unreadable stream", day_faults.unreadable_stream, middle, of_one_game=True),
+        Fault("invalid lines", day_faults.invalid_lines, middle, of_one_game=True),
+        Fault("two players in one jersey", day_faults.two_in_one_jersey, middle, of_one_game=True),
+        Fault("stream without a game", day_faults.stream_without_a_game, middle, of_one_game=True),
+        Fault("stream object deleted", day_faults.stream_deleted, middle, of_one_game=True),
+        Fault("replay of one game", day_faults.replay, document, of_one_game=True),
+        Fault("correction after the end", day_faults.correction, document, of_one_game=True),
+        Fault("listing fails on its second page", second_page, end, OUTAGE_SECONDS),
+        Fault("run killed in mid-batch", day_faults.run_killed_in_mid_batch, middle, of_a_run=True, weight=3),
+        Fault("run killed (SIGKILL)", run_killed, end, of_a_run=True, weight=2),
+        Fault("run killed (SIGKILL)", final_run_killed, (Phase.TABLES,), weight=2),
+        Fault("daemon killed", killed("daemon"), middle),
+        Fault("code server killed", killed("code server"), middle),
+        Fault("Spark server killed", server_killed("spark"), end),
+        Fault("object store killed", server_killed("s3"), middle),
+        Fault("document store killed", server_killed("mongodb"), end),
+        Fault("everything killed, started again", everything_killed, middle),
+        Fault("document store down", line("mongodb", _down), document, OUTAGE_SECONDS),
+        Fault("document store gone in mid-write", _gone_in_mid_write, end, OUTAGE_SECONDS),
+        Fault("database locked by a writer", locked("EXCLUSIVE"), document, LONG_OUTAGE_SECONDS),
+        Fault("database file away", file_away, document, OUTAGE_SECONDS),
+        Fault("two runs by hand at once", runs_by_hand, middle),
+        Fault("an old run ends last", old_run_ends_last, middle, OUTAGE_SECONDS),
+    ):
+        yield fault._replace(name=f"game day: {fault.name}", needs=GAME_DAY)
+
 
 FAULTS = [
     Fault("none (control)", nothing, (Phase.MIDDLE,)),
@@ -347,7 +386,7 @@ FAULTS = [
     ),
     Fault(
         "document store gone in mid-write",
-        line("mongodb", lambda proxy, _: proxy.break_answers(b"\x02update\x00", part=0)),
+        _gone_in_mid_write,
         (Phase.MIDDLE, Phase.END),
         OUTAGE_SECONDS,
     ),
@@ -364,4 +403,5 @@ FAULTS = [
     Fault("an old run ends last", old_run_ends_last, (Phase.MIDDLE, Phase.END), OUTAGE_SECONDS),
     Fault("disk full (local state)", disk_full, BUSY, OUTAGE_SECONDS, needs=SMALL_DISK),
     Fault("state of an earlier version", nothing, (Phase.BEFORE, Phase.MIDDLE), needs=EARLIER_VERSION),
+    *_day_faults(),
 ]

@@ -7,9 +7,10 @@ import os
 import signal
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
+from types import MappingProxyType
 from urllib.parse import urlsplit
 
 import psutil
@@ -37,7 +38,7 @@ DAGSTER_PROCESSES = {
 class Platform:
     """The running platform."""
 
-    def __init__(self, services: EmbeddedServices, say: Callable[[str], None]):
+    def __init__(self, services: EmbeddedServices, say: Callable[[str], None], environ: Mapping[str, str]):
         self.services = services
         self.state_dir = services.state_dir
         self.addresses = services.addresses
@@ -54,6 +55,7 @@ class Platform:
             "MONGODB_URI": f"mongodb://{LOOPBACK}:{self.lines['mongodb'].port}/?directConnection=true",
             "SPARK_REMOTE": f"sc://{LOOPBACK}:{self.lines['spark'].port}",
             "DAGSTER_HOME": str(dagster_home(self.state_dir)),
+            **environ,
         }
         self.dagster = DagsterDev(self.state_dir, say, self.environ)
         self.restarts: list[str] = []  # one line for each restart
@@ -136,11 +138,13 @@ class Platform:
 
 
 @contextmanager
-def platform(state_dir: Path, say: Callable[[str], None]) -> Iterator[Platform]:
-    """The running platform in this state folder; stopped afterwards."""
+def platform(
+    state_dir: Path, say: Callable[[str], None], environ: Mapping[str, str] = MappingProxyType({})
+) -> Iterator[Platform]:
+    """The running platform in this state folder, with further environment variables; stopped afterwards."""
     with ExitStack() as stack:
         settings = embedded_settings({"LACROSSE_STATE_DIR": str(state_dir)})
-        up = Platform(stack.enter_context(embedded_services(settings, lambda _: None)), lambda _: None)
+        up = Platform(stack.enter_context(embedded_services(settings, lambda _: None)), lambda _: None, environ)
         stack.callback(up.stop)
         began = time.monotonic()
         up.start()

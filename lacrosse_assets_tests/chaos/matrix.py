@@ -20,17 +20,21 @@ import click
 from lacrosse_assets.embedded.supervision import ServerError
 from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets_tests import PROJECT_ROOT
-from lacrosse_assets_tests.chaos.faults import EARLIER_VERSION, FAULTS, SMALL_DISK
+from lacrosse_assets_tests.chaos.day import PREFIX, DayStores
+from lacrosse_assets_tests.chaos.day_trial import DayTrial
+from lacrosse_assets_tests.chaos.faults import EARLIER_VERSION, FAULTS, GAME_DAY, SMALL_DISK
 from lacrosse_assets_tests.chaos.game import REFERENCE_PLAYERS, REFERENCE_TEAMS, bodies
 from lacrosse_assets_tests.chaos.harness import Platform, platform
 from lacrosse_assets_tests.chaos.phases import Phase
-from lacrosse_assets_tests.chaos.trial import ConditionNotMet, Fault, Outcome, Trial
+from lacrosse_assets_tests.chaos.trial import ConditionNotMet, Fault, GameTrial, Outcome
 from lacrosse_assets_tests.chaos.verdict import Stores, Truth
 
 SMALL_DISK_SIZE = "400m"
 # The tag of the version whose state today's code must be able to use: no warm runs yet, no fingerprints, one document
 # per run. CHANGELOG.md lists it.
 EARLIER = "v0.0.1"
+# What makes a platform one of a game day.
+DAY_ENVIRON = {"GAMESTREAM_KEY": PREFIX}
 # A reserved port counts as free within this process until a server listens on it.
 ONE_STARTS = Lock()
 
@@ -79,7 +83,7 @@ def play_all(todo: list[Attempt], seed: int, say: Callable[[str], None]) -> Iter
                     truth = Truth(body, REFERENCE_TEAMS, REFERENCE_PLAYERS)
                     truths[truth.etag] = truth
             with ONE_STARTS:
-                up = stack.enter_context(platform(folder, say))
+                up = stack.enter_context(platform(folder, say, DAY_ENVIRON if needs == GAME_DAY else {}))
             while todo:
                 fault, phase, number = todo.pop(0)
                 outcome = play(up, truths, fault, phase, random.Random(f"{seed} {fault.name} {phase.name} {number}"))
@@ -102,11 +106,25 @@ def unmet_requirement(needs: str) -> str | None:
 
 def play(up: Platform, truths: dict[str, Truth], fault: Fault, phase: Phase, rng: random.Random) -> Outcome:
     """Run one trial. On a new platform a game without a fault comes first, for box scores and final tables."""
+    if fault.needs == GAME_DAY:
+        return play_day(up, fault, phase, rng)
     stores = Stores(up.addresses, up.database)
     try:
         if not truths:
             _first_game(up, stores, truths)
-        return Trial(up, stores, truths, rng).play(fault, phase)
+        return GameTrial(up, stores, truths, rng).play(fault, phase)
+    except (ConditionNotMet, ServerError) as problem:
+        return Outcome(fault.name, phase, [f"could not be tried: {problem}"])
+    finally:
+        stores.close()
+
+
+def play_day(up: Platform, fault: Fault, phase: Phase, rng: random.Random) -> Outcome:
+    """Run one trial of a game day."""
+    stores = DayStores(up.addresses, up.database)
+    try:
+        stores.create()
+        return DayTrial(up, stores, rng).play(fault, phase)
     except (ConditionNotMet, ServerError) as problem:
         return Outcome(fault.name, phase, [f"could not be tried: {problem}"])
     finally:
@@ -115,7 +133,7 @@ def play(up: Platform, truths: dict[str, Truth], fault: Fault, phase: Phase, rng
 
 def _first_game(up: Platform, stores: Stores, truths: dict[str, Truth]) -> None:
     stores.create()
-    outcome = Trial(up, stores, truths, random.Random(0)).play(FAULTS[0], Phase.MIDDLE)
+    outcome = GameTrial(up, stores, truths, random.Random(0)).play(FAULTS[0], Phase.MIDDLE)
     if not outcome.survived:
         raise ConditionNotMet(f"failed without a fault: {'; '.join(outcome.problems)}")
 

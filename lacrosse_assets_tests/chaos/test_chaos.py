@@ -14,7 +14,7 @@ from lacrosse_assets_tests.chaos.faults import FAULTS
 from lacrosse_assets_tests.chaos.harness import Platform, platform
 from lacrosse_assets_tests.chaos.matrix import play
 from lacrosse_assets_tests.chaos.phases import Phase
-from lacrosse_assets_tests.chaos.verdict import Stores, Truth, Watcher, difference_from_truth
+from lacrosse_assets_tests.chaos.verdict import GameWatcher, Stores, Truth, difference_from_truth
 from lacrosse_assets_tests.support.waiting import wait_until
 
 FEW = [
@@ -91,8 +91,8 @@ def test_an_unmet_requirement_is_reported_at_the_start(monkeypatch: pytest.Monke
 
 
 @contextmanager
-def seen(stores: Stores, truths: dict[str, Truth]) -> Iterator[Watcher]:
-    watcher = Watcher(stores, truths, stores.tables())
+def seen(stores: Stores, truths: dict[str, Truth]) -> Iterator[GameWatcher]:
+    watcher = GameWatcher(stores, truths, stores.tables())
     watcher.start()
     wait_until(lambda: watcher.polls >= 2, "a whole poll")
     yield watcher

@@ -1,24 +1,33 @@
-"""A trial: one game with one injected fault, and its outcome."""
+"""A trial: one game, or one game day, with one injected fault, and its outcome."""
 
 import os
 import random
 import subprocess
 import sys
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from dagster import DagsterInstance, RunsFilter
 
 from lacrosse_assets.embedded.supervision import executable
 from lacrosse_assets.sensors import MAX_RUNTIME_SECONDS
-from lacrosse_assets_tests.chaos.game import REFERENCE_PLAYERS, REFERENCE_TEAMS, Producer, bodies, random_game
+from lacrosse_assets_tests.chaos.game import (
+    REFERENCE_PLAYERS,
+    REFERENCE_TEAMS,
+    GameProducer,
+    Producer,
+    bodies,
+    random_game,
+)
 from lacrosse_assets_tests.chaos.harness import Platform
 from lacrosse_assets_tests.chaos.phases import NOT_IN_TRANSACTION, Phase
 from lacrosse_assets_tests.chaos.verdict import (
+    GameWatcher,
     Stores,
     Truth,
     Watcher,
@@ -45,13 +54,15 @@ class Fault(NamedTuple):
     """A fault. The context manager `broken` injects it on entry and removes it on exit.
 
     `hold`: seconds between the two (minimum, maximum). `of_a_run`: it affects a run, so there must be an active one.
+    `of_one_game`: it is a problem of one game of a game day, so no run may fail.
     """
 
     name: str
-    broken: "Callable[[Trial], AbstractContextManager[None]]"
+    broken: Callable[[Any], AbstractContextManager[None]]  # its parameter is the kind of `Trial` that it is made for
     phases: Sequence[Phase] = NOT_IN_TRANSACTION
     hold: tuple[float, float] = (0, 0)
     of_a_run: bool = False
+    of_one_game: bool = False
     # Trials of this fault in the whole matrix, as a multiple of `--times`.
     weight: int = 1
     needs: str = "platform"
@@ -73,28 +84,15 @@ class Outcome:
         return not self.problems
 
 
-class Trial:
-    """A game with an injected fault."""
+class Trial(ABC):
+    """A game, or a game day, with an injected fault."""
 
-    def __init__(self, platform: Platform, stores: Stores, truths: dict[str, Truth], rng: random.Random):
-        self.platform, self.stores, self.truths, self.rng = platform, stores, truths, rng
+    producer: Producer
+    watcher: Watcher
+
+    def __init__(self, platform: Platform, stores: Stores, rng: random.Random):
+        self.platform, self.stores, self.rng = platform, stores, rng
         self.instance: DagsterInstance = platform.instance()
-        self.producer = Producer(stores, self.game())
-        self.watcher = Watcher(stores, truths, None)
-
-    def game(self) -> list[bytes]:
-        """The states of the stream of a new game, registered as possible."""
-        return self.know(bodies(random_game(self.rng)))
-
-    def know(self, states: list[bytes]) -> list[bytes]:
-        """Register states of the stream that may be written from now on."""
-        for state in states:
-            truth = self.truth(state)
-            self.truths.setdefault(truth.etag, truth)
-        return states
-
-    def truth(self, state: bytes) -> Truth:
-        return Truth(state, REFERENCE_TEAMS, REFERENCE_PLAYERS)
 
     def play(self, fault: Fault, phase: Phase) -> Outcome:
         """Play the game with this fault."""
@@ -112,7 +110,7 @@ class Trial:
             except ConditionNotMet as problem:
                 outcome.problems.append(str(problem))
             outcome.runs = self.instance.get_runs_count(RunsFilter(created_after=began))
-            self._judge(outcome, known)
+            self._judge(outcome, known, fault)
         finally:
             self.producer.stop()
             if self.watcher.ident:
@@ -121,18 +119,25 @@ class Trial:
             self.instance.dispose()
         return outcome
 
+    @abstractmethod
     def _prepare(self) -> None:
-        """No stream, original reference tables, no active run; box scores and final tables of another game."""
-        self.until("no run is active", lambda: not has_active_run(self.instance))
-        self.stores.remove_stream()
-        self.stores.reset_reference(REFERENCE_TEAMS, REFERENCE_PLAYERS)
-        self.stores.sql(*REMOVE_SLOW_WRITES)
-        self.watcher = Watcher(self.stores, self.truths, self.stores.tables())
-        self.watcher.start()
+        """No stream, original reference tables, no active run; documents and final tables of earlier trials."""
+
+    @abstractmethod
+    def _final_is_stored(self) -> bool:
+        """Whether the documents are those of the last states of all streams."""
+
+    @abstractmethod
+    def _is_recovered(self, restored_at: float) -> bool:
+        """Whether the box scores, or the final tables, are those of the streams as they are now, or were at a time."""
+
+    @abstractmethod
+    def difference(self) -> str | None:
+        """How the stores differ from the expected content at the end; None if they do not."""
 
     def _strike(self, fault: Fault, phase: Phase) -> float:
         """Play up to this phase, inject the fault, hold it and remove it. Return the time of the removal."""
-        producer, states = self.producer, len(self.producer.states)
+        producer = self.producer
         if phase == Phase.BEFORE:
             if fault.of_a_run:
                 producer.start()
@@ -140,10 +145,10 @@ class Trial:
             return self._break(fault, then=producer.start)
         producer.start()
         if phase == Phase.MIDDLE:
-            producer.wait_for(states // 2)
+            producer.wait_for(producer.total // 2)
             time.sleep(self.rng.uniform(0, 1))
             return self._break(fault)
-        producer.wait_for(states - 1)
+        producer.wait_for(producer.total - producer.held)
         if phase == Phase.END:
             if not fault.of_a_run and self.rng.random() < 0.5:
                 return self._break(fault, then=producer.finish)
@@ -154,13 +159,7 @@ class Trial:
             self.stores.sql(*SLOW_WRITES)
         producer.finish()
         producer.join()
-        last = self.truth(producer.states[-1]).etag
-
-        def is_there() -> bool:
-            documents = self.stores.documents()
-            return bool(documents and documents[-1]["stream"]["etag"] == last)
-
-        self.until("the final box score is stored", is_there, every=0.02)
+        self.until("the final box score is stored", self._final_is_stored, every=0.02)
         if phase == Phase.TABLES:
             self.until("the final tables are being written", self.stores.is_being_written, every=0.02)
             time.sleep(self.rng.uniform(0, 0.3))
@@ -175,25 +174,11 @@ class Trial:
         return restored_at
 
     def _until_recovered(self, restored_at: float) -> float:
-        def is_recovered() -> bool:
-            documents, etag = self.stores.documents(), self.stores.etag()
-            if not documents or etag is None:
-                return False
-            stream = documents[-1]["stream"]
-            if etag != stream["etag"] and stream["fetched_at"].timestamp() < restored_at:
-                return False
-            truth = self.truths[etag]
-            return not truth.is_final or self.stores.tables() == truth.tables
-
-        self.until("recovered", is_recovered)
+        self.until("recovered", lambda: self._is_recovered(restored_at))
         return time.time() - restored_at
 
     def _until_done(self) -> None:
-        def why_not() -> str | None:
-            etag = self.stores.etag()
-            return difference_from_truth(self.stores, self.truths[etag]) if etag else "there is no stream"
-
-        self.until(lambda: f"after the end: {why_not()}", lambda: why_not() is None)
+        self.until(lambda: f"after the end: {self.difference()}", lambda: self.difference() is None)
         # On a full disk the end of a run may not be recorded. Then run monitoring ends it.
         self.until(
             "no run is active",
@@ -201,10 +186,10 @@ class Trial:
             timeout=MAX_RUNTIME_SECONDS + RECOVERY_TIMEOUT_SECONDS,
         )
         time.sleep(STABLE_SECONDS)
-        if problem := why_not():
+        if problem := self.difference():
             raise ConditionNotMet(f"it was correct, and did not stay correct: {problem}")
 
-    def _judge(self, outcome: Outcome, known: dict[str, str | None]) -> None:
+    def _judge(self, outcome: Outcome, known: dict[str, str | None], fault: Fault) -> None:
         self.watcher.stop()
         outcome.problems += self.watcher.faults
         if not self.watcher.polls:
@@ -212,6 +197,8 @@ class Trial:
         for run_id, error in failed_runs(self.instance, known).items():
             if error is None or error.startswith("UNEXPLAINED"):
                 outcome.problems.append(f"run {run_id[:8]} failed without an explanation: {error}")
+            elif fault.of_one_game:
+                outcome.problems.append(f"run {run_id[:8]} failed by a problem of one game: {error}")
             outcome.failures.append(error or "")
         if self.platform.failure:
             outcome.problems.append(f"the platform did not stay up: {self.platform.failure.message.splitlines()[0]}")
@@ -248,6 +235,58 @@ class Trial:
             stderr=subprocess.DEVNULL,
             text=True,
         )
+
+
+class GameTrial(Trial):
+    """A game with an injected fault."""
+
+    producer: GameProducer
+
+    def __init__(self, platform: Platform, stores: Stores, truths: dict[str, Truth], rng: random.Random):
+        super().__init__(platform, stores, rng)
+        self.truths = truths
+        self.producer = GameProducer(stores, self.game())
+        self.watcher = GameWatcher(stores, truths, None)
+
+    def game(self) -> list[bytes]:
+        """The states of the stream of a new game, registered as possible."""
+        return self.know(bodies(random_game(self.rng)))
+
+    def know(self, states: list[bytes]) -> list[bytes]:
+        """Register states of the stream that may be written from now on."""
+        for state in states:
+            truth = self.truth(state)
+            self.truths.setdefault(truth.etag, truth)
+        return states
+
+    def truth(self, state: bytes) -> Truth:
+        return Truth(state, REFERENCE_TEAMS, REFERENCE_PLAYERS)
+
+    def _prepare(self) -> None:
+        self.until("no run is active", lambda: not has_active_run(self.instance))
+        self.stores.remove_stream()
+        self.stores.reset_reference(REFERENCE_TEAMS, REFERENCE_PLAYERS)
+        self.stores.sql(*REMOVE_SLOW_WRITES)
+        self.watcher = GameWatcher(self.stores, self.truths, self.stores.tables())
+        self.watcher.start()
+
+    def _final_is_stored(self) -> bool:
+        documents = self.stores.documents()
+        return bool(documents and documents[-1]["stream"]["etag"] == self.truth(self.producer.states[-1]).etag)
+
+    def _is_recovered(self, restored_at: float) -> bool:
+        documents, etag = self.stores.documents(), self.stores.etag()
+        if not documents or etag is None:
+            return False
+        stream = documents[-1]["stream"]
+        if etag != stream["etag"] and stream["fetched_at"].timestamp() < restored_at:
+            return False
+        truth = self.truths[etag]
+        return not truth.is_final or self.stores.tables() == truth.tables
+
+    def difference(self) -> str | None:
+        etag = self.stores.etag()
+        return difference_from_truth(self.stores, self.truths[etag]) if etag else "there is no stream"
 
     @contextmanager
     def simulator(self, delay: float) -> Iterator["subprocess.Popen[str]"]:

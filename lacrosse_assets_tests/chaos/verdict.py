@@ -7,7 +7,8 @@ import hashlib
 import sqlite3
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import closing, suppress
 from functools import cached_property
 from pathlib import Path
@@ -97,9 +98,13 @@ class Stores:
 
     def put(self, body: bytes) -> None:
         """Write the stream. Retry forever, as a producer does."""
+        self.put_object(KEY, body)
+
+    def put_object(self, key: str, body: bytes) -> None:
+        """Write the object of this key. Retry forever."""
         while True:
             with suppress(BotoCoreError, ClientError):
-                self._s3.put_object(Bucket=BUCKET, Key=KEY, Body=body)
+                self._s3.put_object(Bucket=BUCKET, Key=key, Body=body)
                 return
             with suppress(BotoCoreError, ClientError):
                 self._s3.create_bucket(Bucket=BUCKET)
@@ -123,31 +128,45 @@ class Stores:
 
     def tables(self) -> Tables | None:
         """Both final tables, read in one transaction: empty if they are missing, None if they cannot be read."""
+        rows = self.rows("teams2", "players2")
+        return (rows[0], rows[1]) if rows else None
+
+    def rows(self, *tables: str) -> list[list[Row]] | None:
+        """The rows of these tables, read in one transaction: empty if one is missing, None if they cannot be read."""
         try:
             with closing(self._connect()) as connection:
                 connection.execute("BEGIN")
-                teams2, players2 = (
-                    [dict(row) for row in connection.execute(f"SELECT * FROM {name} ORDER BY id")]
-                    for name in ("teams2", "players2")
-                )
-                return teams2, players2
+                return [
+                    [dict(row) for row in connection.execute(f"SELECT * FROM {name} ORDER BY id")] for name in tables
+                ]
         except sqlite3.Error as error:
-            return ([], []) if "no such table" in str(error) else None
+            return [[] for _ in tables] if "no such table" in str(error) else None
 
     def create(self) -> None:
-        """Create the bucket and the database, as the simulator does."""
-        self._s3.create_bucket(Bucket=BUCKET)
+        """Create the bucket and the database where they are missing, as the simulator does."""
+        with suppress(self._s3.exceptions.BucketAlreadyOwnedByYou):
+            self._s3.create_bucket(Bucket=BUCKET)
         sqlite3.connect(self.database).close()
 
     def reset_reference(self, teams: list[Row], players: list[Row]) -> None:
         """Drop the reference tables and create them again."""
+        self.reset(SCHEMA, {"teams": teams, "players": players})
+
+    def reset(self, schema: Sequence[str], tables: Mapping[str, Sequence[Row]]) -> None:
+        """Drop these tables, create them with these statements, and insert their rows, in one transaction."""
         with closing(self._connect(timeout=30)) as connection:
             connection.execute("BEGIN IMMEDIATE")
-            for statement in ("DROP TABLE IF EXISTS players", "DROP TABLE IF EXISTS teams", *SCHEMA):
+            for statement in (*(f"DROP TABLE IF EXISTS {table}" for table in reversed(list(tables))), *schema):
                 connection.execute(statement)
-            for table, rows in (("teams", teams), ("players", players)):
-                places = ", ".join(f":{column}" for column in rows[0])
-                connection.executemany(f"INSERT INTO {table} VALUES ({places})", rows)
+            for table, rows in tables.items():
+                _insert(connection, table, rows)
+            connection.execute("COMMIT")
+
+    def insert(self, table: str, rows: Sequence[Row]) -> None:
+        """Insert rows into a table, in one transaction."""
+        with closing(self._connect(timeout=30)) as connection:
+            connection.execute("BEGIN IMMEDIATE")
+            _insert(connection, table, rows)
             connection.execute("COMMIT")
 
     def sql(self, *statements: str, timeout: float = 30) -> None:
@@ -170,17 +189,24 @@ class Stores:
         return connection
 
 
-class Watcher(threading.Thread):
+def _insert(connection: sqlite3.Connection, table: str, rows: Sequence[Row]) -> None:
+    places = ", ".join(f":{column}" for column in rows[0])
+    connection.executemany(f"INSERT INTO {table} ({', '.join(rows[0])}) VALUES ({places})", rows)
+
+
+class Watcher(threading.Thread, ABC):
     """Polls box scores and tables, as a web page does, and records what no reader may ever see."""
 
-    def __init__(self, stores: Readable, truths: Mapping[str, Truth], before: Tables | None):
+    def __init__(self) -> None:
         super().__init__(daemon=True)
-        self._stores, self._truths, self._before = stores, truths, before
         self._stopped = threading.Event()
-        self._newest: Any = None
         self.sees_tables = True  # False: the database is missing on purpose
         self.faults: dict[str, None] = {}  # ordered, without duplicates
         self.polls = 0
+
+    @abstractmethod
+    def poll(self) -> None:
+        """Look at box scores and tables once."""
 
     def stop(self) -> None:
         self._stopped.set()
@@ -189,27 +215,39 @@ class Watcher(threading.Thread):
     def run(self) -> None:
         while not self._stopped.wait(POLL_INTERVAL_SECONDS):
             self.polls += 1
-            if documents := self._stores.documents():
-                self._check(documents[-1])
-            if self.sees_tables and (tables := self._stores.tables()):
-                finals = [truth.tables for truth in list(self._truths.values()) if truth.is_final]
-                if tables != self._before and tables not in finals:
-                    self._found(f"final tables of no game were seen: {_counts(tables)}")
+            self.poll()
+
+    def found(self, what: str) -> None:
+        self.faults[what] = None
+
+
+class GameWatcher(Watcher):
+    """Polls the current box score and the final tables of the one game."""
+
+    def __init__(self, stores: Readable, truths: Mapping[str, Truth], before: Tables | None):
+        super().__init__()
+        self._stores, self._truths, self._before = stores, truths, before
+        self._newest: Any = None
+
+    def poll(self) -> None:
+        if documents := self._stores.documents():
+            self._check(documents[-1])
+        if self.sees_tables and (tables := self._stores.tables()):
+            finals = [truth.tables for truth in list(self._truths.values()) if truth.is_final]
+            if tables != self._before and tables not in finals:
+                self.found(f"final tables of no game were seen: {_counts(tables)}")
 
     def _check(self, current: Row) -> None:
         truth = self._truths.get(current.get("stream", {}).get("etag", ""))
         if truth is None:
-            return self._found(f"a current box score of an unknown stream was seen: event {current['_id']}")
+            return self.found(f"a current box score of an unknown stream was seen: event {current['_id']}")
         if difference := differs(current, truth.document):
-            self._found(f"a wrong current box score was seen: event {current['_id']}, {difference}")
+            self.found(f"a wrong current box score was seen: event {current['_id']}, {difference}")
         fetched_at = current["stream"]["fetched_at"]
         if self._newest and fetched_at < self._newest:
-            self._found(f"the current box score went back: event {current['_id']} is of an older fetch")
+            self.found(f"the current box score went back: event {current['_id']} is of an older fetch")
         self._newest = max(self._newest or fetched_at, fetched_at)
         return None
-
-    def _found(self, what: str) -> None:
-        self.faults[what] = None
 
 
 def differs(document: Row, expected: Row | None) -> str | None:

@@ -11,7 +11,7 @@ import pytest
 from lacrosse_assets.gamestream.game_day import game_day
 from lacrosse_assets.gamestream.reference_data import PLAYERS, TEAMS, original_rows
 from lacrosse_assets.gamestream.simulator import read_game
-from lacrosse_assets_tests.chaos.verdict import Truth, Watcher, difference_from_truth
+from lacrosse_assets_tests.chaos.verdict import GameWatcher, Truth, difference_from_truth
 from lacrosse_assets_tests.compose.stack import Stack, stack
 from lacrosse_assets_tests.support.day import expected_results
 from lacrosse_assets_tests.support.waiting import wait_until
@@ -117,7 +117,7 @@ def test_a_replay(stack: Stack) -> None:
 def test_each_service_is_killed_in_mid_game(stack: Stack) -> None:
     """Docker starts it again, it gets healthy, box scores go on, and nobody has seen a wrong one."""
     stack.play(KILLS_DELAY)
-    watcher = Watcher(stack, TRUTHS, None)
+    watcher = GameWatcher(stack, TRUTHS, None)
     watcher.sees_tables = False
     watcher.start()
     try:

@@ -28,6 +28,7 @@ class Proxy:
         self._hanging = threading.Event()
         self._seconds = 0.0
         self._message: bytes | None = None
+        self._answered = b""  # a part of the requests that get the message; empty: all
         self._left: int | None = None  # bytes that the server may still send
         self._breaking: tuple[bytes, float, str] | None = None
         self._listener = self._listen()
@@ -50,10 +51,14 @@ class Proxy:
         """Delay each piece of the server's data."""
         self._seconds = seconds
 
-    def answer(self, message: bytes) -> None:
-        """Send this HTTP response to each request instead of the server's, then close the connection."""
-        self._message = message
-        self._reset_all()
+    def answer(self, message: bytes, request: bytes = b"") -> None:
+        """Send this HTTP response instead of the server's, then close the connection.
+
+        To each request, or to those that contain `request`.
+        """
+        self._answered, self._message = request, message
+        if not request:
+            self._reset_all()
 
     def cut_after(self, size: int) -> None:
         """Cut after this many more bytes of the server."""
@@ -99,7 +104,7 @@ class Proxy:
     def _serve(self, client: socket.socket) -> None:
         if self._is_cut:
             return _reset(client)
-        if self._message is not None:
+        if self._message is not None and not self._answered:
             with suppress(OSError):
                 client.recv(65536)
                 client.sendall(self._message)
@@ -128,6 +133,9 @@ class Proxy:
             while data := client.recv(65536):
                 if self._hanging.is_set():
                     continue
+                if self._message is not None and self._answered in data:
+                    client.sendall(self._message)
+                    break
                 if self._breaking and self._breaking[0] in data:
                     _, part, how = self._breaking
                     if part == 0:
