@@ -9,7 +9,7 @@ long ones.
 
 import random
 import sys
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from time import process_time
 
 import click
@@ -78,9 +78,13 @@ def streams(seed: int) -> Iterator[bytes]:
         yield stream(random.Random(f"{seed}/{number}"))
 
 
-def stream(chance: random.Random) -> bytes:
-    """One stream; `chance` alone decides on it."""
-    size = chance.choice([1, 10, 30, 30, 100, 300, 10_000])
+def stream(
+    chance: random.Random,
+    teams: tuple[int, int] = (HOME, AWAY),
+    sizes: Sequence[int] = (1, 10, 30, 30, 100, 300, 10_000),
+) -> bytes:
+    """One stream of a game of these teams; `chance` alone decides on it. `sizes`: possible numbers of lines."""
+    size = chance.choice(sizes)
     # The share of lines that may be invalid.
     invalid = chance.choice([0, 0.01, 0.1, 0.5, 1])
     ids = chance.choice([size, size * 10, 5])
@@ -89,7 +93,8 @@ def stream(chance: random.Random) -> bytes:
         if lines and chance.random() < invalid / 5:
             lines.append(chance.choice(lines))
         else:
-            lines.append(line(chance, invalid, min(number, ids) if chance.random() < 0.9 else chance.randrange(ids)))
+            event_id = min(number, ids) if chance.random() < 0.9 else chance.randrange(ids)
+            lines.append(line(chance, invalid, event_id, teams))
     if chance.random() < 0.02:
         unit = chance.choice([b"x", b"9", b" ", b"\t ", b"\xff", b"\x00", b"1 ", "é".encode()])
         lines.insert(chance.randrange(len(lines) + 1), b"2 56:13 205 " + unit * (MEGABYTE // len(unit)) + b" 1")
@@ -103,10 +108,11 @@ def stream(chance: random.Random) -> bytes:
     return body[: chance.randrange(len(body) + 1)] if chance.random() < 0.2 else body
 
 
-def line(chance: random.Random, invalid: float, event_id: int) -> bytes:
+def line(chance: random.Random, invalid: float, event_id: int, teams: tuple[int, int] = (HOME, AWAY)) -> bytes:
     """A row, in which each field, each blank and each byte may be another than it ought to be."""
     clock = f"{chance.randrange(60):02}:{chance.randrange(60):02}"
-    team = chance.choice((HOME, AWAY, AWAY, 0))
+    home, away = teams
+    team = chance.choice((home, away, away, 0))
     row = {
         "event_id": str(event_id),
         "clock": clock,

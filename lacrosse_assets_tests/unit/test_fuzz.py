@@ -1,16 +1,19 @@
 """A slice of `make fuzz`, and that what reads a stream takes time and memory in proportion to its size."""
 
 import random
+import re
 import tracemalloc
 from time import process_time
 
 import pytest
 from click.testing import CliRunner
+from pyspark.sql import SparkSession
 
+from lacrosse_assets.game import statistics
 from lacrosse_assets.game.stream import LINES, read_lines
 from lacrosse_assets.game.timeline import fingerprints
 from lacrosse_assets.resources.frames import arrow_table
-from lacrosse_assets_tests import fuzz
+from lacrosse_assets_tests import fuzz, fuzz_days
 from lacrosse_assets_tests.support import reference_model
 from lacrosse_assets_tests.support.builders import AWAY, HOME, VERSION
 
@@ -30,6 +33,24 @@ def test_a_difference_is_found_and_can_be_found_again(monkeypatch: pytest.Monkey
     assert result.exit_code == 1
     assert "Error: stream 1 of seed 3 (" in result.output
     assert fuzz.stream(random.Random("3/0")) == next(fuzz.streams(3))
+
+
+def test_random_game_days_are_those_of_the_reference_model(spark: SparkSession) -> None:
+    result = CliRunner().invoke(fuzz_days.main, ["--days", "3"])
+    assert result.exit_code == 0, result.output
+
+
+def test_a_game_day_that_differs_is_found_and_can_be_found_again(
+    spark: SparkSession, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(statistics, "percentage", lambda goals, shots: 0.5)
+    result = CliRunner().invoke(fuzz_days.main, ["--seed", "3"])
+    assert result.exit_code == 1
+    command = re.match(
+        r"Error: python -m lacrosse_assets_tests.fuzz_days (--seed 3 --first \d+ --days 1): ", result.output
+    )
+    assert command
+    assert CliRunner().invoke(fuzz_days.main, command[1].split()).output == result.output
 
 
 def read(body: bytes) -> None:
