@@ -79,11 +79,12 @@ bench: java $(STAMP) ## Measure the latency of a box score and a game day, next 
 	@$(BIN)/python -m bench.gameday
 	@$(BIN)/python -m examples.boxscore_page.bench
 
-chaos: java $(STAMP) ## Inject every fault into games; an hour, writes docs/chaos.md
+chaos: java $(STAMP) ## Inject every fault into games and game days; an hour and a half, writes docs/chaos.md
 	@$(BIN)/python -m lacrosse_assets_tests.chaos
 
-fuzz: java $(STAMP) ## Read a million malformed lines twice, and play streams of 50 MB; some minutes
+fuzz: java $(STAMP) ## Read a million malformed lines twice, play random game days, and streams of 50 MB; some minutes
 	@$(BIN)/python -m lacrosse_assets_tests.fuzz
+	@$(BIN)/python -m lacrosse_assets_tests.fuzz_days
 	@$(BIN)/python -m pytest lacrosse_assets_tests/integration/test_hostile.py -k flood --megabytes 50
 
 screenshots: NEEDS := chromium
