@@ -12,6 +12,7 @@ from lacrosse_assets_tests.chaos.day import (
     DayStores,
     DayTruth,
     DayWatcher,
+    FinalTables,
     etag_of,
     league,
     random_day,
@@ -21,7 +22,6 @@ from lacrosse_assets_tests.chaos.game import bodies, random_game
 from lacrosse_assets_tests.chaos.harness import Platform
 from lacrosse_assets_tests.chaos.trial import REMOVE_SLOW_WRITES, Fault, Outcome, Trial
 from lacrosse_assets_tests.chaos.verdict import Row, differs, has_active_run
-from lacrosse_assets_tests.support import reference_model
 
 SENSOR = "gamestream_sensor"
 MAX_EVALUATIONS = 50  # of a check that are read
@@ -59,10 +59,7 @@ class DayTrial(Trial):
         documents, tables = self.stores.games(), self.stores.final_tables()
         if documents is None or tables is None or self._stale_game(restored_at) is not None:
             return False
-        played = [{name: value for name, value in row.items() if name != "fingerprint"} for row in tables[2]]
-        final = [document for document in documents.values() if document["final"]]
-        expected = reference_model.final_tables(*self.truth.references[-1], final)
-        return not final or (tables[0], tables[1], played) == expected
+        return self._difference_of_tables(documents, tables) is None
 
     def _stale_game(self, since: float | None = None, *, without: Iterable[int] = ()) -> int | None:
         """A game whose document is not of its stream as it is now, nor of a fetch after `since`; None if all are."""
@@ -91,13 +88,15 @@ class DayTrial(Trial):
                 return f"the document of game {game_id} (event {document['event']}) is not of its current stream"
             if difference := differs(document, self.truth.document(game_id, etag_of(state))):
                 return f"the document of game {game_id} is wrong: {difference}"
-        if difference := self.truth.difference_of_tables(tables):
-            return difference
+        return self._difference_of_tables(documents, tables)
+
+    def _difference_of_tables(self, documents: dict[int, Row], tables: FinalTables) -> str | None:
+        """How the final tables differ from the final documents that are stored; None if they do not."""
         final = {document["_id"]: document["fingerprint"] for document in documents.values() if document["final"]}
         in_tables = {row["id"]: row["fingerprint"] for row in tables[2]}
         if in_tables != final:
             return f"of the games {sorted(final)}, games2 has {sorted(in_tables)}, or other results of them"
-        return None
+        return self.truth.difference_of_tables(tables) if final else None
 
     def _judge(self, outcome: Outcome, known: dict[str, str | None], fault: Fault) -> None:
         super()._judge(outcome, known, fault)
