@@ -4,7 +4,8 @@
     python -m lacrosse_assets_tests.fuzz_days --seed 7 --first 13 --days 1
 
 A day is a league, a schedule with invalid rows, and two or three rounds. In each round streams are written, corrected,
-replayed, deleted or made unreadable, and rosters change. Then the sensor launches runs until it has nothing to do.
+replayed, deleted or made unreadable, and rosters and schedule change. Then the sensor launches runs until it has
+nothing to do.
 Sensor, assets and checks are those of production; the stores are in memory, and Dagster's instance is a temporary one.
 
 A day is a pure function of the seed and its number, which an error reports with the command that repeats it.
@@ -161,6 +162,14 @@ def change(chance: Chance, day: Day) -> set[str]:
     if chance.random() < 0.5:
         late_teams, late_players = day.late
         day.teams, day.players, day.late = day.teams + late_teams, day.players + late_players, ([], [])
+    if chance.random() < 0.3:
+        # Perhaps the next game of a stream, whose game so far stays as it is.
+        game = _game(chance, 10**6 + chance.randrange(10**6), [team["id"] for team in day.teams])
+        if played and chance.random() < 0.5:
+            game |= {"day": "2026-03-09", "stream": chance.choice(list(played.values()))["key"].removeprefix(PREFIX)}
+        day.schedule = [*day.schedule, game]
+    if chance.random() < 0.1:
+        day.schedule = chance.sample(day.schedule, len(day.schedule) - 1)
     if chance.random() < 0.3:
         day.players = [
             {**player, "number": chance.choice(JERSEYS)} if chance.random() < 0.1 else player for player in day.players

@@ -156,6 +156,7 @@ class Trial(ABC):
             time.sleep(self.rng.uniform(0, 1))
             return self._break(fault)
         if phase == Phase.TABLES:
+            self.until("there are final tables", lambda: any(self.stores.rows("players2") or ()))
             self.stores.sql(*SLOW_WRITES)
         producer.finish()
         producer.join()
