@@ -53,7 +53,7 @@ SCHEMA = (
     # Without types, as those of a view: a value is stored as it is given.
     "CREATE TABLE games (id, day, home, away, stream)",
 )
-SIZES = (0, 1, 10, 30, 30, 100)  # lines of a stream
+SIZES = (0, 1, 10, 10, 30, 30, 30, 100)  # lines of a stream
 JERSEYS = [*map(str, range(30)), "0", "00", "08", "8  ", " 8", "\u00a08", "é", "", "  "]
 NAMES = ["sam", "sam   ", "o'neil; --", "<b>zoë</b>", "", "$where", "\u200b"]
 DATES = ["2026-03-07", "2026-03-07", "2026-03-08", "2026-03-06 00:00:00", None, ""]
@@ -153,7 +153,7 @@ def change(chance: Chance, day: Day) -> set[str]:
     played, _ = reference_model.schedule(day.schedule, PREFIX)
     keys = set()
     for game in played.values():
-        if chance.random() < 0.6:
+        if chance.random() < 0.8:
             keys.add(game["key"])
             _write(chance, day, game)
     if chance.random() < 0.2:  # of no game
