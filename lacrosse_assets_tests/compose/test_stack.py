@@ -19,7 +19,7 @@ from lacrosse_assets_tests.support.waiting import wait_until
 pytestmark = [pytest.mark.compose, pytest.mark.timeout(900)]  # with the images' first build
 
 FAST_DELAY = 0.01  # a game of 36 s
-KILLS_DELAY = 0.08  # long enough to kill every service in mid-game
+KILLS_DELAY = 0.06  # a game of 216 s, long enough to kill every service in it
 BOX_SCORE_TIMEOUT_SECONDS = 120  # after a kill: a sensor tick that hangs on a store that is gone ends after a minute
 GAMES = 12  # of a game day
 REFERENCE = original_rows(TEAMS), original_rows(PLAYERS)
