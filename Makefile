@@ -72,7 +72,7 @@ test-drill: java system maven ## Run Apache Drill and its queries during a game 
 	@$(BIN)/python -m pytest -m drill
 
 test-compose: $(STAMP) ## Play games on Docker Compose and kill its services; twelve minutes
-	@docker/standins/run $(BIN)/python -m pytest -m compose lacrosse_assets_tests/compose
+	@docker/standins/run $(BIN)/python -m pytest -m compose -rP lacrosse_assets_tests/compose
 
 bench: java $(STAMP) ## Measure the latency of a box score and a game day, next to stock Dagster; an hour
 	@$(BIN)/python -m bench
