@@ -56,7 +56,7 @@ def schedule_of(rows: Iterable[Mapping[str, Any]], prefix: str) -> Schedule:
             problems.append(game)
             continue
         games.setdefault(game.stream, []).append(game)
-        if not game.day and row["day"] is not None:
+        if not game.day and str(row["day"] or "").strip():
             problems.append(f"game {game.game_id}: day must be a date (got {row['day']!r}); it is played without one")
     in_order = {stream: sorted(each, key=lambda game: (str(game.day), game.game_id)) for stream, each in games.items()}
     played = sorted(each[-1] for each in in_order.values())

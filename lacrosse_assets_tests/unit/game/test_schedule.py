@@ -75,9 +75,11 @@ def test_an_invalid_row_is_reported_and_the_others_are_played(change: dict[str, 
 @pytest.mark.parametrize("day", ["7 March 2026", "03/07/2026", "2026-02-30", 7.5])
 def test_a_day_that_is_no_date_is_reported_and_the_game_is_played(day: Any) -> None:
     """It is the last thing that may keep a game, or the final tables of all games, from being written."""
-    schedule = schedule_of([{**ROW, "day": day}, {**ROW, "id": 18, "day": None}], "games/")
+    unknown = [{**ROW, "id": 18, "day": None}, {**ROW, "id": 19, "day": "  "}]
 
-    assert [game.day for game in schedule.games.values()] == ["", ""]
+    schedule = schedule_of([{**ROW, "day": day}, *unknown], "games/")
+
+    assert [game.day for game in schedule.games.values()] == ["", "", ""]
     assert schedule.problems == (f"game 17: day must be a date (got {day!r}); it is played without one",)
 
 
