@@ -16,9 +16,9 @@ from pymongo.errors import PyMongoError
 from lacrosse_assets_tests.chaos.game import Producer, bodies, random_game
 from lacrosse_assets_tests.chaos.verdict import BUCKET, Row, Stores, Watcher, differs
 from lacrosse_assets_tests.support import reference_model
+from lacrosse_assets_tests.support.day import DAY, GAMES_TABLE, PREFIX
 from lacrosse_assets_tests.support.world import SCHEMA
 
-PREFIX = "games/"
 GAMES = 20
 HELD_GAMES = 7  # that end last
 TEAMS, PLAYERS_OF_A_TEAM = 24, 5
@@ -26,8 +26,6 @@ FIRST_TEAM_ID = 301
 MIN_EVENTS, MAX_EVENTS = 4, 7
 # The time from the first state to the last one that does not wait, and that between the starts of the games.
 DAY_SECONDS, STARTS_SECONDS = 8.0, 4.0
-DATE = "2026-03-07"
-GAMES_TABLE = "CREATE TABLE games (id int primary key, day date, home int, away int, stream varchar(50))"
 
 Reference = tuple[list[Row], list[Row]]  # teams, players
 # teams2, players2, games2
@@ -84,7 +82,7 @@ def random_day(rng: random.Random, reference: Reference, first_id: int) -> Day:
 
 def scheduled(game_id: int, home: int, away: int, stream: str | None = None) -> Row:
     """A row of table `games`."""
-    return {"id": game_id, "day": DATE, "home": home, "away": away, "stream": stream}
+    return {"id": game_id, "day": DAY, "home": home, "away": away, "stream": stream}
 
 
 def key_of(row: Row) -> str:

@@ -20,7 +20,7 @@ import click
 from lacrosse_assets.embedded.supervision import ServerError
 from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets_tests import PROJECT_ROOT
-from lacrosse_assets_tests.chaos.day import PREFIX, DayStores
+from lacrosse_assets_tests.chaos.day import DayStores
 from lacrosse_assets_tests.chaos.day_trial import DayTrial
 from lacrosse_assets_tests.chaos.faults import EARLIER_VERSION, FAULTS, GAME_DAY, SMALL_DISK
 from lacrosse_assets_tests.chaos.game import REFERENCE_PLAYERS, REFERENCE_TEAMS, bodies
@@ -28,6 +28,7 @@ from lacrosse_assets_tests.chaos.harness import Platform, platform
 from lacrosse_assets_tests.chaos.phases import Phase
 from lacrosse_assets_tests.chaos.trial import ConditionNotMet, Fault, GameTrial, Outcome
 from lacrosse_assets_tests.chaos.verdict import Stores, Truth
+from lacrosse_assets_tests.support.day import PREFIX
 
 SMALL_DISK_SIZE = "400m"
 # The tag of the version whose state today's code must be able to use: no warm runs yet, no fingerprints, one document

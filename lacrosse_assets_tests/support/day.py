@@ -1,6 +1,5 @@
 """A game day in the environment of one test: a schedule, and a stream for each game (docs/contract.md, section 10)."""
 
-from collections import Counter
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any
@@ -17,6 +16,7 @@ from lacrosse_assets_tests.support.world import Run, World
 
 PREFIX = "games/"
 DAY = "2026-03-07"
+GAMES_TABLE = "CREATE TABLE games (id int primary key, day date, home int, away int, stream varchar(50))"
 # Three games of the teams that `world.TEAMS` has.
 SCHEDULE = {17: (101, 205), 18: (205, 300), 19: (300, 101)}
 
@@ -31,7 +31,7 @@ class Day:
     def schedule(self, games: Mapping[int, tuple[int, int]] = SCHEDULE, **more: str) -> None:
         """Replace table `games`. `more`: for the column `stream`, by `game_<id>`."""
         self.world.sql("DROP TABLE IF EXISTS games")
-        self.world.sql("CREATE TABLE games (id int primary key, day date, home int, away int, stream varchar(50))")
+        self.world.sql(GAMES_TABLE)
         for game, (home, away) in games.items():
             stream = f"'{more[f'game_{game}']}'" if f"game_{game}" in more else "NULL"
             self.world.sql(f"INSERT INTO games VALUES ({game}, '{DAY}', {home}, {away}, {stream})")
@@ -96,26 +96,13 @@ def games_of(request: RunRequest | str) -> list[int]:
 
 def expected_results(day: GameDay) -> tuple[list[dict[str, Any]], list[dict[str, Any]], dict[int, tuple[int, int]]]:
     """`teams2`, `players2` and the scores at the end of the simulator's day: every game's additions, added up."""
-    teams, players = [sorted(map(dict, rows), key=lambda row: row["id"]) for rows in (day.teams, day.players)]
-    added: dict[str, Counter[tuple[int, str]]] = {"teams": Counter(), "players": Counter()}
-    scores = {}
-    for game in day.games:
+    teams, players = [[dict(row) for row in rows] for rows in (day.teams, day.players)]
+    documents = []
+    for game, row in zip(day.games, day.schedule, strict=True):
         body = game.stream(len(game.events)).encode()
-        result = reference_model.game(body, game.home, game.away, teams, players)
-        assert result.document
-        scores[game.game_id] = result.document["home"]["score"], result.document["away"]["score"]
-        for name, before, after, columns in (
-            ("teams", teams, result.teams2, ("wins", "losses")),
-            ("players", players, result.players2, ("shots", "goals")),
-        ):
-            for row, now in zip(before, sorted(after, key=lambda row: row["id"]), strict=True):
-                for column in columns:
-                    added[name][row["id"], column] += now[column] - row[column]
-    teams2, players2 = (
-        [{**row, **{name: row[name] + added[table][row["id"], name] for name in columns}} for row in reference]
-        for table, reference, columns in (
-            ("teams", teams, ("wins", "losses")),
-            ("players", players, ("shots", "goals")),
-        )
-    )
-    return teams2, players2, scores
+        document = reference_model.document_of_a_day(dict(row), body, teams, players)
+        assert document
+        assert document["final"]
+        documents.append(document)
+    tables = reference_model.final_tables(teams, players, documents)
+    return tables.teams2, tables.players2, {row["id"]: (row["home_score"], row["away_score"]) for row in tables.games2}
