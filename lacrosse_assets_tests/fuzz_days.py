@@ -168,7 +168,7 @@ def change(chance: Chance, day: Day) -> set[str]:
         if played and chance.random() < 0.5:
             game |= {"day": "2026-03-09", "stream": chance.choice(list(played.values()))["key"].removeprefix(PREFIX)}
         day.schedule = [*day.schedule, game]
-    if chance.random() < 0.1:
+    if day.schedule and chance.random() < 0.1:
         day.schedule = chance.sample(day.schedule, len(day.schedule) - 1)
     if chance.random() < 0.3:
         day.players = [
