@@ -37,10 +37,15 @@ def _forget_changed_code() -> None:
 
 
 try:
+    from botocore.config import Config
+
     from lacrosse_assets.definitions import defs
     from lacrosse_assets.jobs import live_boxscore
+    from lacrosse_assets.s3 import s3_client
 
     defs.resolve_job_def(live_boxscore.name)
+    # The definition of S3's API is 40,000 lines of JSON. The session of all clients reads it once; no request is made.
+    s3_client(Config(), region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106
 except Exception as error:
     # Each run then loads them itself, and reports the reason.
     logging.getLogger(__name__).warning("the definitions are not loaded in advance: %s", error)

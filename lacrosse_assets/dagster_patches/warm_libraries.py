@@ -45,11 +45,5 @@ for library in LIBRARIES:
     with suppress(ImportError):
         import_module(library)
 
-# The definition of S3's API is 40,000 lines of JSON. boto3's default session reads it once; no request is made.
-with suppress(ImportError):
-    import boto3
-
-    boto3.client("s3", region_name="us-east-1", aws_access_key_id="none", aws_secret_access_key="none")  # noqa: S106
-
 # Otherwise the garbage collector of each run traverses all of these objects, which takes up to a third of a second.
 gc.freeze()

@@ -24,6 +24,9 @@ if os.fork() == 0:
     loaded = "lacrosse_assets.definitions" in sys.modules
     from lacrosse_assets.definitions import defs
     print("loaded", loaded, "description", defs.resolve_job_def("live_boxscore").description[:8], flush=True)
+    import boto3
+    parsers = boto3.DEFAULT_SESSION._session.get_component("response_parser_factory")
+    print("timestamps parsed by", parsers._defaults["timestamp_parser"].__module__, flush=True)
     os._exit(0)
 os.wait()
 """
@@ -55,6 +58,11 @@ def forked(folder: Path, change: str = "", **environ: str) -> str:
 
 def test_a_run_has_the_definitions_when_it_is_forked(copied: Path) -> None:
     assert "loaded True description From the" in forked(copied)
+
+
+def test_a_run_has_the_session_of_s3_when_it_is_forked(copied: Path) -> None:
+    """With the platform's parser: botocore's own takes most of the time of a listing."""
+    assert "timestamps parsed by lacrosse_assets.s3" in forked(copied)
 
 
 def test_the_warm_process_is_safe_to_fork_with_the_definitions(copied: Path) -> None:
