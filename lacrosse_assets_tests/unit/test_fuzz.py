@@ -36,7 +36,7 @@ def test_a_difference_is_found_and_can_be_found_again(monkeypatch: pytest.Monkey
 
 
 def test_random_game_days_are_those_of_the_reference_model(spark: SparkSession) -> None:
-    result = CliRunner().invoke(fuzz_days.main, ["--days", "3"])
+    result = CliRunner().invoke(fuzz_days.main, ["--days", "2"])
     assert result.exit_code == 0, result.output
 
 
