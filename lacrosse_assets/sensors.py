@@ -76,7 +76,7 @@ MAX_RUNTIME_SECONDS = 300
 POLL_SECONDS = 15.0
 # The intervals at which an evaluation polls the stream (a HEAD), and reads Dagster's records and the box score; the
 # latter while something is to do, and while everything is up to date.
-POLL_INTERVAL_SECONDS = 0.1
+POLL_INTERVAL_SECONDS = 0.125
 STATE_INTERVAL_SECONDS = 1.0
 IDLE_STATE_INTERVAL_SECONDS = 5.0
 IDLE_FACTOR = 3  # the pause between two polls is at least so many times as long as a poll
