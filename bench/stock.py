@@ -39,8 +39,9 @@ def on_new_etag(
     reference_db: ReferenceDatabase,
     schedule: GameSchedule,
 ) -> Iterator[RunRequest]:
-    before = json.loads(context.cursor or "{}")
     versions = {key: version.key for key, version in object_store.versions().items()}
+    # What is there at the first tick has its box scores already.
+    before = json.loads(context.cursor) if context.cursor else versions
     games = schedule.read(reference_db).by_stream
     for key in games.keys() & versions.keys():
         if versions[key] != before.get(key):
