@@ -12,6 +12,8 @@ Dagster with one run for each game that changed.
 
 import os
 import random
+import shlex
+import sys
 import tempfile
 import threading
 import time
@@ -125,7 +127,7 @@ class Streams:
 @click.option("--stock", default=20, show_default=True, help="Number of games of the day with stock Dagster; 0: skip.")
 def main(games: int, changes: float, seconds: float, single: int, stock: int) -> None:
     """Measure a game day, print a table and write it to docs/benchmark-gameday.md."""
-    report = Report("Benchmark of a game day", "python -m bench.gameday")
+    report = Report("Benchmark of a game day", shlex.join(["python", "-m", "bench.gameday", *sys.argv[1:]]))
     with _day(games) as (services, dagster, streams):
         began = time.time()
         _catch_up(streams)
