@@ -49,7 +49,7 @@ env: ## Write .env for Docker Compose, with new passwords
 			JUPYTER_USER=*) line="JUPYTER_USER=$$(id -u):$$(id -g)" ;; esac; \
 		printf '%s\n' "$$line"; done <.env.example >.env
 
-test-unit: java $(STAMP) ## Run the quick tests, which need Python and Java alone; a minute
+test-unit: java $(STAMP) ## Run the quick tests, which need Python and Java alone; a minute and a half
 	@$(BIN)/python -m pytest $(PARALLEL) --dist loadgroup --hypothesis-profile quick lacrosse_assets_tests/unit
 
 test: NEEDS := odbc chromium
