@@ -33,17 +33,6 @@ HOME_COLOUR, AWAY_COLOUR = "#D55E00", "#0072B2"
 world = pytest.fixture(new_embedded_world)
 
 
-@pytest.fixture
-def day(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
-    """A game day without a stream."""
-    monkeypatch.setenv("GAMESTREAM_KEY", PREFIX)
-    day = Day(world)
-    day.schedule()
-    yield day
-    with day.games() as games:
-        games.drop()
-
-
 class Notebook:
     """A notebook with its kernel, which keeps its state between runs."""
 
