@@ -33,7 +33,7 @@ from mirakuru.base_env import processes_with_env
 
 from bench import compose
 from bench.against import latencies_against
-from bench.latency import BURST_EVENTS, BURST_INTERVAL_SECONDS, PHASES, burst, each_event, whole_game
+from bench.latency import BURST_EVENTS, BURST_INTERVAL_SECONDS, PHASES, SETTLE_SECONDS, burst, each_event, whole_game
 from bench.postgres import postgres, storage_yaml
 from bench.spread import Spread
 from bench.stores import GAME, Stores
@@ -50,7 +50,6 @@ REPORTS = {
     "compose": PROJECT_ROOT / "docs" / "benchmark-compose.md",
 }
 REST_SECONDS = 30  # duration of the measurement at rest
-SETTLE_SECONDS = 10  # before a measurement begins
 WARM_UP_SECONDS = 30  # of Spark, after `make dev` is up
 
 
@@ -104,7 +103,7 @@ def main(
                 _log(f"this project: {events} events, {interval:g} s apart")
                 ours = _ours(stores, services, report, events, interval)
                 _log(f"this project: a burst of {BURST_EVENTS} events, {BURST_INTERVAL_SECONDS:g} s apart")
-                report.burst(_burst(stores))
+                report.burst(Spread.of(burst(stores)))
                 if game:
                     _log(f"this project: a whole game at DELAY={delay:g}")
                     _whole_game(stores, services, report, delay)
@@ -135,13 +134,6 @@ def _ours(stores: Stores, services: EmbeddedServices, report: "Report", events: 
         seconds, phases = each_event(stores, instance, events, interval)
     report.phases(phases)
     return Spread.of(seconds)
-
-
-def _burst(stores: Stores) -> Spread:
-    stores.clear()
-    stores.wait_for(stores.put(GAME[:1]))
-    time.sleep(SETTLE_SECONDS)
-    return Spread.of(burst(stores))
 
 
 def _compose(report: "Report", events: int, interval: float, delay: float | None) -> None:

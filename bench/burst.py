@@ -8,7 +8,6 @@ has it, of this event or of a later one. docs/adr/0006-sensor-rounds.md has what
 
 import io
 import os
-import time
 from contextlib import redirect_stdout
 
 import click
@@ -16,13 +15,12 @@ import yaml
 
 from bench.latency import BURST_EVENTS, BURST_INTERVAL_SECONDS, burst
 from bench.spread import Spread
-from bench.stores import GAME, Stores
+from bench.stores import Stores
 from bench.warm import warm_services
 from lacrosse_assets.dagster_patches.sensor_daemon import ROUND_SECONDS
 from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.services import EmbeddedServices
 
-SETTLE_SECONDS = 10  # before a measurement
 DAGSTER_ROUND_SECONDS = 5  # Dagster's own
 
 
@@ -48,10 +46,7 @@ def _measure(stores: Stores, services: EmbeddedServices, seconds: float, events:
         dagster.start()
         dagster.wait_until_up()
         with redirect_stdout(io.StringIO()):  # the simulator prints what it creates
-            stores.clear()
-        stores.wait_for(stores.put(GAME[:1]))  # not measured
-        time.sleep(SETTLE_SECONDS)
-        return Spread.of(burst(stores, events, interval))
+            return Spread.of(burst(stores, events, interval))
     finally:
         dagster.stop()
 

@@ -29,7 +29,8 @@ from botocore.config import Config
 from dagster import DagsterInstance, RunsFilter
 from pymongo import MongoClient
 
-from bench.__main__ import PROJECT_ROOT, SETTLE_SECONDS, WARM_UP_SECONDS, Report, cpu, memory, stock_dagster
+from bench.__main__ import PROJECT_ROOT, WARM_UP_SECONDS, Report, cpu, memory, stock_dagster
+from bench.latency import SETTLE_SECONDS
 from bench.spread import Spread
 from lacrosse_assets.embedded.cli import environment
 from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home

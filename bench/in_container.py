@@ -7,18 +7,16 @@ import json
 import os
 import sys
 import time
-from collections.abc import Sequence
 from contextlib import redirect_stdout
 
 import click
 from dagster import DagsterInstance, RunsFilter
 from sqlalchemy import URL, create_engine, text
 
-from bench.latency import burst, each_event, whole_game
-from bench.stores import GAME, Stores
+from bench.latency import SETTLE_SECONDS, burst, each_event, whole_game
+from bench.stores import Stores
 from lacrosse_assets.settings import load_settings
 
-SETTLE_SECONDS = 10  # before a measurement begins
 WARM_UP_EVENTS = 3  # not measured
 
 
@@ -41,7 +39,7 @@ def _measure(events: int, interval: float, delay: float | None) -> dict[str, obj
         stores.clear()
         time.sleep(SETTLE_SECONDS)
         seconds, phases = each_event(stores, instance, events, interval)
-        measured: dict[str, object] = {"seconds": seconds, "phases": phases, "burst": _burst(stores)}
+        measured: dict[str, object] = {"seconds": seconds, "phases": phases, "burst": burst(stores)}
         if delay is not None:
             stores.clear()
             time.sleep(SETTLE_SECONDS)
@@ -50,13 +48,6 @@ def _measure(events: int, interval: float, delay: float | None) -> dict[str, obj
             size_after, runs_after = _storage(instance)
             measured["game"] = [game.readable, game.final, size_after - size, runs_after - runs]
     return measured
-
-
-def _burst(stores: Stores) -> Sequence[float]:
-    stores.clear()
-    stores.wait_for(stores.put(GAME[:1]))
-    time.sleep(SETTLE_SECONDS)
-    return burst(stores)
 
 
 def _storage(instance: DagsterInstance) -> tuple[int, int]:
