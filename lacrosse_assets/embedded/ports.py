@@ -12,7 +12,7 @@ ANY_PORT = 0  # no preference
 PORT_RANGE = range(10_000, 32_768)
 
 _RANDOM = SystemRandom()
-_reservations: dict[int, socket.socket] = {}  # by port
+_reserved: set[int] = set()
 
 
 def free_ports(*preferred: int) -> list[int]:
@@ -24,7 +24,7 @@ def free_ports(*preferred: int) -> list[int]:
     chosen: list[int] = []
     for port in preferred:
         while not port or port in chosen or not _is_free(port) or not _reserve(port):
-            port = _RANDOM.choice([each for each in PORT_RANGE if each not in _reservations])
+            port = _RANDOM.choice([each for each in PORT_RANGE if each not in _reserved])
         chosen.append(port)
     return chosen
 
@@ -49,14 +49,14 @@ def _is_free(port: int) -> bool:
 
 def _reserve(port: int) -> bool:
     """Reserve a port for this process; False if another process has reserved it."""
-    if port in _reservations:
+    if port in _reserved:
         return True
-    reservation = socket.socket(socket.AF_UNIX)
     if sys.platform == "linux":  # abstract socket names: no file, and gone with the process
-        try:
-            reservation.bind(f"\0lacrosse-port-{port}")
-        except OSError:
-            reservation.close()
-            return False
-    _reservations[port] = reservation
+        with socket.socket(socket.AF_UNIX) as reservation:
+            try:
+                reservation.bind(f"\0lacrosse-port-{port}")
+            except OSError:
+                return False
+            reservation.detach()  # open until this process ends
+    _reserved.add(port)
     return True

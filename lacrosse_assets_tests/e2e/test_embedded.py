@@ -58,20 +58,20 @@ def start(state_dir: Path, **more: str) -> "subprocess.Popen[str]":
 @contextmanager
 def services_process(state_dir: Path) -> Iterator[tuple["subprocess.Popen[str]", list[str]]]:
     """The running command and its output so far; stopped in any case."""
-    process = start(state_dir)
     lines: list[str] = []
-    try:
-        assert process.stdout
-        for line in process.stdout:
-            lines.append(line)
-            if UP in line:
-                break
-        else:
-            pytest.fail(f"it did not come up: {lines}")
-        yield process, lines
-    finally:
-        process.terminate()
-        process.wait(60)
+    with start(state_dir) as process:
+        try:
+            assert process.stdout
+            for line in process.stdout:
+                lines.append(line)
+                if UP in line:
+                    break
+            else:
+                pytest.fail(f"it did not come up: {lines}")
+            yield process, lines
+        finally:
+            process.terminate()
+            process.wait(60)
 
 
 def left_running(state_dir: Path) -> set[int]:

@@ -7,11 +7,10 @@ import sqlite3
 import subprocess
 import sys
 import threading
-import time
 from collections.abc import Iterator
+from contextlib import closing, contextmanager
 from pathlib import Path
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import Any
 from urllib.request import Request, urlopen
 
 import boto3
@@ -20,12 +19,8 @@ from moto.server import ThreadedMotoServer
 
 from lacrosse_assets.embedded.ports import free_ports
 from lacrosse_assets.gamestream.game_day import GameDay, game_day
-from lacrosse_assets.gamestream.simulator import play as play_game
 from lacrosse_assets.gamestream.simulator import read_game
-from lacrosse_assets.settings import load_settings
-
-if TYPE_CHECKING:
-    from types_boto3_s3 import S3Client
+from lacrosse_assets_tests.support.waiting import TIMEOUT_SECONDS
 
 BEFORE_THE_GAME = [
     "Added `s3` successfully.",
@@ -68,15 +63,21 @@ def environ(port: int, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def start(environ: dict[str, str], *options: str) -> "subprocess.Popen[str]":
+@contextmanager
+def simulator(environ: dict[str, str], *options: str) -> Iterator["subprocess.Popen[str]"]:
+    """The simulator as a process, which is killed in the end."""
     command = [sys.executable, "-m", "lacrosse_assets.gamestream", *options]
-    return subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True)
+    with subprocess.Popen(command, env=environ, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True) as process:
+        try:
+            yield process
+        finally:
+            process.kill()
 
 
 def play(environ: dict[str, str]) -> list[str]:
     """Play a whole game. Returns the lines of its output."""
-    process = start(environ)
-    output, _ = process.communicate(timeout=60)
+    with simulator(environ) as process:
+        output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0, output
     return output.splitlines()
 
@@ -155,36 +156,6 @@ def test_it_plays_the_whole_game(environ: dict[str, str]) -> None:
     assert shooters <= rostered
 
 
-class SlowStore:
-    """A store with slow writes, which records their content and time."""
-
-    meta = SimpleNamespace(endpoint_url="http://127.0.0.1:1")
-
-    def __init__(self, seconds: float) -> None:
-        self.seconds = seconds
-        self.writes: list[tuple[float, str]] = []
-
-    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803 (boto3's names)
-        assert (Bucket, Key) == ("gamestreams", "gamestream.txt")
-        self.writes.append((time.monotonic(), Body.decode()))
-        time.sleep(self.seconds)
-
-
-def test_the_stream_grows_line_by_line_at_the_pace_of_the_game(environ: dict[str, str]) -> None:
-    store = SlowStore(seconds=0.01)
-    events = read_game()
-    delay = 0.0005
-    start_time = time.monotonic()
-    play_game(cast("S3Client", store), load_settings({**environ, "DELAY": str(delay)}))
-    assert [written.splitlines() for _, written in store.writes] == [
-        [event.line for event in events[: count + 1]] for count in range(len(events))
-    ]
-    late = [at - start_time - event.at * delay for event, (at, _) in zip(events, store.writes, strict=True)]
-    assert min(late) >= 0
-    # If the durations of the writes added up, the last would be 0.7 s late.
-    assert late[-1] < 0.4
-
-
 @pytest.mark.usefixtures("store")
 def test_a_new_start_resets_the_two_tables_and_nothing_else(environ: dict[str, str]) -> None:
     play(environ)
@@ -231,16 +202,15 @@ def test_the_tables_have_the_schema_of_the_original_exercise(
 
 
 def test_it_waits_for_a_store_that_is_starting(environ: dict[str, str], port: int) -> None:
-    process = start(environ)
     server = ThreadedMotoServer("127.0.0.1", port, verbose=False)
-    try:
+    with simulator(environ) as process:
         (line,) = read_until(process, "Waiting for")
         assert line.startswith(f"INFO:root:Waiting for the object store at http://127.0.0.1:{port} (")
         server.start()
-        output, _ = process.communicate(timeout=60)
-    finally:
-        process.kill()
-        server.stop()
+        try:
+            output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
+        finally:
+            server.stop()
     assert process.returncode == 0
     assert output.splitlines()[: len(BEFORE_THE_GAME)] == BEFORE_THE_GAME
 
@@ -248,18 +218,14 @@ def test_it_waits_for_a_store_that_is_starting(environ: dict[str, str], port: in
 @pytest.mark.usefixtures("store")
 def test_it_reports_a_locked_table_and_retries(environ: dict[str, str]) -> None:
     play(environ)
-    holder = sqlite3.connect(environ["SIDEARMDB_URL"].removeprefix("sqlite:///"), isolation_level=None)
-    holder.execute("BEGIN IMMEDIATE")
-    holder.execute("UPDATE teams SET wins = 99")
-    process = start(environ)
-    try:
+    path = environ["SIDEARMDB_URL"].removeprefix("sqlite:///")
+    with closing(sqlite3.connect(path, isolation_level=None)) as holder, simulator(environ) as process:
+        holder.execute("BEGIN IMMEDIATE")
+        holder.execute("UPDATE teams SET wins = 99")
         line = read_until(process, "Waiting for the reference database")[-1]
         assert "(database is locked: another program's open transaction holds the lock" in line
         holder.execute("ROLLBACK")
-        process.communicate(timeout=60)
-    finally:
-        process.kill()
-        holder.close()
+        process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 0
     assert rows(environ, "SELECT wins FROM teams ORDER BY id") == [(11,), (9,)]
 
@@ -267,10 +233,10 @@ def test_it_reports_a_locked_table_and_retries(environ: dict[str, str]) -> None:
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_it_stops_without_output_on_a_signal(environ: dict[str, str], number: signal.Signals, code: int) -> None:
-    process = start({**environ, "DELAY": "1"})
-    read_until(process, "Starting Game Data Stream")
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=10)
+    with simulator({**environ, "DELAY": "1"}) as process:
+        read_until(process, "Starting Game Data Stream")
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
     assert (process.returncode, output) == (code, "")
 
 
@@ -281,10 +247,10 @@ ANOTHER_BOOT = b"4c3ab6d5-0000-4000-8000-000000000000"
 
 def interrupt(environ: dict[str, str], number: signal.Signals, *options: str) -> list[str]:
     """Play a part of the game and stop the simulator with a signal. Returns the lines of the stream."""
-    process = start({**environ, "DELAY": "0.002"}, *options)
-    read_until(process, "at 45:")
-    process.send_signal(number)
-    process.wait(20)
+    with simulator({**environ, "DELAY": "0.002"}, *options) as process:
+        read_until(process, "at 45:")
+        process.send_signal(number)
+        process.wait(TIMEOUT_SECONDS)
     lines = stream(environ).splitlines()
     assert GAME[: len(lines)] == lines
     assert 0 < len(lines) < len(GAME)
@@ -294,13 +260,10 @@ def interrupt(environ: dict[str, str], number: signal.Signals, *options: str) ->
 
 def play_as_a_service(environ: dict[str, str]) -> list[str]:
     """Run the simulator with `--resume` until the game is over. Returns the lines of its log."""
-    process = start(environ, "--resume")
-    try:
+    with simulator(environ, "--resume") as process:
         log = read_until(process, OVER)
         process.terminate()
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
+        assert process.wait(TIMEOUT_SECONDS) == 0
     assert stream(environ).splitlines() == GAME
     return log
 
@@ -342,10 +305,8 @@ def test_resume_starts_over_after_a_stop_on_request(environ: dict[str, str]) -> 
 
 @pytest.mark.usefixtures("store")
 def test_resume_does_not_play_a_finished_game_again_after_a_crash(environ: dict[str, str]) -> None:
-    process = start(environ, "--resume")
-    read_until(process, OVER)
-    process.kill()
-    process.wait()
+    with simulator(environ, "--resume") as process:
+        read_until(process, OVER)
     rows(environ, "UPDATE players SET goals = 99")
     assert count_writes(play_as_a_service(environ)) == 0
     assert not was_reset(environ)
@@ -364,23 +325,6 @@ def test_without_resume_an_interrupted_game_starts_over(environ: dict[str, str])
     interrupt(environ, signal.SIGKILL)
     assert count_writes(play(environ)) == len(GAME)
     assert was_reset(environ)
-
-
-def test_a_resumed_game_keeps_its_pace(environ: dict[str, str]) -> None:
-    """The first event after the interruption has the same delay after the last one as without it."""
-    store = SlowStore(seconds=0)
-    events = read_game()
-    half = next(number for number, event in enumerate(events) if event.at >= 30 * 60)
-    delay = 0.0005
-    start_time = time.monotonic() - events[half - 1].at * delay
-    play_game(
-        cast("S3Client", store),
-        load_settings({**environ, "DELAY": str(delay)}),
-        "".join(f"{line}\n" for line in GAME[:half]),
-    )
-    late = [at - start_time - event.at * delay for event, (at, _) in zip(events[half:], store.writes, strict=True)]
-    assert min(late) >= 0
-    assert max(late) < 0.3
 
 
 # A game day.
@@ -457,32 +401,29 @@ def test_the_single_game_leaves_the_schedule_alone(environ: dict[str, str], day_
 @pytest.mark.usefixtures("store")
 @pytest.mark.parametrize(("number", "code"), [(signal.SIGTERM, 0), (signal.SIGINT, 130)])
 def test_a_game_day_stops_on_a_signal(day_environ: dict[str, str], number: signal.Signals, code: int) -> None:
-    process = start({**day_environ, "DELAY": "100"})
-    read_until(process, "Starting 4 Game Data Streams")
-    process.send_signal(number)
-    output, _ = process.communicate(timeout=10)
+    with simulator({**day_environ, "DELAY": "100"}) as process:
+        read_until(process, "Starting 4 Game Data Streams")
+        process.send_signal(number)
+        output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
     assert (process.returncode, output) == (code, "")
 
 
 def interrupt_day(environ: dict[str, str], number: signal.Signals) -> int:
     """Play a part of a game day and stop the simulator with a signal. Returns the number of events written."""
-    process = start({**environ, "DELAY": "0.002"}, "--resume")
-    read_until(process, "at 30:")
-    process.send_signal(number)
-    process.wait(20)
+    with simulator({**environ, "DELAY": "0.002"}, "--resume") as process:
+        read_until(process, "at 30:")
+        process.send_signal(number)
+        process.wait(TIMEOUT_SECONDS)
     rows(environ, "UPDATE players SET goals = 99")  # to detect a reset of the tables
     return sum(len(text.splitlines()) for key, text in streams(environ).items() if key.startswith("games/"))
 
 
 def play_day_as_a_service(environ: dict[str, str], day: GameDay) -> int:
     """Run the simulator with `--resume` until the games are over. Returns the number of events it has written."""
-    process = start(environ, "--resume")
-    try:
+    with simulator(environ, "--resume") as process:
         log = read_until(process, "The games are over")
         process.terminate()
-        assert process.wait(20) == 0
-    finally:
-        process.kill()
+        assert process.wait(TIMEOUT_SECONDS) == 0
     assert streams(environ).items() >= whole_streams(day).items()
     return sum("Wrote games/" in line for line in log)
 
@@ -515,8 +456,8 @@ def test_resume_starts_over_on_the_streams_of_another_day(day_environ: dict[str,
 
 
 def test_mock_is_refused(environ: dict[str, str]) -> None:
-    process = start({**environ, "LACROSSE_DEPLOYMENT": "mock"})
-    output, _ = process.communicate(timeout=30)
+    with simulator({**environ, "LACROSSE_DEPLOYMENT": "mock"}) as process:
+        output, _ = process.communicate(timeout=TIMEOUT_SECONDS)
     assert process.returncode == 1
     assert output == (
         "Error: LACROSSE_DEPLOYMENT=mock has no stores to play a game on: unset it, or set it to services\n"

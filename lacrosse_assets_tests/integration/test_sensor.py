@@ -354,13 +354,11 @@ def test_a_store_that_hangs_is_a_skip_that_names_it(
         monkeypatch.setenv(variable, server._replace(netloc=f"127.0.0.1:{proxy.port}").geturl())
         proxy.hang()
 
-        began = time.monotonic()
         decision = str(world.tick())
 
         store = "object store" if variable == "AWS_ENDPOINT_URL_S3" else "document store"
         assert decision.startswith(f"{store} at ")
         assert f"127.0.0.1:{proxy.port}" in decision
-        assert time.monotonic() - began < DEFAULT_SENSOR_GRPC_TIMEOUT - sensors.POLL_SECONDS
 
 
 # Decisions depend on what is stored.

@@ -1,6 +1,5 @@
 """The page on a game day: the scoreboard and the pages of the games, over HTTP and in a real browser."""
 
-import time
 from collections.abc import Iterator
 from contextlib import closing
 from typing import Any
@@ -131,7 +130,7 @@ def test_the_visitors_of_a_game_share_one_query(http: httpx.Client, games: Games
 
 
 def test_a_thousand_games(mongodb: str, tmp_path_factory: pytest.TempPathFactory) -> None:
-    """One change is a small event, and it arrives soon."""
+    """One change is a small event."""
     with (
         closing(Games(mongodb, 1000)) as games,
         page_on(mongodb, tmp_path_factory.mktemp("page"), gamestream_key="games/") as page,
@@ -144,10 +143,8 @@ def test_a_thousand_games(mongodb: str, tmp_path_factory: pytest.TempPathFactory
         wait_until(lambda: health(http)["live"] == 1000)
         with listening(http) as events:
             assert len(next(events)) > 200_000
-            began = time.monotonic()
             games.write(7, 21)
             changed = next_with(events, games.game(7).events[20].clock)
-            assert time.monotonic() - began < 5
             assert len(changed) < 60_000
         games.clear()
 

@@ -3,19 +3,22 @@
 import hashlib
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter
 from threading import Lock
 from types import SimpleNamespace
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING, Any, cast
 
 import pytest
 from botocore.exceptions import ClientError
 from click import ClickException
 
+from lacrosse_assets.gamestream import day_simulator
 from lacrosse_assets.gamestream.day_simulator import WRITERS, play_day
 from lacrosse_assets.gamestream.game_day import GameDay, ScheduledGame, game_day
 from lacrosse_assets.settings import Settings, load_settings
+from lacrosse_assets_tests.support.clock import SimulatedClock
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -128,16 +131,17 @@ class Store:
 
     meta = SimpleNamespace(endpoint_url="http://127.0.0.1:1")
 
-    def __init__(self, seconds: float = 0) -> None:
+    def __init__(self, seconds: float = 0, clock: Any = time) -> None:
         self.seconds = seconds
+        self.clock = clock
         self.writes: dict[str, list[tuple[float, str]]] = {}
         self._lock = Lock()
 
     def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803 (boto3's names)
         assert Bucket == "gamestreams"
         with self._lock:
-            self.writes.setdefault(Key, []).append((time.monotonic(), Body.decode()))
-        time.sleep(self.seconds)
+            self.writes.setdefault(Key, []).append((self.clock.monotonic(), Body.decode()))
+        self.clock.sleep(self.seconds)
 
 
 @pytest.mark.parametrize("games", [1, WRITERS - 1, 3 * WRITERS])
@@ -150,36 +154,46 @@ def test_every_stream_grows_line_by_line(games: int) -> None:
     }
 
 
-def test_every_game_keeps_its_pace() -> None:
-    store, day, delay = Store(seconds=0.001), game_day(20), 0.0005
-    began = time.monotonic()
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> SimulatedClock:
+    """The clock of the simulator, which has one thread."""
+    clock = SimulatedClock()
+    monkeypatch.setattr(day_simulator, "WRITERS", 1)
+    monkeypatch.setattr(day_simulator, "monotonic", clock.monotonic)
+    monkeypatch.setattr(day_simulator, "Event", lambda: clock)
+    return clock
+
+
+def test_every_game_keeps_its_pace(clock: SimulatedClock) -> None:
+    """The durations of the writes do not add up."""
+    store, day, delay = Store(seconds=0.5, clock=clock), game_day(20), 1.0
+    began = clock.monotonic()
     play_day(cast("S3Client", store), settings(delay), day)
     late = [
         at - began - game.due(event) * delay
         for game in day.games
         for event, (at, _) in zip(game.events, store.writes[f"games/{game.game_id}.txt"], strict=True)
     ]
-    assert min(late) >= 0
-    assert max(late) < 0.5
+    assert min(late) == pytest.approx(0)
+    assert max(late) < 20 * store.seconds
 
 
-def test_an_interrupted_day_keeps_its_pace() -> None:
+def test_an_interrupted_day_keeps_its_pace(clock: SimulatedClock) -> None:
     """It goes on from the last event that was written; a game that is over is left alone."""
-    store, day, delay = Store(), game_day(6), 0.0005
+    store, day, delay = Store(clock=clock), game_day(6), 1.0
     half = 40 * 60
     written = {game.game_id: sum(game.due(event) <= half for event in game.events) for game in day.games}
     written[1] = len(day.games[0].events)
     position = max(game.due(game.events[written[game.game_id] - 1]) for game in day.games[1:])
-    began = time.monotonic() - position * delay
+    began = clock.monotonic() - position * delay
     play_day(cast("S3Client", store), settings(delay), day, written)
     assert sorted(store.writes) == [f"games/{number}.txt" for number in range(2, 7)]
     for game in day.games[1:]:
         writes = store.writes[f"games/{game.game_id}.txt"]
         events = game.events[written[game.game_id] :]
         assert writes[0][1] == game.stream(written[game.game_id] + 1)
-        late = [at - began - game.due(event) * delay for event, (at, _) in zip(events, writes, strict=True)]
-        assert min(late) >= 0
-        assert max(late) < 0.3
+        due = [began + game.due(event) * delay for event in events]
+        assert [at for at, _ in writes] == pytest.approx(due)
 
 
 def test_the_first_refusal_ends_the_day() -> None:
@@ -190,7 +204,8 @@ def test_the_first_refusal_ends_the_day() -> None:
                 raise ClientError(response, "PutObject")
             super().put_object(Bucket, Key, Body)
 
-    began = time.monotonic()
+    store, before = Refusing(), set(threading.enumerate())
     with pytest.raises(ClickException, match=r"the object store at http://127.0.0.1:1 cannot be used: .*AccessDenied"):
-        play_day(cast("S3Client", Refusing()), settings(delay=0.01), game_day(12))
-    assert time.monotonic() - began < 40, "the other games' threads have ended, too"
+        play_day(cast("S3Client", store), settings(delay=0.001), game_day(12))
+    assert set(threading.enumerate()) <= before, "the other games' threads have ended, too"
+    assert sum(map(len, store.writes.values())) < sum(len(game.events) for game in game_day(12).games)
