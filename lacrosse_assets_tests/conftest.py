@@ -24,10 +24,10 @@ from lacrosse_assets.gamestream.reference_data import create_database
 from lacrosse_assets.gamestream.simulator import BOXSCORES_BUCKET
 from lacrosse_assets.resources.event_documents import MongoEventDocuments
 from lacrosse_assets.resources.reference_db import SqlReferenceDatabase
-from lacrosse_assets.resources.spark import LOCAL_CONFIG, SMALL_DATA_CONFIG
 from lacrosse_assets.s3 import forget_credentials
 from lacrosse_assets.settings import VARIABLES, SettingsError, embedded_settings, load_settings
 from lacrosse_assets_tests.support.day import PREFIX, Day
+from lacrosse_assets_tests.support.spark import local_spark
 from lacrosse_assets_tests.support.world import Stores, World, new_world
 
 ELSEWHERE = os.environ.get("LACROSSE_DEPLOYMENT") == "services"
@@ -41,9 +41,6 @@ hypothesis.settings.register_profile("local", deadline=None)
 hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, print_blob=True)
 hypothesis.settings.register_profile("quick", deadline=None, max_examples=25)
 hypothesis.settings.load_profile("ci" if os.environ.get("CI") else "local")
-
-# Nothing of a test is large.
-TEST_SPARK_CONFIG = {"spark.master": "local[1]", "spark.driver.extraJavaOptions": "-XX:+UseSerialGC"}
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
@@ -158,13 +155,5 @@ def day(world: World, monkeypatch: pytest.MonkeyPatch) -> Iterator[Day]:
 @pytest.fixture(scope="module")
 def spark() -> Iterator[SparkSession]:
     """A Spark session of this process, ended with the file's tests: the ones after may want one on a server."""
-    with pytest.MonkeyPatch.context() as patch:
-        # Left in the environment by tests before, which were attached to a server.
-        for name in ("SPARK_REMOTE", "SPARK_CONNECT_MODE_ENABLED"):
-            patch.delenv(name, raising=False)
-        builder = SparkSession.builder.appName("lacrosse_assets_tests")
-        for name, value in {**SMALL_DATA_CONFIG, **LOCAL_CONFIG, **TEST_SPARK_CONFIG}.items():
-            builder = builder.config(name, value)
-        session = builder.getOrCreate()
+    with local_spark() as session:
         yield session
-        session.stop()

@@ -1,6 +1,11 @@
 """Unit tests start no service."""
 
+from collections.abc import Iterator
+
 import pytest
+from pyspark.sql import SparkSession
+
+from lacrosse_assets_tests.support.spark import local_spark
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
@@ -8,6 +13,13 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     for item in items:
         if isinstance(item, pytest.Function) and "spark" in item.fixturenames:
             item.add_marker(pytest.mark.xdist_group("spark"))
+
+
+@pytest.fixture(scope="package")
+def spark() -> Iterator[SparkSession]:
+    """One session for all files of this folder."""
+    with local_spark() as session:
+        yield session
 
 
 @pytest.fixture(scope="session")

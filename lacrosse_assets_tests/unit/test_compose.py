@@ -21,6 +21,8 @@ from urllib.parse import urlsplit
 
 import pytest
 import yaml
+from check_jsonschema import main as check_jsonschema
+from click.testing import CliRunner
 from dagster._config import process_config, resolve_to_config_type
 from dagster._core.instance.ref import InstanceRef
 from dagster_postgres.utils import pg_url_from_config
@@ -824,8 +826,9 @@ def test_the_docs_have_every_setting() -> None:
     ],
 )
 def test_githubs_files_are_valid(schema: str, file: str) -> None:
-    checked = tool("check-jsonschema", "--builtin-schema", f"vendor.{schema}", PROJECT_ROOT / ".github" / file)
-    assert checked.returncode == 0, checked.stdout
+    options = ["--builtin-schema", f"vendor.{schema}", str(PROJECT_ROOT / ".github" / file)]
+    checked = CliRunner().invoke(check_jsonschema, options)
+    assert checked.exit_code == 0, checked.output
 
 
 @pytest.mark.parametrize("file", ["ci.yml", "nightly.yml"])

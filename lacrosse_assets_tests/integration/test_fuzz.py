@@ -1,4 +1,4 @@
-"""A slice of `make fuzz`, and that what reads a stream takes time and memory in proportion to its size."""
+"""A part of `make fuzz`, and that what reads a stream takes time and memory in proportion to its size."""
 
 import random
 import re
