@@ -22,6 +22,7 @@ Injected = Callable[[Trial], AbstractContextManager[None]]
 
 OUTAGE_SECONDS = (3.0, 6.0)  # from, to
 LONG_OUTAGE_SECONDS = (18.0, 20.0)  # longer than the timeout of any single attempt
+RUN_SECONDS = 0.4  # what a run takes at least
 
 
 @contextmanager
@@ -34,21 +35,25 @@ def nothing(trial: Trial) -> Iterator[None]:
 
 
 def _kill(processes: list[psutil.Process]) -> int:
+    """SIGKILL to those that still run. Returns their number."""
     killed = 0
     for process in processes:
         with suppress(psutil.NoSuchProcess):
-            process.kill()
-            killed += 1
+            if process.status() != psutil.STATUS_ZOMBIE:
+                process.kill()
+                killed += 1
     return killed
 
 
 @contextmanager
 def run_killed(trial: Trial) -> Iterator[None]:
-    """SIGKILL to a run at a random point of its one or two seconds."""
-    after = time.monotonic() + trial.rng.uniform(0, 2)
+    """SIGKILL to a run at a random point of its half second."""
 
     def is_killed() -> bool:
-        return time.monotonic() > after and bool(_kill(trial.platform.runs()))
+        runs = trial.platform.runs()
+        if runs:
+            time.sleep(trial.rng.uniform(0, RUN_SECONDS))
+        return bool(_kill(runs))
 
     trial.until("a run is killed", is_killed, every=0.01)
     yield
