@@ -17,6 +17,7 @@ from lacrosse_assets.assets.common import (
     table_metadata,
     warn_of_each,
 )
+from lacrosse_assets.assets.day import BOX_COLUMNS, box_row
 from lacrosse_assets.assets.games import by_game
 from lacrosse_assets.assets.lines import SHOT_COLUMNS, clocks_by_game, game_lines, stream_versions, with_versions
 from lacrosse_assets.game.boxscore import box_scores
@@ -194,8 +195,7 @@ def _games_metadata(boxes: Sequence[Document], written: Mapping[int, WriteResult
     rows = [
         {
             "game": box["game_id"],
-            "score": score_line(box),
-            "final": "final" if box["final"] else "live",
+            **box_row(box),
             "document": _outcome(written[box["game_id"]]),
         }
         for box in boxes
@@ -203,7 +203,7 @@ def _games_metadata(boxes: Sequence[Document], written: Mapping[int, WriteResult
     return {
         "games": len(boxes),
         "documents_written": sum(bool(result and result.current) for result in written.values()),
-        **table_metadata("scores", rows, ["game", "score", "final", "document"]),
+        **table_metadata("scores", rows, ["game", *BOX_COLUMNS, "document"]),
     }
 
 

@@ -14,6 +14,7 @@ from lacrosse_assets.resources.object_store import StreamVersion
 
 NOT_STARTED, LIVE, FINAL = "not started", "live", "final"
 STATUSES = (FINAL, LIVE, NOT_STARTED)
+BOX_COLUMNS = ("home", "score", "away", "clock", "status")
 
 
 class GameStatus(NamedTuple):
@@ -25,9 +26,7 @@ class GameStatus(NamedTuple):
 
     @property
     def status(self) -> str:
-        if self.box is None:
-            return NOT_STARTED
-        return FINAL if self.box.get("final") else LIVE
+        return _status(self.box) if self.box else NOT_STARTED
 
     @property
     def is_current(self) -> bool:
@@ -43,16 +42,27 @@ class GameStatus(NamedTuple):
 
     def to_row(self, now: datetime) -> dict[str, Any]:
         """A row for a person."""
-        home, away = (self.box[side] for side in ("home", "away")) if self.box else ({}, {})
+        not_started = {"home": self.game.home, "score": "", "away": self.game.away, "clock": "", "status": NOT_STARTED}
         return {
             "game": self.game.game_id,
-            "home": home.get("name", self.game.home),
-            "score": f"{home['score']} : {away['score']}" if self.box else "",
-            "away": away.get("name", self.game.away),
-            "clock": self.box["timestamp"] if self.box else "",
-            "status": self.status,
+            **(box_row(self.box) if self.box else not_started),
             "seconds behind": round(self.behind(now).total_seconds()),
         }
+
+
+def box_row(box: Document) -> dict[str, Any]:
+    """A box score as a row for a person (`BOX_COLUMNS`)."""
+    return {
+        "home": box["home"]["name"],
+        "score": f"{box['home']['score']} : {box['away']['score']}",
+        "away": box["away"]["name"],
+        "clock": box["timestamp"],
+        "status": _status(box),
+    }
+
+
+def _status(box: Document) -> str:
+    return FINAL if box.get("final") else LIVE
 
 
 def statuses(schedule: Schedule, versions: Mapping[str, StreamVersion], boxes: Sequence[Document]) -> list[GameStatus]:
@@ -71,5 +81,5 @@ def day_metadata(games: Sequence[GameStatus], now: datetime) -> dict[str, Metada
     """The games as a table for a person: live games first, those that are furthest behind on top."""
     order = {LIVE: 0, FINAL: 1, NOT_STARTED: 2}
     rows = sorted(games, key=lambda each: (order[each.status], -each.behind(now), each.game.game_id))
-    columns = ["game", "home", "score", "away", "clock", "status", "seconds behind"]
+    columns = ["game", *BOX_COLUMNS, "seconds behind"]
     return table_metadata("games", [each.to_row(now) for each in rows[:MAX_TABLE_ROWS]], columns, len(rows))

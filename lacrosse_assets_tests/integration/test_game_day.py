@@ -526,6 +526,9 @@ def test_the_check_shows_the_day_at_a_glance(day: Day) -> None:
     rows = table_rows(check.metadata["games"])
     assert [row[0] for row in rows] == [17, 19, 18, 20]
     assert rows[2][:3] == (18, "johns hopkins", "0 : 1")
+    boxes = live.metadata["boxscore_doc"]
+    assert boxes["games"] == boxes["documents_written"] == 1
+    assert table_rows(boxes["scores"]) == [(*rows[2][:-1], "written")], "the games of this run"
 
 
 # Late runs.
