@@ -137,7 +137,7 @@ VARIABLES = tuple(str(field.validation_alias) for field in Settings.model_fields
 # How an error describes a variable's valid values.
 VALID_VALUES = {
     "LACROSSE_DEPLOYMENT": "embedded, services or mock",
-    "LACROSSE_WARM_RUNS": "true or false",
+    **dict.fromkeys(("LACROSSE_WARM_RUNS", "LACROSSE_POOLED_SQLITE"), "true or false"),
     **dict.fromkeys(("HOME_TEAM_ID", "AWAY_TEAM_ID", "LACROSSE_KEEP_LIVE_RUNS"), "a positive integer"),
     "LACROSSE_KEEP_LIVE_RUNS_HOURS": "a positive number of hours, a year's at most",
     "DELAY": "a number of seconds, 0 or more",

@@ -105,6 +105,7 @@ def test_one_key_without_the_other(missing: str) -> None:
         ("SIDEARMDB_URL", "mssql+pyodcb://database/sidearmdb", "is not a valid address (NoSuchModuleError)"),
         ("MONGODB_URI", "mongodb://documents/?tls=ture", "MONGODB_URI is not a valid address (ValueError)"),
         ("MONGODB_URI", "mongodb://documents/?tlsCAFile=/no/such", "names an unreadable file: '/no/such'"),
+        ("LACROSSE_POOLED_SQLITE", "maybe", "LACROSSE_POOLED_SQLITE must be true or false (got 'maybe')"),
         ("HOME_TEAM_ID", "orange", "HOME_TEAM_ID must be a positive integer (got 'orange')"),
         ("AWAY_TEAM_ID", "0", "AWAY_TEAM_ID must be a positive integer (got '0')"),
         ("HOME_TEAM_ID", "205", "HOME_TEAM_ID and AWAY_TEAM_ID are both 205: a game has two teams"),
