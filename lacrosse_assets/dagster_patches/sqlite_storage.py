@@ -1,9 +1,9 @@
-"""Dagster's SQLite storage with pooled connections, for `make dev` and `make game`.
+"""Dagster's SQLite storage with pooled connections, for the embedded deployment.
 
 Dagster opens the file for each event, of which a live run writes about sixty, and reads all of its migrations for each
-run. Here connections stay open, and complete tables are not migrated again. docs/benchmark.md has the difference. A
-run's events are in a compact file (`compact_events.py`), and everything else is Dagster's own. An instance can switch
-between the two at each start. Compose uses Postgres instead (`postgres_storage.py`).
+run. Here connections stay open, and complete tables are not migrated again. A run's events are in a compact file
+(`compact_events.py`), and everything else is Dagster's own. An instance can switch between the two at each start.
+docs/adr/0002-pooled-storage.md has the difference. Compose uses Postgres instead (`postgres_storage.py`).
 
 `LACROSSE_POOLED_SQLITE=false` turns it off.
 """

@@ -5,8 +5,8 @@ which takes two seconds in which a live score waits. This patch sets the `forkse
 the libraries (`warm_libraries.py`) and the definitions (`../warm_definitions.py`), and each run is forked from it.
 Everything else is Dagster's own: the run launcher, cancellation, and reloading of code, which replaces the process.
 
-The warm process must be safe to fork: no thread, no connection, no Spark session.
-docs/performance.md compares this with a custom run launcher. `LACROSSE_WARM_RUNS=false` turns it off.
+The warm process must be safe to fork: no thread, no connection, no Spark session. docs/adr/0001-warm-runs.md compares
+this with a custom run launcher. `LACROSSE_WARM_RUNS=false` turns it off.
 """
 
 import multiprocessing
