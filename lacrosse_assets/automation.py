@@ -2,7 +2,7 @@
 
     state + now  ->  LaunchRun, or the reason why nothing is launched
 
-`sensors.py` reads the state. The first line that applies decides (docs/contract.md, sections 5 and 10):
+`state_reader.py` reads the state. The first line that applies decides (docs/contract.md, sections 5 and 10):
 
 | state | decision |
 |---|---|
@@ -68,13 +68,13 @@ class Run(NamedTuple):
     # The key of the version of each game's stream that it fetched; if that is unknown, of those that it was launched
     # for. Of `finish_game`, under `ALL_GAMES`, the version of the final tables.
     versions: Mapping[int, str]
-    # When it ended, or recorded its last event.
-    last_heard: datetime
+    # When it recorded its end, or its last event.
+    last_heartbeat: datetime
 
     def is_active(self, now: datetime) -> bool:
         if self.status == DagsterRunStatus.QUEUED:
             return True
-        return self.status in ACTIVE_STATUSES and now - self.last_heard < HEARTBEAT_TIMEOUT
+        return self.status in ACTIVE_STATUSES and now - self.last_heartbeat < HEARTBEAT_TIMEOUT
 
     @property
     def name(self) -> str:
@@ -94,8 +94,8 @@ class BoxScore(NamedTuple):
     key: str  # identifies it: see `box_score_key`
 
 
-class Tried(NamedTuple):
-    """A version of a stream of which a run could make no box score: for want of an event, a readable body, a roster."""
+class Unprocessable(NamedTuple):
+    """A version of a stream from which no box score can be made: it has no event, no readable body, or no roster."""
 
     version: str
     lacks_roster: bool
@@ -108,7 +108,7 @@ class GameState(NamedTuple):
     box: BoxScore | None = None
     # The key of the box score that the latest run of this game reports.
     reported: str | None = None
-    tried: Tried | None = None
+    unprocessable: Unprocessable | None = None  # the latest such version that a run has fetched
     # The fingerprint of the game's roster as it is now. None: unknown, or there is none.
     roster: str | None = None
 
@@ -126,9 +126,9 @@ class GameState(NamedTuple):
     @property
     def has_no_box_score(self) -> bool:
         """Whether a run found that no box score can be made of the stream as it is now."""
-        if self.tried is None or self.tried.version != self.version.key:
+        if self.unprocessable is None or self.unprocessable.version != self.version.key:
             return False
-        return not (self.tried.lacks_roster and self.roster)
+        return not (self.unprocessable.lacks_roster and self.roster)
 
     @property
     def is_up_to_date(self) -> bool:
@@ -179,7 +179,7 @@ class AutomationState(NamedTuple):
         all games are up to date.
         """
         behind = [
-            (max([state.version.age(now), *(now - run.last_heard for run in self.attempts(game))]), game)
+            (max([state.version.age(now), *(now - run.last_heartbeat for run in self.attempts(game))]), game)
             for game, state in self.changed.items()
             if state.version.size != 0
         ]
@@ -234,8 +234,8 @@ def _version_of_box(game: GameState) -> str:
 
 def _is_its_turn(state: AutomationState) -> bool:
     """Whether the newest run is a live one, so that it is the turn of the final tables."""
-    newest = [runs[0].last_heard for runs in (state.live_runs, state.final_runs) if runs]
-    return not state.final_runs or state.final_runs[0].last_heard < max(newest)
+    newest = [runs[0].last_heartbeat for runs in (state.live_runs, state.final_runs) if runs]
+    return not state.final_runs or state.final_runs[0].last_heartbeat < max(newest)
 
 
 def _waiting(state: AutomationState, started: Mapping[int, GameState]) -> str:
@@ -256,23 +256,24 @@ def _waiting(state: AutomationState, started: Mapping[int, GameState]) -> str:
 def _next_attempt(job: str, versions: Mapping[int, str], runs: Sequence[Run], now: datetime) -> LaunchRun | str:
     """Launch the job for the games whose backoff is over, or wait for that of the first one."""
     attempts = {game: _attempts(game, version, runs) for game, version in versions.items()}
-    ready = [game for game, made in attempts.items() if not made or now >= made[0].last_heard + _backoff_after(made)]
-    if ready := ready[:MAX_GAMES_PER_RUN]:
+    due = {game: made[0].last_heartbeat + _backoff_after(made) for game, made in attempts.items() if made}
+    ready = [game for game in versions if game not in due or now >= due[game]][:MAX_GAMES_PER_RUN]
+    if ready:
         attempt = max(len(attempts[game]) for game in ready) + 1
         return LaunchRun(job, {game: versions[game] for game in ready}, attempt)
-    game, made = min(attempts.items(), key=lambda each: each[1][0].last_heard + _backoff_after(each[1]))
-    last, backoff = made[0], _backoff_after(made)
-    seconds = (last.last_heard + backoff - now).total_seconds()
+    game = min(due, key=due.__getitem__)
+    made, seconds = attempts[game], (due[game] - now).total_seconds()
+    last = made[0]
     outcome = "succeeded, but its result is not what is stored" if last.status == DagsterRunStatus.SUCCESS else "failed"
     etag = versions[game].rpartition(" ")[0]
     reason = f"run {last.name} {outcome}: attempt {len(made) + 1} for ETag {etag} in {seconds:.0f} s"
-    if backoff == COOLDOWN:
+    if _backoff_after(made) == COOLDOWN:
         reason += f"; {len(made)} attempts in a row without success: see the run's log"
     return reason
 
 
 def _attempts(game: int, version: str, runs: Sequence[Run]) -> list[Run]:
-    """The latest consecutive runs for this version of a game, newest first.
+    """The latest consecutive runs of a job for this version of a game, newest first.
 
     A successful run counts if it was for any version of the same second, because some stores return another ETag at
     each request. Any other successful run of the game ends the sequence.

@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 
 import pytest
 
-from lacrosse_assets import sensors
+from lacrosse_assets import state_reader
 from lacrosse_assets.resources import object_store
 from lacrosse_assets.resources.object_store import LiveS3
 from lacrosse_assets_tests.support import sql_server
@@ -161,7 +161,7 @@ def test_a_listing_that_is_none_or_not_all_is_a_skip_that_names_the_store(
 def test_a_schedule_that_never_arrives_is_a_skip_that_names_the_database(
     day: Day, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(sensors, "REFERENCE_TIMEOUT_SECONDS", 2)
+    monkeypatch.setattr(state_reader, "REFERENCE_TIMEOUT_SECONDS", 2)
     with TdsServer(Script(exceptions={"FROM games": NoResponse.HANG})) as server:
         monkeypatch.setenv("SIDEARMDB_URL", sql_server.url(server.port, Encrypt="no"))
 

@@ -11,7 +11,7 @@ import pytest
 from dagster import DagsterInstance, DagsterRunStatus, DefaultSensorStatus, Failure, RunRequest
 from dagster._grpc.client import DEFAULT_SENSOR_GRPC_TIMEOUT
 
-from lacrosse_assets import sensors
+from lacrosse_assets import sensors, state_reader
 from lacrosse_assets.automation import AutomationState
 from lacrosse_assets.checks import IS_FRESH
 from lacrosse_assets.resources.documents import READ_TIMEOUT_SECONDS
@@ -23,7 +23,7 @@ from lacrosse_assets.resources.object_store import (
     StreamVersion,
 )
 from lacrosse_assets.resources.sql import LOCK_TIMEOUT_SECONDS
-from lacrosse_assets.sensors import VERSION_TAG
+from lacrosse_assets.state_reader import VERSION_TAG
 from lacrosse_assets_tests.support.proxy import proxy_to
 from lacrosse_assets_tests.support.world import ENDED, FINAL, MIDDLE, OPENING, World, closed_port, recording_s3
 
@@ -118,13 +118,13 @@ def test_while_nothing_changes_it_polls_the_stream_and_seldom_reads_the_records(
     world.tick_and_run()
     heads: list[str] = []
     reads: list[object] = []
-    read = sensors.StateReader.read
+    read = state_reader.StateReader.read
 
     def counted(*seen: Any) -> AutomationState:
         reads.append(seen)
         return read(*seen)
 
-    monkeypatch.setattr(sensors.StateReader, "read", counted)
+    monkeypatch.setattr(state_reader.StateReader, "read", counted)
     store = world.object_store(s3=recording_s3(heads))
     assert "waiting for the next event" in str(world.tick(poll_seconds=4, object_store=store))
     assert set(heads) == {"HeadObject"}
@@ -321,12 +321,12 @@ def test_nothing_is_lost_over_a_restart(world: World, tmp_path: Path) -> None:
 
 def test_a_tick_ends_before_dagster_gives_up_on_it() -> None:
     """Dagster's own error then is `Unable to reach the user code server`, which names the wrong thing."""
-    first = sensors.REFERENCE_TIMEOUT_SECONDS + VERSIONS_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
+    first = state_reader.REFERENCE_TIMEOUT_SECONDS + VERSIONS_TIMEOUT_SECONDS + READ_TIMEOUT_SECONDS
     # A poll, or reading the rosters, may begin at the very end. Either reads the box scores again.
-    last = max(VERSIONS_TIMEOUT_SECONDS, sensors.REFERENCE_TIMEOUT_SECONDS) + READ_TIMEOUT_SECONDS
+    last = max(VERSIONS_TIMEOUT_SECONDS, state_reader.REFERENCE_TIMEOUT_SECONDS) + READ_TIMEOUT_SECONDS
 
     assert max(first, sensors.POLL_SECONDS + last) < DEFAULT_SENSOR_GRPC_TIMEOUT - 10
-    assert sensors.REFERENCE_TIMEOUT_SECONDS > LOCK_TIMEOUT_SECONDS, "a lock is named as such"
+    assert state_reader.REFERENCE_TIMEOUT_SECONDS > LOCK_TIMEOUT_SECONDS, "a lock is named as such"
 
 
 def test_a_slow_store_makes_no_tick_longer(world: World) -> None:

@@ -19,11 +19,11 @@ from lacrosse_assets.automation import (
     GameState,
     LaunchRun,
     Run,
-    Tried,
+    Unprocessable,
     decide,
 )
 from lacrosse_assets.resources.object_store import StreamVersion
-from lacrosse_assets.sensors import RunClock
+from lacrosse_assets.state_reader import RunClock
 
 NOW = datetime(2026, 3, 7, 20, 0, tzinfo=UTC)
 OLD = StreamVersion("aaa", NOW - timedelta(minutes=1), 20)
@@ -56,10 +56,10 @@ def seen(
     **more: Any,
 ) -> AutomationState:
     """The state of the one game."""
-    tried = Tried(eventless, lacks_roster=False) if eventless else None
+    unprocessable = Unprocessable(eventless, lacks_roster=False) if eventless else None
     return AutomationState(
         uri="s3://gamestreams/gamestream.txt",
-        games={1: GameState(version, box, tried=tried, **more)} if version else {},
+        games={1: GameState(version, box, unprocessable=unprocessable, **more)} if version else {},
         live_runs=live_runs,
         final_runs=final_runs,
         results=box.key if box and box.final else None,
@@ -306,8 +306,8 @@ def test_a_lag_that_the_clock_of_the_object_store_hides_is_measured_by_the_attem
 
 def heard(clock: RunClock, dates: Mapping[str, datetime], now: datetime) -> dict[str, float]:
     """Seconds since the last heartbeat, by run."""
-    last_heard = clock.last_heard(dates, now)
-    return {run_id: (now - last_heard[run_id]).total_seconds() for run_id in dates}
+    last_heartbeat = clock.last_heartbeats(dates, now)
+    return {run_id: (now - last_heartbeat[run_id]).total_seconds() for run_id in dates}
 
 
 @pytest.mark.parametrize("error", [timedelta(hours=1), timedelta(hours=-1)], ids=["ahead", "behind"])
@@ -380,11 +380,11 @@ def test_each_game_has_its_own_attempts() -> None:
 
 
 def test_a_version_of_which_no_box_score_can_be_made_is_not_tried_again() -> None:
-    tried = {17: GameState(NEW, tried=Tried(NEW.key, lacks_roster=True))}
+    game = GameState(NEW, unprocessable=Unprocessable(NEW.key, lacks_roster=True))
 
-    assert reason(day_of(tried)).endswith("has no event yet: waiting for the first one")
-    assert decide(day_of({17: tried[17]._replace(roster="f")}), NOW) == LaunchRun(LIVE, {17: NEW.key}, 1)
-    assert decide(day_of({17: tried[17]._replace(tried=Tried(OLD.key, False))}), NOW) == LaunchRun(
+    assert reason(day_of({17: game})).endswith("has no event yet: waiting for the first one")
+    assert decide(day_of({17: game._replace(roster="f")}), NOW) == LaunchRun(LIVE, {17: NEW.key}, 1)
+    assert decide(day_of({17: game._replace(unprocessable=Unprocessable(OLD.key, False))}), NOW) == LaunchRun(
         LIVE, {17: NEW.key}, 1
     )
 
