@@ -70,12 +70,12 @@ def _added(name: str, boxes: Iterable[Document]) -> dict[int, dict[str, int]]:
     """What the games add to a final table: by row id and column."""
     added: dict[int, Counter[str]] = {}
     for box in boxes:
-        for id_, sums in _game(name, box).items():
+        for id_, sums in _added_by(name, box).items():
             added.setdefault(id_, Counter(dict.fromkeys(TABLES[name].sums, 0))).update(sums)
     return {id_: dict(sums) for id_, sums in added.items()}
 
 
-def _game(name: str, box: Document) -> dict[int, dict[str, int]]:
+def _added_by(name: str, box: Document) -> dict[int, dict[str, int]]:
     """What one game adds to a final table: by row id and column."""
     sides = [box["home"], box["away"]]
     if name == "players2":
@@ -116,6 +116,11 @@ def gate(boxes: list[Document], versions: Mapping[str, StreamVersion], schedule:
 
 
 def read_gate(documents: DocumentStore, object_store: ObjectStore, schedule: GameSchedule) -> Gate:
+    """The gate as the stores are now. On a game day it does not depend on the streams, so they are not read.
+
+    Raises:
+        StoreError: a store is unreachable or refuses the request.
+    """
     versions = {} if schedule.isolates_games else object_store.versions()
     return gate(documents.summaries(), versions, schedule)
 
@@ -176,52 +181,57 @@ def final_tables(
     made_from = results_key(boxes)
     reference = reference_db.read()
     added = {name: _added(name, boxes) for name in names}
-    played: dict[str, list[Row]] = {}
+    played: dict[str, list[Row]] = {}  # the rows that the games change
     for name in names:
         rows = _computed_rows(getattr(reference, FINAL_TABLES[name]), TABLES[name])
         if problem := _invalid_row(name, rows, added[name]):
             raise not_written(problem)
         played[name] = [row for row in rows if row["id"] in added[name]]
-    changes: dict[str, list[Row]] = {}
-    with spark.session() as session:
-        for name in names:
-            before = spark_frame(session, arrow_table(played[name], TABLES[name].computed))
-            changes[name] = collected(TABLES[name].add_the_games(session, before, boxes))
 
     def precondition() -> None:
         if results_key(read_gate(documents, object_store, schedule).final) != made_from:
             raise not_written("the box score changed while they were computed; gamestream_sensor launches the next run")
 
     originals = reference_db.replace(
-        changes,
+        _changes(played, boxes, spark),
         precondition,
         made_from=reference,
         games=[_games2_row(box) for box in boxes] if schedule.isolates_games else None,
     )
     stored = reference_db.stored(*names)
+    about = {"games": len(boxes)} if schedule.isolates_games else _game_metadata(boxes[0])
     for name, original in originals.items():
         if original.key_of_a_view:
             context.log.info(f"{FINAL_TABLES[name]} is a view and has no primary key: {name} gets the primary key id")
         yield MaterializeResult(
             asset_key=name,
-            metadata={
-                **(
-                    {"games": len(boxes)}
-                    if schedule.isolates_games
-                    else {"score": score_line(boxes[0]), **box_metadata(boxes[0])}
-                ),
-                MADE_FROM: made_from,
-                "dagster/row_count": len(stored[name]),
-                "dagster/column_lineage": TABLES[name].lineage,
-                **table_metadata(
-                    "rows",
-                    stored[name],
-                    stored[name][0] if stored[name] else original.columns.values(),
-                    schema=TABLES[name].schema,
-                ),
-            },
+            metadata={**about, MADE_FROM: made_from, **_table_metadata(name, original, stored[name])},
             check_results=[_adds_the_game(name, original, stored[name], added[name])],
         )
+
+
+def _changes(played: Mapping[str, list[Row]], boxes: Iterable[Document], spark: SparkResource) -> dict[str, list[Row]]:
+    """The new values of the rows that the games change, by final table."""
+    changes: dict[str, list[Row]] = {}
+    with spark.session() as session:
+        for name, rows in played.items():
+            before = spark_frame(session, arrow_table(rows, TABLES[name].computed))
+            changes[name] = collected(TABLES[name].add_the_games(session, before, boxes))
+    return changes
+
+
+def _game_metadata(box: Document) -> dict[str, Any]:
+    return {"score": score_line(box), **box_metadata(box)}
+
+
+def _table_metadata(name: str, original: Original, stored: list[Row]) -> dict[str, Any]:
+    return {
+        "dagster/row_count": len(stored),
+        "dagster/column_lineage": TABLES[name].lineage,
+        **table_metadata(
+            "rows", stored, stored[0] if stored else original.columns.values(), schema=TABLES[name].schema
+        ),
+    }
 
 
 def _games2_row(box: Document) -> Row:
@@ -244,24 +254,24 @@ def _computed_rows(rows: list[Row], table: FinalTable) -> list[Row]:
     return [{**{column: integer(row[column]) for column in columns}, "name": row["name"]} for row in rows]
 
 
-def _invalid_row(name: str, rows: list[Row], game: Mapping[int, Any]) -> str | None:
-    """An error message for the first row that the game cannot be added to; None if there is none.
+def _invalid_row(name: str, rows: list[Row], added: Mapping[int, Any]) -> str | None:
+    """An error message for the first row that the games cannot be added to; None if there is none.
 
-    Rows that the game does not change may have anything in the summed columns: the database copies them.
+    Rows that no game changes may have anything in the summed columns: the database copies them.
     """
     original, computed = FINAL_TABLES[name], TABLES[name].computed
-    played = [row for row in rows if row["id"] in game]
+    played = [row for row in rows if row["id"] in added]
     return first_invalid(original, played, computed, computed.fieldNames()) or first_invalid(
         original, rows, StructType([computed["id"]]), ["id"], unique=True
     )
 
 
 def _adds_the_game(
-    name: str, original: Original, stored: list[Row], game: Mapping[int, Mapping[str, int]]
+    name: str, original: Original, stored: list[Row], added: Mapping[int, Mapping[str, int]]
 ) -> AssetCheckResult:
-    """The check `adds_the_game`: the stored table is its original plus the game, in every row and column."""
-    added = {row: {original.columns[column]: plus for column, plus in sums.items()} for row, sums in game.items()}
-    found = list(differences(original.rows, stored, original.columns["id"], added))
+    """The check `adds_the_game`: the stored table is its original plus the games, in every row and column."""
+    expected = {id_: {original.columns[column]: plus for column, plus in sums.items()} for id_, sums in added.items()}
+    found = list(differences(original.rows, stored, original.columns["id"], expected))
     # Values as text: as numbers, 1 and 1.0 look the same in the Dagster UI.
     rows = [
         {

@@ -53,12 +53,12 @@ def differences(
     original: Sequence[Mapping[str, Any]],
     stored: Sequence[Mapping[str, Any]],
     key: str,
-    game: Mapping[int, Mapping[str, int]],
+    added: Mapping[int, Mapping[str, int]],
 ) -> Iterator[Difference]:
-    """The differences between `stored` and `original` plus `game`, by row (matched on the column `key`) and column.
+    """The differences between `stored` and `original` plus `added`, by row (matched on the column `key`) and column.
 
-    `game` maps a row's key, as an integer, to what is added to which columns. Everything else has to be equal, in value
-    and in type.
+    `added` maps a row's key, as an integer, to what is added to which columns. Everything else has to be equal, in
+    value and in type.
     """
     before, after = {row[key]: row for row in original}, _by_key(stored, key)
     for id_ in [*before, *(id_ for id_ in after if id_ not in before)]:
@@ -66,14 +66,14 @@ def differences(
         if len(rows) != count:
             yield Difference(id_, None, f"{count} row", f"{len(rows)} rows")
             continue
-        old, new, added = before[id_], rows[0], game.get(integer(id_), {})
+        old, new, sums = before[id_], rows[0], added.get(integer(id_), {})
         for column in [*old, *(column for column in new if column not in old)]:
             if column not in old or column not in new:
                 yield Difference(id_, column, f"{int(column in old)} column", f"{int(column in new)} columns")
-            elif not _is_sum(old[column], added.get(column, 0), new[column]):
-                expected = integer(old[column]) + added[column] if added.get(column) else old[column]
+            elif not _is_sum(old[column], sums.get(column, 0), new[column]):
+                expected = integer(old[column]) + sums[column] if sums.get(column) else old[column]
                 yield Difference(id_, column, expected, new[column])
-    for id_ in sorted(game.keys() - set(map(integer, before))):
+    for id_ in sorted(added.keys() - set(map(integer, before))):
         yield Difference(id_, None, "1 row, as in the box score", "0 rows, and none in the original")
 
 
