@@ -42,6 +42,8 @@ from lacrosse_assets.resources.spark import SparkResource
 # Metadata of the final tables: the key of the final box scores that they were made from.
 MADE_FROM = "made_from"
 
+CHANGED = "the box score changed while they were computed; gamestream_sensor launches the next run"
+
 TEAMS2, PLAYERS2 = AssetKey("teams2"), AssetKey("players2")
 FINAL_ASSETS = frozenset({TEAMS2, PLAYERS2})
 
@@ -178,6 +180,8 @@ def final_tables(
     if refusal := read_gate(documents, object_store, schedule).refusal:
         raise not_written(refusal)
     boxes = documents.final_box_scores()
+    if not boxes:  # a replay has begun since: without a game, the tables would be those before it
+        raise not_written(CHANGED)
     made_from = results_key(boxes)
     reference = reference_db.read()
     added = {name: _added(name, boxes) for name in names}
@@ -190,7 +194,7 @@ def final_tables(
 
     def precondition() -> None:
         if results_key(read_gate(documents, object_store, schedule).final) != made_from:
-            raise not_written("the box score changed while they were computed; gamestream_sensor launches the next run")
+            raise not_written(CHANGED)
 
     originals = reference_db.replace(
         _changes(played, boxes, spark),

@@ -3,6 +3,10 @@
 import pytest
 from dagster import AssetCheckSeverity, RunRequest
 
+from lacrosse_assets.assets.final import CHANGED
+from lacrosse_assets.game.document import Document
+from lacrosse_assets.resources.event_documents import MongoEventDocuments
+from lacrosse_assets.resources.reference_db import Reference, SqlReferenceDatabase
 from lacrosse_assets_tests.support.world import ENDED, FINAL, LIVE, MIDDLE, OPENING, World
 
 SCORE = "syracuse 1 : 1 johns hopkins, 31:10, event 2"
@@ -161,8 +165,6 @@ def test_final_tables_are_not_written_if_the_stream_is_missing(world: World) -> 
 
 def test_final_tables_are_not_written_from_a_box_score_that_is_superseded_meanwhile(world: World) -> None:
     """The game restarts after the gate was passed, while Spark computes the tables."""
-    from lacrosse_assets.resources.reference_db import Reference, SqlReferenceDatabase
-
     world.put(*ENDED)
     assert world.materialize(*LIVE).success
 
@@ -174,8 +176,22 @@ def test_final_tables_are_not_written_from_a_box_score_that_is_superseded_meanwh
 
     run = world.materialize(*FINAL, reference_db=SupersedingDatabase(url=world.environ["SIDEARMDB_URL"]))
 
-    assert run.failure == (
-        "teams2 and players2 not written: the box score changed while they were computed; "
-        "gamestream_sensor launches the next run"
-    )
+    assert run.failure == f"teams2 and players2 not written: {CHANGED}"
+    assert tables(world) == [None, None]
+
+
+def test_final_tables_are_not_written_if_the_box_score_is_no_longer_final(world: World) -> None:
+    """The game restarts right after the gate was passed: without a game, the tables would be those before it."""
+    world.put(*ENDED)
+    assert world.materialize(*LIVE).success
+
+    class RestartingDocuments(MongoEventDocuments):
+        def final_box_scores(self) -> list[Document]:
+            with world.boxscores() as boxscores:
+                boxscores.update_one({"_id": 4}, {"$set": {"final": False}})
+            return super().final_box_scores()
+
+    run = world.materialize(*FINAL, documents=world.document_store(RestartingDocuments))
+
+    assert run.failure == f"teams2 and players2 not written: {CHANGED}"
     assert tables(world) == [None, None]
