@@ -34,7 +34,7 @@ from lacrosse_assets.resources.spark import SparkResource
 
 # Metadata: the key of each game's box score, by game id.
 BOX_SCORES = "box_scores"
-# Metadata: the ids of the games that have no box score for want of a roster.
+# Metadata: the ids of the games that have no box score because they have no roster.
 WITHOUT_ROSTER = "without_roster"
 
 
@@ -60,11 +60,11 @@ def boxscore_doc(
     lines_of = by_game(lines.select(["game_id", *FINGERPRINT_COLUMNS]).to_pylist())
     stats = player_game_stats.to_pylist()
     rosters = by_game(_roster(stats))
-    scheduled = schedule.read(reference_db)
+    games = schedule.read(reference_db).games
     timelines = {
         game: timeline
-        for game in sorted(rosters.keys() & lines_of.keys() & scheduled.games.keys())
-        if (timeline := fingerprints(lines_of[game], rosters[game], scheduled.games[game].day))
+        for game in sorted(rosters.keys() & lines_of.keys() & games.keys())
+        if (timeline := fingerprints(lines_of[game], rosters[game], games[game].day))
     }
     without_roster = sorted(lines_of.keys() - rosters.keys())
     lacking = {WITHOUT_ROSTER: without_roster} if without_roster else {}
@@ -73,24 +73,24 @@ def boxscore_doc(
         context.log.info(f"no document: {why}")
         return MaterializeResult(metadata={"document": f"none: {why}", **lacking})
     latest = {game: max(timeline) for game, timeline in timelines.items()}
-    is_current = timelines.keys() & _same_version(player_game_stats, raw_gamestream)
-    asked_for = documents.missing(timelines)
-    for game in timelines.keys() - is_current:
-        asked_for[game].add(latest[game])
-    rows = [row for row in stats if row["game_id"] in is_current]
-    if any(asked_for.values()):
-        rows += _statistics_at(asked_for, lines, rosters, spark)
+    missing = documents.missing(timelines)
+    counted = timelines.keys() & _same_version(player_game_stats, raw_gamestream)
+    for game in timelines.keys() - counted:
+        missing[game].add(latest[game])  # its statistics are of other lines
+    rows = [row for row in stats if row["game_id"] in counted]
+    if any(missing.values()):
+        rows += _statistics_at(missing, lines, rosters, spark)
     boxes = [{**box, "fingerprint": timelines[box["game_id"]][box["event"]]} for box in box_scores(rows)]
     current = [box for box in boxes if box["event"] == latest[box["game_id"]]]
     for box in current:
-        of_game = scheduled.games[box["game_id"]]
-        box.update(day=of_game.day, plays=plays(lines_of[of_game.game_id], of_game.home))
+        scheduled = games[box["game_id"]]
+        box.update(day=scheduled.day, plays=plays(lines_of[scheduled.game_id], scheduled.home))
     if schedule.isolates_games:
         _warn_of_plays(context, timelines)
 
     def streams_now() -> dict[int, StreamVersion]:
         found = object_store.versions()
-        return {game: found[each.stream] for game, each in scheduled.games.items() if each.stream in found}
+        return {game: found[each.stream] for game, each in games.items() if each.stream in found}
 
     written = documents.save(boxes, timelines, latest=streams_now)
     blocked = [document_id for result in written.values() if result for document_id in result.blocked]
@@ -146,16 +146,16 @@ def _roster(stats: Sequence[Row]) -> list[Row]:
 
 
 def _statistics_at(
-    asked_for: Mapping[int, set[int]], lines: pa.Table, rosters: Mapping[int, list[Row]], spark: SparkResource
+    missing: Mapping[int, set[int]], lines: pa.Table, rosters: Mapping[int, list[Row]], spark: SparkResource
 ) -> list[Row]:
-    """The rows of a `PLAYER_GAME_STATS` of each event that is asked for, by game."""
-    games = [game for game, events in asked_for.items() if events]
+    """The rows of a `PLAYER_GAME_STATS` of each event that is missing: its ids by game."""
+    games = [game for game, events in missing.items() if events]
     lines = lines.filter(pc.field("game_id").isin(games))
     clocks = (
         {"game_id": game, **event._asdict()}
         for game, events in clocks_by_game(lines).items()
         for event in events
-        if event.event_id in asked_for[game]
+        if event.event_id in missing[game]
     )
     roster = (row for game in games for row in rosters[game])
     with spark.session() as session:

@@ -2,7 +2,7 @@
 
 import hashlib
 from collections import Counter
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
@@ -71,32 +71,16 @@ def raw_gamestream(
     scheduled = schedule.read(reference_db)
     selected = config.of(scheduled)
     fetched = object_store.fetch([game.stream for game in selected])
+    if not schedule.isolates_games:
+        _require_stream(fetched, object_store)
     streams = {
         game: stream for game in selected if isinstance(stream := fetched.streams.get(game.stream), StreamObject)
     }
-    if not schedule.isolates_games:
-        _require_stream(fetched, object_store)
-    for game, stream in streams.items():
-        if encoding := other_encoding(stream.body):
-            # Reported here as well: such a stream may be one line without a line end, which is never invalid.
-            context.log.warning(
-                f"{object_store.uri_of(game.stream)} seems to be {encoding}: the producer must write UTF-8 text"
-            )
     read = _read(streams)
-    warn_of_each(
-        context.log,
-        (
-            f"{object_store.uri_of(game.stream)} line {each.line} is invalid: {each.reason}: {each.text!r}"
-            for game, each in read.first_invalid
-        ),
-        read.invalid,
-    )
     problems = list(_problems(scheduled, config, fetched, object_store))
+    _warn_of_encodings(context, streams, object_store)
+    _warn_of_lines(context, read, object_store)
     warn_of_problems(context, problems)
-    found = [
-        *([count(read.invalid, "invalid line")] if read.invalid else []),
-        *([count(len(problems), "problem")] if problems else []),
-    ]
     reported = {**read.invalid_metadata(["game"] if schedule.isolates_games else []), **problem_metadata(problems)}
     versions = {game.game_id: stream.version for game, stream in streams.items()}
     unreadable = {
@@ -107,15 +91,7 @@ def raw_gamestream(
     return MaterializeResult(
         value=read.lines,
         data_version=DataVersion(_data_version(versions)),
-        check_results=[
-            AssetCheckResult(
-                check_name="stream_is_clean",
-                passed=not found,
-                severity=AssetCheckSeverity.WARN,
-                description=" and ".join(found) or "every line is valid",
-                metadata=reported,
-            )
-        ],
+        check_results=[_stream_is_clean(read, problems, reported)],
         metadata={
             **(next(iter(versions.values())).to_metadata() if len(versions) == 1 else {}),
             FETCHED: {str(game): version.key for game, version in (versions | unreadable).items()},
@@ -124,6 +100,44 @@ def raw_gamestream(
             "lines": {verdict.value: read.verdicts[verdict] for verdict in Verdict if read.verdicts[verdict]},
             **reported,
         },
+    )
+
+
+def _stream_is_clean(
+    read: "_Read", problems: Sequence[Problem], reported: Mapping[str, MetadataValue[Any]]
+) -> AssetCheckResult:
+    found = [
+        *([count(read.invalid, "invalid line")] if read.invalid else []),
+        *([count(len(problems), "problem")] if problems else []),
+    ]
+    return AssetCheckResult(
+        check_name="stream_is_clean",
+        passed=not found,
+        severity=AssetCheckSeverity.WARN,
+        description=" and ".join(found) or "every line is valid",
+        metadata=reported,
+    )
+
+
+def _warn_of_encodings(
+    context: AssetExecutionContext, streams: Mapping[Game, StreamObject], object_store: ObjectStore
+) -> None:
+    """Warn of each stream that is not UTF-8: it may be one line without a line end, which is never invalid."""
+    for game, stream in streams.items():
+        if encoding := other_encoding(stream.body):
+            context.log.warning(
+                f"{object_store.uri_of(game.stream)} seems to be {encoding}: the producer must write UTF-8 text"
+            )
+
+
+def _warn_of_lines(context: AssetExecutionContext, read: "_Read", object_store: ObjectStore) -> None:
+    warn_of_each(
+        context.log,
+        (
+            f"{object_store.uri_of(game.stream)} line {each.line} is invalid: {each.reason}: {each.text!r}"
+            for game, each in read.first_invalid
+        ),
+        read.invalid,
     )
 
 
