@@ -96,7 +96,8 @@ def _timestamp(value: Any) -> datetime:
     """What botocore makes of a timestamp; one in ISO 8601, as in a listing, without trying other formats first."""
     if isinstance(value, str) and _ISO_8601_UTC.fullmatch(value):
         return datetime.fromisoformat(value)
-    return parse_timestamp(value)
+    parsed: datetime = parse_timestamp(value)
+    return parsed
 
 
 def forget_credentials() -> None:

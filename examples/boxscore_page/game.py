@@ -184,8 +184,8 @@ def plot(game: Sequence[Document]) -> Plot:
 
     The score rises in steps. Between two documents with several shots the times are unknown, so the line slopes.
     """
-    length = max(GAME_SECONDS, *(seconds(document["timestamp"]) for document in game))
-    highest = max(4, *(document[side]["score"] for document in game for side in SIDES))
+    length: int = max(GAME_SECONDS, *(seconds(document["timestamp"]) for document in game))
+    highest: int = max(4, *(document[side]["score"] for document in game for side in SIDES))
     step = next(step for step in (1, 2, 5, 10, 20, 50, highest) if highest <= 6 * step)
     top = -(-highest // step) * step
 

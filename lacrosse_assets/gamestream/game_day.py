@@ -45,6 +45,15 @@ class ScheduledGame:
         return "".join(f"{event.line}\n" for event in self.events[:events])
 
 
+@dataclass
+class _Shot:
+    """A shot of one game: whose it is, and whether it scores (1 or 0)."""
+
+    side: int  # 0: home, 1: away
+    shooter: Row
+    goal: int
+
+
 @dataclass(frozen=True)
 class GameDay:
     """The games of the day, and the rows of the reference tables."""
@@ -122,17 +131,17 @@ def _events(dice: Random, game_id: int, rosters: list[list[Row]]) -> list[Event]
     times = sorted(dice.sample(range(5, GAME_SECONDS - 5), dice.randrange(MIN_SHOTS, MAX_SHOTS + 1)))
     home_share = 0.4 + 0.2 * dice.random()
     scoring = [0.2 + 0.16 * dice.random() for _ in rosters]
-    shots = list[list[Any]]()
+    shots = list[_Shot]()
     for _ in times:
         side = 0 if dice.random() < home_share else 1
         # The square: the first players of the roster shoot more often than the last.
         shooter = rosters[side][int(len(rosters[side]) * dice.random() ** 2)]
-        shots.append([side, shooter, int(dice.random() < scoring[side])])
+        shots.append(_Shot(side, shooter, int(dice.random() < scoring[side])))
     if _is_tied(shots) and dice.random() >= KEPT_TIES:
-        last_miss = next(shot for shot in reversed(shots) if not shot[2])
-        last_miss[2] = 1
+        last_miss = next(shot for shot in reversed(shots) if not shot.goal)
+        last_miss.goal = 1
     rows = [
-        (at, shooter["teamid"], shooter["number"], goal) for at, (_, shooter, goal) in zip(times, shots, strict=True)
+        (at, shot.shooter["teamid"], shot.shooter["number"], shot.goal) for at, shot in zip(times, shots, strict=True)
     ]
     # Feeds differ: some have a clock row at the start and at the end of quarters, and some end without the terminator.
     has_quarters, end = game_id % 4 == 2, game_id % 3
@@ -150,8 +159,9 @@ def _events(dice: Random, game_id: int, rosters: list[list[Row]]) -> list[Event]
     return events
 
 
-def _is_tied(shots: list[list[Any]]) -> bool:
-    return sum(goal for side, _, goal in shots if side == 0) == sum(goal for side, _, goal in shots if side == 1)
+def _is_tied(shots: list[_Shot]) -> bool:
+    home, away = (sum(shot.goal for shot in shots if shot.side == side) for side in (0, 1))
+    return home == away
 
 
 def _clock(at: int) -> str:

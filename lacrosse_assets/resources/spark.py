@@ -4,7 +4,7 @@ import re
 from collections.abc import Iterator
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, suppress
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from dagster import ConfigurableResource, EnvVar, InitResourceContext
 from dagster_pyspark.resources import spark_session_from_config
@@ -106,8 +106,8 @@ class ConnectSparkResource(SparkResource):
         from pyspark.sql.connect.client.retries import DefaultPolicy
 
         _check_reachable(self.remote)
-        session: Any = spark_session_from_config({**self.spark_config, "spark.remote": self.remote})
-        session.client.set_retry_policies([DefaultPolicy(max_retries=MAX_RETRIES)])
+        session: SparkSession = spark_session_from_config({**self.spark_config, "spark.remote": self.remote})
+        cast(Any, session).client.set_retry_policies([DefaultPolicy(max_retries=MAX_RETRIES)])
         return session
 
     def _store_errors(self) -> AbstractContextManager[None]:

@@ -103,7 +103,7 @@ def s3(environ: dict[str, str]) -> Any:
 
 
 def stream(environ: dict[str, str]) -> str:
-    return s3(environ).get_object(Bucket="gamestreams", Key="gamestream.txt")["Body"].read().decode()
+    return str(s3(environ).get_object(Bucket="gamestreams", Key="gamestream.txt")["Body"].read(), "utf-8")
 
 
 def rows(environ: dict[str, str], query: str) -> list[tuple[Any, ...]]:

@@ -69,7 +69,7 @@ class Notebook:
     @property
     def everything(self) -> str:
         """The content of the saved notebook, errors included."""
-        return nbformat.writes(self._client.nb)
+        return str(nbformat.writes(self._client.nb))
 
     @property
     def _outputs(self) -> list[Any]:

@@ -503,4 +503,5 @@ def test_tables_that_are_dropped_or_unreadable_are_no_correction(world: World) -
 
 
 def goals_of_player_12(world: World) -> int:
-    return next(player["goals"] for player in world.document()["away"]["players"] if player["id"] == 12)
+    goals: int = next(player["goals"] for player in world.document()["away"]["players"] if player["id"] == 12)
+    return goals

@@ -63,7 +63,7 @@ def test_any_bytes_are_read_and_every_line_that_is_not_blank_is_accounted_for(bo
         if line.verdict in {"invalid", "unfinished"}:
             assert line.reason
             assert line.text
-            assert line.event_id is line.clock is line.team_id is line.number is line.goal is None
+            assert (line.event_id, line.clock, line.team_id, line.number, line.goal) == (None,) * 5
 
 
 @PURE
