@@ -17,7 +17,7 @@ PYTHON ?= $(firstword $(foreach name,python3 python3.13 python3.12 python3.11,\
 # which have few tests, would come last.
 PARALLEL := --numprocesses logical --maxprocesses 4 --dist loadfile --no-loadscope-reorder
 
-# What is held to the words of docs/style.md: files, and folders with all that is text in them.
+# Where the words that docs/style.md bans are searched for: files, and folders with all text files in them.
 PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs lacrosse_assets bench examples docker notebooks \
 	drill-storage-plugins Makefile Dockerfile docker-compose.yaml workspace.yaml setup.py pyproject.toml \
 	$(filter-out %/test_docs.py,$(wildcard $(foreach depth,* */* */*/*,lacrosse_assets_tests/$(depth).py)))
@@ -25,9 +25,11 @@ PLAIN_ENGLISH := README.md CHANGELOG.md CONTRIBUTING.md SECURITY.md .github docs
 .PHONY: help install game gameday dev services env test-unit test coverage test-services test-drill test-compose chaos fuzz bench screenshots lint banned-words clean python system java maven
 
 help: ## List the commands
-	@awk -F ':.*## ' '/^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^##@ / { printf "\n%s\n", substr($$0, 5) } /^[a-z-]+:.*## / { printf "  make %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 install: $(STAMP) ## Install everything into .venv
+
+##@ Run
 
 game: java $(STAMP) ## Play one game, with the score live in the terminal, to the final tables
 	@$(BIN)/lacrosse game
@@ -49,6 +51,8 @@ env: ## Write .env for Docker Compose, with new passwords
 			JUPYTER_USER=*) line="JUPYTER_USER=$$(id -u):$$(id -g)" ;; esac; \
 		printf '%s\n' "$$line"; done <.env.example >.env
 
+##@ Test
+
 test-unit: java $(STAMP) ## Run the quick tests, which need Python and Java alone; a minute and a half
 	@$(BIN)/python -m pytest $(PARALLEL) --dist loadgroup --hypothesis-profile quick lacrosse_assets_tests/unit
 
@@ -64,7 +68,7 @@ coverage: java system ## Run the whole test suite and list the lines that it doe
 	@$(BIN)/coverage report --show-missing
 
 test-services: NEEDS := odbc
-test-services: java system ## Run the tests of the stores against those that the environment names
+test-services: java system ## Run the stores' tests against the servers that the environment variables name
 	@$(BIN)/python -m pytest -m services
 
 test-drill: NEEDS := odbc
@@ -74,6 +78,8 @@ test-drill: java system maven ## Run Apache Drill and its queries during a game 
 test-compose: $(STAMP) ## Play games on Docker Compose and kill its services; twelve minutes
 	@docker/standins/run $(BIN)/python -m pytest -m compose -rP lacrosse_assets_tests/compose
 
+##@ Measure and inject faults
+
 bench: java $(STAMP) ## Measure the latency of a box score and a game day, next to stock Dagster; an hour
 	@$(BIN)/python -m bench
 	@$(BIN)/python -m bench.gameday
@@ -82,13 +88,15 @@ bench: java $(STAMP) ## Measure the latency of a box score and a game day, next 
 chaos: java $(STAMP) ## Inject every fault into games and game days; an hour and a half, writes docs/chaos.md
 	@$(BIN)/python -m lacrosse_assets_tests.chaos
 
-fuzz: java $(STAMP) ## Read a million malformed lines twice, play random game days, and streams of 50 MB; some minutes
+fuzz: java $(STAMP) ## Compare with the reference model: a million malformed lines, random game days, streams of 50 MB; some minutes
 	@$(BIN)/python -m lacrosse_assets_tests.fuzz
 	@$(BIN)/python -m lacrosse_assets_tests.fuzz_days
 	@$(BIN)/python -m pytest lacrosse_assets_tests/integration/test_hostile.py -k flood --megabytes 50
 
+##@ Maintain
+
 screenshots: NEEDS := chromium
-screenshots: java system ## Play a game and take the pictures of README and docs
+screenshots: java system ## Play a game and take the screenshots of README and docs
 	@$(BIN)/python -m lacrosse_assets_tests.screenshots
 
 lint: $(STAMP) banned-words ## Check style, import directions, types, spelling and wording
