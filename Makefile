@@ -1,4 +1,4 @@
-# What this project can do; `make` alone lists it. Everything goes on in .venv and .lacrosse, both ignored by git.
+# The commands of this project; `make` alone lists them. They write to .venv and .lacrosse only, both ignored by git.
 
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:

@@ -43,7 +43,7 @@ KEEP_RETENTION_RUNS = 10
 FINISHED_STATUSES = [DagsterRunStatus.SUCCESS, DagsterRunStatus.FAILURE, DagsterRunStatus.CANCELED]
 # A live run may write its events at any time: it gets the storage and a processor core after each deleted run.
 PAUSE_SECONDS = 0.02
-# The next run goes on with the rest. Run monitoring stops a run after five minutes.
+# The next run deletes the rest. Run monitoring stops a run after five minutes.
 MAX_SECONDS = 120
 
 

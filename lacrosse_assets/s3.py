@@ -1,6 +1,6 @@
 """The S3 client of the platform and of the simulator, and hints for the errors of an S3 server.
 
-boto3 decides whatever is not given here, by its own chain: environment variables (AWS_PROFILE, AWS_SESSION_TOKEN,
+boto3's own chain decides everything that is not given here: environment variables (AWS_PROFILE, AWS_SESSION_TOKEN,
 AWS_ENDPOINT_URL, AWS_CA_BUNDLE, ...), its configuration files, the role of the container or the machine. Without an
 endpoint it is AWS. As by boto3's default, buckets are addressed by path at a custom endpoint, and by host name at AWS.
 

@@ -44,8 +44,8 @@ POLL_SECONDS = 15.0
 POLL_INTERVAL_SECONDS = 0.125
 STATE_INTERVAL_SECONDS = 1.0
 IDLE_STATE_INTERVAL_SECONDS = 5.0
-# The pause between two polls is at least so many times as long as a poll: a listing of a thousand objects takes so long
-# that it must not follow the last one at once.
+# The pause between two polls, as a multiple of a poll's duration, if that is longer: a listing of a thousand objects
+# takes too long to be followed by the next one at once.
 IDLE_FACTOR = 3
 
 

@@ -94,7 +94,7 @@ def boxscore_doc(
 
     written = documents.save(boxes, timelines, latest=streams_now)
     blocked = [document_id for result in written.values() if result for document_id in result.blocked]
-    _warn_of_documents(context, current, written, blocked, documents.id_is)
+    _warn_of_documents(context, current, written, blocked, documents.entities)
     return MaterializeResult(
         metadata={
             **(_games_metadata(current, written) if schedule.isolates_games else _game_metadata(current[0], written)),
@@ -125,7 +125,7 @@ def _warn_of_documents(
     current: Sequence[Document],
     written: Mapping[int, WriteResult | None],
     blocked: Sequence[object],
-    id_is: str,
+    entities: str,
 ) -> None:
     not_written = [box for box in current if written[box["game_id"]] is None]
     warn_of_each(
@@ -135,7 +135,7 @@ def _warn_of_documents(
     )
     if blocked:
         context.log.warning(
-            f"no box score for {id_is} {', '.join(map(str, blocked[:MAX_WARNINGS]))}: other documents have "
+            f"no box score for {entities} {', '.join(map(str, blocked[:MAX_WARNINGS]))}: other documents have "
             "these values of _id. Move those documents out of the collection"
         )
 

@@ -22,7 +22,7 @@ Show = Callable[[Sequence[Document]], None]
 
 @contextmanager
 def day_scoreboard(scheduled: int, console: Console | None = None) -> Iterator[Show]:
-    """A function that shows the games' documents (their lists are not needed), of so many scheduled games."""
+    """A function that shows the documents of `scheduled` games. Their lists are not needed."""
     console = console or Console()
     board = DayBoard(scheduled)
     if not console.is_terminal:
@@ -75,7 +75,7 @@ class DayBoard:
         return f"{live} live, {final} final, {self._scheduled - len(self._games)} not started; {goals} goals"
 
     def render(self, height: int) -> RenderableType:
-        """A table that fits into a terminal of so many lines."""
+        """A table that fits into a terminal with `height` lines."""
         table = Table.grid(padding=(0, 1), expand=True)
         table.title, table.title_justify = Text(f"Game day: {self.counts()}", style="bold"), "left"
         table.width = MAX_WIDTH

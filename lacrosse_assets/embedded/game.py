@@ -76,7 +76,7 @@ def follow(
             dagster.check_alive()
             simulator.check_no_failure()
             refresh()
-            if failure := runs.failed_for_good():
+            if failure := runs.failed_repeatedly():
                 raise GameError(f"{failure}\n  (full log of Dagster: {dagster.log_file})")
             if not simulator.running():
                 what = missing()
@@ -132,8 +132,8 @@ class Runs:
         self._instance = instance
         self._last_before = max((record.storage_id for record in instance.get_run_records(limit=1)), default=0)
 
-    def failed_for_good(self) -> str | None:
-        """The reason, once so many runs in a row have failed that the sensor pauses; otherwise None."""
+    def failed_repeatedly(self) -> str | None:
+        """The reason, once `MAX_ATTEMPTS` runs in a row have failed, after which the sensor pauses; otherwise None."""
         newest = self._runs(MAX_ATTEMPTS)
         if len(newest) < MAX_ATTEMPTS or any(run.status != DagsterRunStatus.FAILURE for run in newest):
             return None

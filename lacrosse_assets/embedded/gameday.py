@@ -21,7 +21,7 @@ from lacrosse_assets.resources.object_store import StreamVersion
 from lacrosse_assets.settings import Settings, load_settings
 
 TIMEOUT_MS = 5_000
-IDLE_FACTOR = 4  # from one query for all games to the next: so many times its duration
+IDLE_FACTOR = 4  # the pause between two queries for all games, as a multiple of a query's duration
 NAMED_GAMES = 5  # in an error
 # What each final table has more than its reference table.
 ADDED = {"teams2": ("teams", ("wins", "losses")), "players2": ("players", ("shots", "goals"))}

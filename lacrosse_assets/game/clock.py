@@ -24,7 +24,7 @@ def event_clocks(lines: Iterable[Mapping[str, Any]]) -> list[EventClock]:
     2. Its clock is 00:00, and an event with a lower id has a clock above 00:00: the game has been under way. A row at
        00:00 before the first whistle is a placeholder and does not end the game.
 
-    Later events change nothing: if the game goes on after a clock of 00:00, the box score of that event stays final.
+    Later events change nothing: if the game continues after a clock of 00:00, the box score of that event stays final.
     """
     events, terminator_clock = [], None
     for line in lines:

@@ -1,8 +1,7 @@
 """Player and team statistics of one game or many (docs/contract.md, sections 1 to 3).
 
-Spark counts the shots; what is left are a few rows for each game, and plain Python joins them with the roster. A Spark
-query takes the longer the more operators its plan has, however few its rows are: joins and windows cost more than the
-counting itself.
+Spark counts the shots; what is left are a few rows for each game, and plain Python joins them with the roster. With so
+few rows a Spark query takes longer with each operator of its plan: joins and windows cost more than the counting.
 """
 
 from collections import Counter
@@ -56,7 +55,7 @@ PLAYER_GAME_STATS = StructType(
     [*STATISTICS.fields, *(column(field.name, field.dataType, description(field)) for field in VERSION_FIELDS)]
 )
 
-# The events that statistics are asked for, each with its clock: see `EventClock`.
+# The events whose statistics are computed, each with its clock: see `EventClock`.
 EVENT_CLOCKS = StructType(
     [
         GAME_ID,
@@ -170,6 +169,6 @@ def _jersey(row: Row) -> tuple[int, int, str]:
 
 
 def _in_tasks(frame: DataFrame, games: int) -> DataFrame:
-    """The same rows in as many partitions as so many games need, all rows of a game in one. One needs no shuffle."""
+    """The same rows in a partition per `GAMES_PER_TASK` games. All rows of a game are in one; one needs no shuffle."""
     tasks = max(1, -(-games // GAMES_PER_TASK))
     return frame.coalesce(1) if tasks == 1 else frame.repartition(tasks, "game_id")

@@ -41,7 +41,7 @@ class ScheduledGame:
         return self.start + event.at * self.pace
 
     def stream(self, events: int) -> str:
-        """The stream after so many events."""
+        """The stream after this number of events."""
         return "".join(f"{event.line}\n" for event in self.events[:events])
 
 
@@ -69,7 +69,7 @@ class GameDay:
 
 
 def game_day(games: int) -> GameDay:
-    """A day of so many games, each between two teams of its own. There are names for 1,052 games."""
+    """A day with this number of games, each between two teams of its own. There are names for 1,052 games."""
     played, teams, players = [], [], []
     for game_id in range(1, games + 1):
         dice = Random(f"game day {game_id}")  # noqa: S311 (not a secret)

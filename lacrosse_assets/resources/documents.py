@@ -1,7 +1,7 @@
 """The document store: what all its kinds share (docs/contract.md, sections 3, 6 and 10).
 
 There are two layouts of box scores, `event_documents.py` and `game_documents.py`, and two kinds of servers, MongoDB and
-one in memory (`mock.py`). Assets, checks and the sensor know neither.
+one in memory (`mock.py`). Assets, checks and the sensor do not depend on which it is.
 
 The order of two versions never depends on this machine's clock: see `is_superseded`.
 """
@@ -93,7 +93,7 @@ class DocumentStore(ConfigurableResource[Any], ABC):
     """A collection of box scores, on any server with MongoDB's protocol."""
 
     collection: ClassVar[str]
-    id_is: ClassVar[str]  # what an `_id` is, in the plural
+    entities: ClassVar[str]  # what has a document, for messages
     database: str = Field(default=DATABASE, description="Database of the collection.")
 
     @property
@@ -259,7 +259,10 @@ def is_box_score(document: Mapping[str, Any]) -> bool:
 
 
 def number_of(document_id: Any) -> Any:
-    """An `_id` that equals an integer if the server takes it for the same: a double does, a decimal would not."""
+    """An `_id` as a number that equals an integer if the server considers both equal.
+
+    Python compares a double so by itself, but not a `Decimal128`.
+    """
     from bson import Decimal128
 
     return document_id.to_decimal() if isinstance(document_id, Decimal128) else document_id

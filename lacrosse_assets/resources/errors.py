@@ -40,7 +40,7 @@ def translate_errors(
     `secret` in it are masked.
 
     The hint follows in parentheses: the first of `hints` whose key is a part of the message, otherwise the result of
-    `hint`, which goes by the error's type or code. An unknown error gets no hint: a wrong one would mislead.
+    `hint`, which depends on the error's type or code. An unknown error gets no hint: a wrong one would mislead.
 
     Raises:
         StoreError: one of `errors` was raised in the `with` block.
@@ -60,10 +60,13 @@ def translate_errors(
 
 
 def within(seconds: float, store: str, address: Callable[[], str], read: Callable[[], T]) -> T:
-    """The result of `read`, or a `StoreError` if there is none after so many seconds.
+    """The result of `read`, within a timeout of `seconds`.
 
     The clients' own timeouts are those of each piece of a response: a server or a proxy that sends a few bytes every
     few seconds exceeds none of them. A sensor tick has to end before Dagster's timeout, whose error names no store.
+
+    Raises:
+        StoreError: there is no result in time.
     """
     result: Future[T] = Future()
 

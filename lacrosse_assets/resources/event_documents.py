@@ -5,7 +5,7 @@ Three invariants hold with any number of writers, late ones included:
 1. The box score with the highest `_id` is the current one.
 2. A box score from a newer version of the stream is neither overwritten nor removed by a writer of an older version.
 3. Below the current box score there is none of an earlier play. An event's document may be missing until it is
-   backfilled; its `fingerprint` tells whether it is up to date.
+   backfilled; its `fingerprint` shows whether it is up to date.
 """
 
 from abc import ABC
@@ -38,7 +38,7 @@ class EventDocuments(DocumentStore, ABC):
     """The box score of each event. Which game they are of is not stored: there is one."""
 
     collection = "boxscores"
-    id_is = "events"
+    entities = "events"
 
     def summaries(self, games: Collection[int] | None = None) -> list[Document]:
         current = self.current(SUMMARY)

@@ -45,7 +45,7 @@ class GameDocuments(DocumentStore, ABC):
     """The current box score of each game, with its plays."""
 
     collection = "games"
-    id_is = "games"
+    entities = "games"
 
     def summaries(self, games: Collection[int] | None = None) -> list[Document]:
         return self._find(GAMES if games is None else {**GAMES, "_id": {"$in": list(games)}}, SUMMARY)
@@ -75,7 +75,7 @@ class GameDocuments(DocumentStore, ABC):
                 stored = {
                     number_of(each["_id"]): each for each in self._collection.find({"_id": {"$in": list(pending)}})
                 }
-                now = cache(latest)  # one look at all streams, after the documents were read
+                now = cache(latest)  # all streams are read once, after the documents
                 for game, document in list(pending.items()):
                     there = stored.get(game)
                     if there is not None and not is_box_score(there):

@@ -1,6 +1,6 @@
 """The object store: the stream objects, their bodies and versions (docs/contract.md, sections 1, 5 and 10).
 
-Two kinds: one object, looked at by a HEAD; and all objects below a prefix, looked at by a listing.
+Two kinds: one object, polled by a HEAD; and all objects below a prefix, polled by a listing.
 """
 
 import gzip
@@ -125,7 +125,7 @@ def now_in_milliseconds() -> datetime:
 
 
 class ObjectStore(ConfigurableResource[Any], ABC):
-    """The stream objects in their bucket; of the kind for one game, the one object that `key` names."""
+    """The stream objects in their bucket: the one object that `key` names, or all below the prefix `key`."""
 
     bucket: str = Field(description="Bucket of the game streams.")
     key: str = Field(description="Name of the game stream's object, or the prefix of all of them.")
@@ -239,8 +239,8 @@ class S3Store(ObjectStore):
         """The objects of these keys: see `ObjectStore.fetch`.
 
         A GET may report another ETag for the same version than a HEAD or a listing (`W/"x"` and `"x"`), and
-        gamestream_sensor compares those of `versions`. So a GET between two equal `versions` gets their version,
-        whatever it reports itself.
+        gamestream_sensor compares those of `versions`. So an object that was fetched between two equal `versions` gets
+        their version, and not the one that the GET reports.
         """
         found: dict[str, StreamObject | Failure] = {}
         versions = self.versions()
@@ -410,7 +410,7 @@ class S3PrefixStore(S3Store):
                     Bucket=self.bucket, Prefix=self.key, PaginationConfig={"PageSize": LISTING_PAGE_SIZE}
                 ):
                     if page.keys().isdisjoint(LISTING_FIELDS):
-                        raise self._bad_listing("the response to a listing is none, such as a login page")
+                        raise self._bad_listing("the response is not that to a listing, but perhaps a login page")
                     date, is_truncated = _response_date(page), page.get("IsTruncated", False)
                     for entry in page.get("Contents", ()):
                         if entry["Key"] == self.key:
@@ -419,7 +419,7 @@ class S3PrefixStore(S3Store):
                         if "LastModified" not in entry or (not etag and size is None):
                             incomplete.append(entry["Key"])
                             continue
-                        # Without an ETag, the size has to do: a stream is rewritten longer.
+                        # Without an ETag, the size identifies the version: a stream is rewritten longer.
                         versions[entry["Key"]] = StreamVersion(
                             etag or f"{size}-bytes", entry["LastModified"], size, date
                         )

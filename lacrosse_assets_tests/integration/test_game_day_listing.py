@@ -140,7 +140,7 @@ def test_a_game_day_on_sql_server(day: Day, monkeypatch: pytest.MonkeyPatch) -> 
     ("change", "problem"),
     [
         (in_listing("<NextContinuationToken>.*?</NextContinuationToken>"), "a listing ends after 2 objects, although"),
-        (in_listing("(?s)^.*$", by="<html><body>Log in</body></html>"), "the response to a listing is none"),
+        (in_listing("(?s)^.*$", by="<html><body>Log in</body></html>"), "the response is not that to a listing"),
     ],
     ids=["no token of the next page", "a login page"],
 )

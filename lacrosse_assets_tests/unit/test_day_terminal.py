@@ -171,11 +171,11 @@ def test_runs_of_this_play_are_those_that_were_launched_since_whatever_their_dat
         for _ in range(MAX_ATTEMPTS):
             instance.add_run(DagsterRun("live_boxscore", status=DagsterRunStatus.FAILURE))
         runs = Runs(instance)
-        assert runs.failed_for_good() is None
+        assert runs.failed_repeatedly() is None
         assert runs.last_runs() == "Dagster has launched no run"
 
         for _ in range(MAX_ATTEMPTS):
             instance.add_run(DagsterRun("live_boxscore", status=DagsterRunStatus.FAILURE))
         with instance.run_storage.connect() as connection:  # type: ignore[attr-defined]
             connection.execute(update(RunsTable).values(create_timestamp=datetime(2020, 1, 1)))
-        assert str(runs.failed_for_good()).startswith(f"{MAX_ATTEMPTS} runs in a row have failed; run ")
+        assert str(runs.failed_repeatedly()).startswith(f"{MAX_ATTEMPTS} runs in a row have failed; run ")
