@@ -1,6 +1,7 @@
 """The reference database `sidearmdb`: reads `teams` and `players`, replaces `teams2` and `players2`.
 
-docs/contract.md, sections 2, 4, 6 and 10. `sql.py` creates the engine and classifies the drivers' errors.
+docs/contract.md, sections 2, 4, 6 and 10. `sql.py` creates the engine and classifies the drivers' errors, and
+`reflection.py` reads the definitions of tables.
 
 Any database with a SQLAlchemy dialect works. Differences that dialects do not hide are handled here: SQLite's
 transactions and type names, SQL Server's locks and schemas.
@@ -11,13 +12,11 @@ inside the database (`INSERT ... SELECT`), so no value passes through a driver o
 changes are updated.
 """
 
-import re
-import warnings
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
 from datetime import date
-from functools import cache, cached_property
+from functools import cached_property
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from dagster import ConfigurableResource, Failure, InitResourceContext
@@ -25,11 +24,11 @@ from pydantic import Field
 
 from lacrosse_assets import addresses
 from lacrosse_assets.game.tables import FINAL_TABLES, GAMES2, SOURCE_TABLES
-from lacrosse_assets.resources import sql
+from lacrosse_assets.resources import reflection, sql
 from lacrosse_assets.resources.errors import translate_errors
 
 if TYPE_CHECKING:
-    from sqlalchemy import URL, Column, ColumnElement, Connection, Engine, Table
+    from sqlalchemy import URL, ColumnElement, Connection, Engine, Table
     from sqlalchemy.types import TypeEngine
 
 STORE = "reference database"
@@ -173,8 +172,10 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
             # for a lock, and SQL Server would keep its catalogue locked for the simulator.
             with self._begin("READ COMMITTED") as connection:
                 copies = {name: self._copy_of(connection, name) for name in changes}
-                games2 = None if games is None else _games2(_schema_of(connection, "teams"))
-                old_games2 = None if games2 is None else _existing(connection, games2.name, games2.schema)
+                games2 = None if games is None else _games2(reflection.schema_of(connection, "teams"))
+                old_games2 = (
+                    None if games2 is None else reflection.reflected_if_exists(connection, games2.name, games2.schema)
+                )
             with self._begin("SERIALIZABLE") as connection:
                 for copy in copies.values():
                     _empty(connection, copy.target, copy.existing)
@@ -196,9 +197,9 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         with self._errors(), self._begin("SERIALIZABLE") as connection:
             tables = {}
             for name in names:
-                table = _reflected(connection, name, _schema_of(connection, FINAL_TABLES[name]))
+                table = reflection.reflected(connection, name, reflection.schema_of(connection, FINAL_TABLES[name]))
                 columns = self._known_columns(FINAL_TABLES[name], table.columns.keys())
-                tables[name] = _rows(connection, table, columns["id"])
+                tables[name] = reflection.read_rows(connection, table, columns["id"])
             return tables
 
     def _check_unchanged(self, copy: "_Copy", rows: list[Row], before: list[Row]) -> None:
@@ -213,8 +214,8 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
         from sqlalchemy import BINARY, Column, MetaData, Table, inspect
         from sqlalchemy.dialects.mssql import TIMESTAMP
 
-        schema = _schema_of(connection, FINAL_TABLES[name])
-        original = _reflected(connection, FINAL_TABLES[name], schema)
+        schema = reflection.schema_of(connection, FINAL_TABLES[name])
+        original = reflection.reflected(connection, FINAL_TABLES[name], schema)
         columns = self._known_columns(FINAL_TABLES[name], original.columns.keys())
         views = [view.lower() for view in inspect(connection).get_view_names(schema)]
         if name in views:
@@ -240,7 +241,7 @@ class ReferenceDatabase(ConfigurableResource[Any], ABC):
             ),
             schema=schema,
         )
-        return _Copy(original, target, _existing(connection, name, schema), columns, is_of_a_view)
+        return _Copy(original, target, reflection.reflected_if_exists(connection, name, schema), columns, is_of_a_view)
 
     @contextmanager
     def _begin(self, isolation: str) -> "Iterator[Connection]":
@@ -276,7 +277,7 @@ class _Copy(NamedTuple):
     is_of_a_view: bool
 
     def original_rows(self, connection: "Connection") -> list[Row]:
-        return _rows(connection, self.original, self.columns["id"])
+        return reflection.read_rows(connection, self.original, self.columns["id"])
 
     def fill(self, connection: "Connection", rows: Sequence[Row], changes: Sequence[Row]) -> None:
         """Copy all rows inside the database, then apply the changes."""
@@ -304,17 +305,11 @@ class _Copy(NamedTuple):
             connection.execute(update(self.target).where(is_row).values(new), parameters)
 
 
-def _existing(connection: "Connection", name: str, schema: str | None) -> "Table | None":
-    from sqlalchemy import inspect
-
-    return _reflected(connection, name, schema) if inspect(connection).has_table(name, schema) else None
-
-
 def _empty(connection: "Connection", target: "Table", existing: "Table | None") -> None:
-    """Make the table be there without rows, and with the columns of `target`."""
+    """Empty the table. Create it if it is missing, and recreate it if it differs from `target`."""
     from sqlalchemy import delete
 
-    if existing is not None and _shape(existing, like=target) == _shape(target, like=target):
+    if existing is not None and reflection.shape(existing, like=target) == reflection.shape(target, like=target):
         # The table stays, and with it the permissions that others were granted. TABLOCKX: without it, a reader on SQL
         # Server could see old rows up to the first locked one, and new rows after it.
         connection.execute(delete(target).with_hint("WITH (TABLOCKX)", dialect_name="mssql"))
@@ -369,133 +364,6 @@ def _hint(error: Exception) -> str | None:
 
     fault = sql.Fault.NO_OBJECT if isinstance(error, NoSuchTableError) else sql.classify(error)
     return fault and fault.hint
-
-
-def _schema_of(connection: "Connection", name: str) -> str | None:
-    """The schema in which SQL Server finds an unqualified table; None for the user's default schema."""
-    from sqlalchemy import inspect
-
-    if connection.dialect.name != "mssql" or connection.dialect.default_schema_name == "dbo":
-        return None
-    inspector = inspect(connection)
-    return "dbo" if not inspector.has_table(name) and inspector.has_table(name, "dbo") else None
-
-
-def _rows(connection: "Connection", table: "Table", key: str) -> list[Row]:
-    """All rows, with the driver's values: SQLAlchemy's types would reject some of SQLite's."""
-    from sqlalchemy import cast, column, select
-    from sqlalchemy import table as named
-    from sqlalchemy.dialects.mssql import VARBINARY
-
-    columns = [
-        # ODBC cannot read SQL Server's geometry and the like.
-        cast(column(each.name), VARBINARY("max")).label(each.name)
-        if getattr(each.type, "is_opaque", False)
-        else column(each.name)
-        for each in table.columns
-    ]
-    found = connection.execute(
-        select(*columns).select_from(named(table.name, schema=table.schema)).order_by(column(key))
-    )
-    return [dict(row) for row in found.mappings()]
-
-
-@cache
-def _declared() -> "Callable[..., TypeEngine[Any]]":
-    """A class of column types that are defined by their name in the database. (SQLAlchemy is imported lazily.)"""
-    from sqlalchemy.types import UserDefinedType
-
-    class Declared(UserDefinedType[Any]):
-        cache_ok = True
-
-        def __init__(self, name: str, is_opaque: bool = False):
-            self.name, self.is_opaque = name, is_opaque
-
-        def get_col_spec(self, **_: Any) -> str:
-            return self.name
-
-    return Declared
-
-
-def _reflected(connection: "Connection", name: str, schema: str | None) -> "Table":
-    """The table or view as the database describes it, with its declared types."""
-    from sqlalchemy import MetaData, Table
-    from sqlalchemy.exc import SAWarning
-
-    with warnings.catch_warnings():
-        warnings.filterwarnings("ignore", "Did not recognize type", SAWarning)
-        table = Table(name, MetaData(), schema=schema, autoload_with=connection, resolve_fks=False)
-    # SQLite keeps a type's name as it was written (`int` is not `INTEGER`); SQLAlchemy does not.
-    declared = {"sqlite": _declared_in_sqlite, "mssql": _declared_in_sql_server}.get(connection.dialect.name)
-    for column, type_ in (declared(connection, table) if declared else {}).items():
-        table.columns[column].type = type_
-    return table
-
-
-def _declared_in_sqlite(connection: "Connection", table: "Table") -> "dict[str, TypeEngine[Any]]":
-    found = connection.exec_driver_sql("SELECT name, type, hidden FROM pragma_table_xinfo(?)", (table.name,))
-    # SQLite appends "generated always" to the type of a generated column.
-    return {
-        each.name: _declared()(re.sub(r"(?i)\s*\bgenerated always$", "", each.type) if each.hidden else each.type)
-        for each in found
-        if each.name in table.columns
-    }
-
-
-def _declared_in_sql_server(connection: "Connection", table: "Table") -> "dict[str, TypeEngine[Any]]":
-    """The types that SQLAlchemy does not reflect: times with their precision, geometry, hierarchyid."""
-    from sqlalchemy import text
-    from sqlalchemy.dialects.mssql import DATETIME2, DATETIMEOFFSET, TIME
-    from sqlalchemy.types import NullType
-
-    partly_known = {each.name for each in table.columns if isinstance(each.type, DATETIME2 | DATETIMEOFFSET | TIME)}
-    unknown = {each.name for each in table.columns if isinstance(each.type, NullType)}
-    if not partly_known | unknown:
-        return {}
-    preparer = connection.dialect.identifier_preparer
-    found = connection.execute(
-        text(
-            "SELECT c.name, c.scale, t.name AS type_name, s.name AS type_schema, t.is_user_defined"
-            " FROM sys.columns AS c JOIN sys.types AS t ON t.user_type_id = c.user_type_id"
-            " JOIN sys.schemas AS s ON s.schema_id = t.schema_id WHERE c.object_id = OBJECT_ID(:table_name)"
-        ),
-        {"table_name": preparer.format_table(table)},
-    )
-    declared: dict[str, TypeEngine[Any]] = {}
-    for each in found:
-        own = f"{preparer.quote(each.type_schema)}." if each.is_user_defined else ""
-        if each.name in unknown:
-            declared[each.name] = _declared()(own + preparer.quote(each.type_name), is_opaque=True)
-        elif each.name in partly_known:
-            declared[each.name] = type(table.columns[each.name].type)(precision=each.scale)
-    return declared
-
-
-def _shape(table: "Table", like: "Table") -> tuple[Any, ...]:
-    """What must be equal for an existing final table to be refilled instead of recreated.
-
-    Without the collation of a column that has none in `like`: the database then chooses it.
-    """
-    columns = [
-        (
-            column.name,
-            _type_of(column, with_collation=bool(_collation_of(like.columns.get(column.name)))),
-            column.nullable,
-            column.primary_key,
-            column.identity is None and column.computed is None,
-        )
-        for column in table.columns
-    ]
-    return columns, len(table.foreign_key_constraints)
-
-
-def _type_of(column: "Column[Any]", with_collation: bool) -> str:
-    name, collation = str(column.type), _collation_of(column)
-    return (name if with_collation or not collation else name.partition(" COLLATE ")[0]).upper()
-
-
-def _collation_of(column: "Column[Any] | None") -> str | None:
-    return getattr(column.type, "collation", None) if column is not None else None
 
 
 class SqlReferenceDatabase(ReferenceDatabase):
