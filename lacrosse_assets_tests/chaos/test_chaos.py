@@ -37,7 +37,7 @@ def truths() -> dict[str, Truth]:
 
 
 @pytest.mark.parametrize(("name", "phase"), FEW, ids=lambda each: getattr(each, "name", each))
-def test_survived(up: Platform, truths: dict[str, Truth], name: str, phase: Phase) -> None:
+def test_the_fault_is_survived(up: Platform, truths: dict[str, Truth], name: str, phase: Phase) -> None:
     fault = next(fault for fault in FAULTS if fault.name == name and phase in fault.phases)
     outcome = play(up, truths, fault, phase, random.Random(f"{name} {phase.name}"))
     assert outcome.problems == []

@@ -30,7 +30,7 @@ def fault_of(name: str) -> Fault:
 
 
 @pytest.mark.parametrize("name", FEW)
-def test_survived(up: Platform, name: str) -> None:
+def test_the_fault_is_survived(up: Platform, name: str) -> None:
     outcome = play(up, {}, fault_of(name), Phase.MIDDLE, random.Random(name))
     assert outcome.problems == []
     assert outcome.recovered_in is not None

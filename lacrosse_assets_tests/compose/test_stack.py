@@ -90,7 +90,7 @@ def test_a_whole_game(stack: Stack) -> None:
     assert "Traceback" not in stack.logs()
 
 
-def test_jupyter_has_the_notebooks_for_who_has_the_token(stack: Stack) -> None:
+def test_jupyter_serves_the_notebooks_with_the_token(stack: Stack) -> None:
     token = {"Authorization": f"token {stack.settings['JUPYTER_TOKEN']}"}
     listed = stack.get("JUPYTER_PORT", "/api/contents", **token)
     assert "boxscore.ipynb" in {file["name"] for file in listed["content"]}

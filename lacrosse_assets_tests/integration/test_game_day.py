@@ -360,7 +360,7 @@ def test_a_stream_without_an_end_holds_up_no_other_game(day: Day) -> None:
     assert [line for line in run.log if "game 20 has 200000 plays" in line]
 
 
-def test_two_players_in_one_jersey_spoil_nothing_but_their_own_counts(day: Day) -> None:
+def test_two_players_in_one_jersey_affect_only_their_own_counts(day: Day) -> None:
     day.world.sql("UPDATE players SET number = '6' WHERE id = 3")
     start(day)
 

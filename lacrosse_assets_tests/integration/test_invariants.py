@@ -174,7 +174,7 @@ def test_events_without_a_document_are_backfilled(world: World) -> None:
     assert world.documents() == [box(0, 1), *documents]
 
 
-def test_what_is_not_of_an_event_is_left_alone(world: World) -> None:
+def test_a_document_without_an_event_is_left_alone(world: World) -> None:
     lay(world, {"_id": "somebody's note"}, box(70, 1))
 
     assert put(world.document_store(), current(box(0, 2)))

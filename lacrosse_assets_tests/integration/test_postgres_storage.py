@@ -41,7 +41,7 @@ def instance(server: Postgres, tmp_path: Path) -> Iterator[Instance]:
 
 
 @pytest.mark.parametrize("first", [None, UNPOOLED])
-def test_either_goes_on_with_what_the_other_left(instance: Instance, first: int | None) -> None:
+def test_pooled_and_unpooled_storage_read_each_others_records(instance: Instance, first: int | None) -> None:
     second = UNPOOLED if first is None else None
     with instance(first) as before:
         run_id = materialized(before)

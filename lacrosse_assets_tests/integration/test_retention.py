@@ -85,7 +85,7 @@ def records_of(run_id: str, home: Path) -> list[tuple[str, str]]:
     return found
 
 
-def test_old_runs_go_with_all_they_left_and_what_made_the_present_stays(
+def test_old_runs_are_deleted_with_all_records_except_those_of_current_assets(
     world: World, instance: DagsterInstance, tmp_path: Path
 ) -> None:
     world.instance = instance
@@ -108,7 +108,7 @@ def test_old_runs_go_with_all_they_left_and_what_made_the_present_stays(
     assert world.tick().startswith("teams2 and players2 are those of")  # type: ignore[union-attr]
 
 
-def test_the_newest_live_runs_stay_by_count(instance: DagsterInstance) -> None:
+def test_the_newest_live_runs_are_kept_by_count(instance: DagsterInstance) -> None:
     runs = [live_run(instance) for _ in range(5)]
     forget(instance, live_runs=5)
     assert kept(instance) == sorted(runs)
@@ -116,14 +116,14 @@ def test_the_newest_live_runs_stay_by_count(instance: DagsterInstance) -> None:
     assert kept(instance) == sorted(runs[-2:])
 
 
-def test_live_runs_go_by_age_and_the_current_one_stays(instance: DagsterInstance, tmp_path: Path) -> None:
+def test_live_runs_are_deleted_by_age_except_the_current_one(instance: DagsterInstance, tmp_path: Path) -> None:
     runs = [live_run(instance) for _ in range(3)]
     forget(instance, live_hours=0)
     assert kept(instance) == runs[-1:]
     assert not [records for run_id in runs[:-1] for records in records_of(run_id, tmp_path)]
 
 
-def test_failed_live_runs_stay_as_long_as_any_run(instance: DagsterInstance) -> None:
+def test_failed_live_runs_are_kept_as_long_as_other_runs(instance: DagsterInstance) -> None:
     failed = live_run(instance, unreachable_store)
     succeeded = [live_run(instance) for _ in range(2)]
     forget(instance, live_hours=0, live_runs=1)
@@ -132,7 +132,7 @@ def test_failed_live_runs_stay_as_long_as_any_run(instance: DagsterInstance) -> 
     assert kept(instance) == [succeeded[-1]]
 
 
-def test_runs_under_way_stay(world: World) -> None:
+def test_active_runs_are_not_deleted(world: World) -> None:
     world.put(*MIDDLE)
     job = world.definitions().resolve_job_def("live_boxscore")
     run = world.instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)

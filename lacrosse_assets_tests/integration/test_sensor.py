@@ -98,7 +98,7 @@ def test_a_change_is_seen_while_it_polls(world: World) -> None:
     producer.join()
 
 
-def test_a_run_is_asked_for_as_soon_as_the_one_under_way_ends(world: World) -> None:
+def test_a_run_is_launched_as_soon_as_the_active_one_ends(world: World) -> None:
     world.put(*OPENING)
     run_id = world.tick_and_run().run_id
     job = world.definitions().resolve_job_def("live_boxscore")
@@ -236,7 +236,7 @@ def test_a_slow_run_skips_states_between_and_never_the_last_one(world: World) ->
     assert (last.job_name, last.tags[VERSION_TAG].split()[0]) == (LIVE, ended)
 
 
-def test_a_stream_that_is_back_at_what_a_run_was_asked_for_and_did_not_meet_is_not_done(world: World) -> None:
+def test_a_version_that_returns_after_a_run_fetched_another_is_processed(world: World) -> None:
     """Within a second, so that its version is the same: two producers by turns."""
     world.put(*OPENING)
     asked_for = world.object_store().head()
@@ -399,7 +399,7 @@ def test_documents_of_a_wrong_clock_delay_nothing(world: World) -> None:
     assert all(world.table(name) for name in FINAL)
 
 
-def test_documents_that_are_gone_are_made_again(world: World) -> None:
+def test_lost_documents_are_computed_again(world: World) -> None:
     """The document store was restored from a backup, for example."""
     world.put(*ENDED)
     assert [world.tick_and_run().success for _ in range(2)] == [True, True]

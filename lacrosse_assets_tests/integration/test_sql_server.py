@@ -483,7 +483,7 @@ def test_games2_is_replaced_with_the_others_and_keeps_its_permissions() -> None:
     assert any(sql.startswith("INSERT INTO games2 ") for sql in transaction)
 
 
-def test_values_are_parameters() -> None:
+def test_updates_pass_values_as_parameters() -> None:
     with TdsServer(Script(*EXERCISE_TABLES)) as server:
         reference(server).replace(FINAL, no_precondition)
     for name, rows in FINAL.items():

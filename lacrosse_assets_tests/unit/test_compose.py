@@ -61,7 +61,7 @@ SECRETS = (
 ADDRESSES = {"AWS_ENDPOINT_URL_S3", "MONGODB_URI", "SIDEARMDB_URL", "SPARK_REMOTE"}
 
 TARGETS = {"platform", "gamestream", "spark", "jupyter", "page"}
-NOBODY_WAITS_FOR_THEIR_HEALTH = {"gamestream", "page_user"}
+HEALTH_NOT_AWAITED = {"gamestream", "page_user"}
 
 Services = dict[str, dict[str, Any]]
 
@@ -170,13 +170,13 @@ def test_the_services(env_file: Path, services: Services) -> None:
     assert set(compose(env_file, "config", "--services").stdout.split()) == ORIGINAL | PIPELINE | PAGE
 
 
-def test_every_service_is_pinned_limited_restarted_and_looked_after(services: Services) -> None:
+def test_every_service_is_pinned_limited_restarted_and_health_checked(services: Services) -> None:
     for name, service in services.items():
         assert "build" in service or is_own(service) or re.search(r":[\w.-]*\d[\w.-]*$", service["image"]), name
         assert int(service["mem_limit"]) > 0, name
         # `up` waits for page_user: one that fails has to end.
         assert service["restart"] == ("no" if name == "page_user" else "unless-stopped")
-        unchecked = name in NOBODY_WAITS_FOR_THEIR_HEALTH
+        unchecked = name in HEALTH_NOT_AWAITED
         assert service["healthcheck"].get("disable", False) is unchecked
         assert unchecked or service["healthcheck"]["test"][0].startswith("CMD")
         assert service.get("init", False) is is_own(service), name
@@ -295,7 +295,7 @@ def test_every_published_port_is_a_variable(env_file: Path, services: Services, 
     assert not set(names) & set(VARIABLES)
 
 
-def test_jupyter_runs_as_who_made_env(env_file: Path, services: Services) -> None:
+def test_jupyter_runs_as_the_user_who_wrote_env(env_file: Path, services: Services) -> None:
     assert dotenv_values(env_file)["JUPYTER_USER"] == services["jupyter"]["user"] == f"{os.getuid()}:{os.getgid()}"
     assert "--allow-root" in services["jupyter"]["command"], "for a checkout of root's"
     home = services["jupyter"]["environment"]["HOME"]
@@ -353,7 +353,7 @@ def closure(services: Services, *names: str) -> set[str]:
     return started
 
 
-def test_what_is_waited_for_is_waited_for_until_it_is_healthy(services: Services) -> None:
+def test_dependencies_are_waited_for_until_they_are_healthy(services: Services) -> None:
     for name, service in services.items():
         for other, how in service.get("depends_on", {}).items():
             ends = other == "page_user"
@@ -607,7 +607,7 @@ def test_a_checkout_under_umask_077_builds_images_that_can_read_their_files() ->
     assert mounted == [("jupyter", "./notebooks")], "whose owner it is that Jupyter runs as"
 
 
-def test_a_comment_in_constraints_installs_nothing_anew() -> None:
+def test_a_comment_in_constraints_reinstalls_nothing() -> None:
     """The lists of versions are all that goes to the stages that install, and have no comment in them."""
     compiled = re.findall(r"uv pip compile (.+?) setup\.py", DOCKERFILE)
     assert len(compiled) == 2

@@ -104,7 +104,7 @@ def test_text_is_read_as_the_stream_is_written() -> None:
         (PLUGINS["mssql"]["url"].removeprefix("jdbc:").partition(";")[0], "SIDEARMDB_URL"),
     ],
 )
-def test_a_plugin_is_where_the_platform_writes_and_tells_no_password(address: str, setting: str) -> None:
+def test_a_plugin_reads_where_the_platform_writes_and_shows_no_password(address: str, setting: str) -> None:
     at, platform = urlsplit(address), urlsplit(SERVICES["gamestream"]["environment"][setting])
     assert (at.hostname, at.port) == (platform.hostname, platform.port)
     assert at.hostname in SERVICES
@@ -128,7 +128,7 @@ def test_the_plugins_are_on_what_the_platform_writes() -> None:
         ("mssql", "password", "mssql", "MSSQL_SA_PASSWORD"),
     ],
 )
-def test_drill_is_given_what_the_service_was(plugin: str, credential: str, service: str, setting: str) -> None:
+def test_drill_has_the_credentials_of_the_service(plugin: str, credential: str, service: str, setting: str) -> None:
     def of_compose(text: str) -> str:
         """The text, or of `${VARIABLE:?message}` the variable."""
         substitution = re.match(r"\$\{(\w+)", text)

@@ -82,7 +82,7 @@ def test_an_installation_that_fails_names_its_log(tmp_path: Path) -> None:
     assert "no network" in (tmp_path / "venv" / "apt.log").read_text()
 
 
-def test_what_is_installed_is_not_asked_for(tmp_path: Path) -> None:
+def test_installed_packages_are_not_asked_for(tmp_path: Path) -> None:
     machine = Machine(tmp_path, 1000)
     machine.add(tmp_path / "venv" / "bin" / "python", "exit 0")
     machine.add(tmp_path / "bin" / "google-chrome", "exit 0")

@@ -129,7 +129,7 @@ def key_of(request: Any) -> str:
     ],
     ids=["own server", "boto3's variable", "AWS", "a region", "boto3's region", "China"],
 )
-def test_where_requests_go(
+def test_requests_go_to_the_endpoint_of_the_settings(
     setting: Setting, client: Callable[[], Any], environ: dict[str, str], url: str, shown: str
 ) -> None:
     setting(KEYS, environ)
@@ -311,9 +311,7 @@ def test_an_unreachable_server_has_the_hint_to_check_its_address(setting: Settin
 
 
 @pytest.mark.parametrize("variable", ["AWS_ENDPOINT_URL_S3", "AWS_ENDPOINT_URL"])
-def test_a_response_that_never_ends_is_given_up(
-    setting: Setting, monkeypatch: pytest.MonkeyPatch, variable: str
-) -> None:
+def test_a_response_that_never_ends_times_out(setting: Setting, monkeypatch: pytest.MonkeyPatch, variable: str) -> None:
     """A header each 0.1 s: no read takes long, so none of boto3's timeouts expires."""
     monkeypatch.setattr(object_store, "VERSIONS_TIMEOUT_SECONDS", 1)
     given_up = Event()

@@ -77,7 +77,7 @@ def test_a_jersey_in_a_column_of_numbers(value: Any, number: str | None) -> None
 
 
 @pytest.mark.parametrize("blank", ["", " ", "   ", *PADDING], ids=ascii)
-def test_a_blank_jersey_is_nobodys_whatever_the_stream_writes(blank: str) -> None:
+def test_a_blank_jersey_belongs_to_no_player_whatever_the_stream_writes(blank: str) -> None:
     assert jerseys(blank) == [""]
     assert keys.jersey(blank) == blank
 

@@ -131,7 +131,7 @@ def test_nothing_else_ends_a_line(end: str) -> None:
 
 
 @pytest.mark.parametrize("blank", ["\n", "\r\n", " \n", "\t \t\r\n", "\n\n\r\n"])
-def test_blank_lines_mean_nothing_and_are_counted_all_the_same(blank: str) -> None:
+def test_blank_lines_are_ignored_and_numbered(blank: str) -> None:
     after = 1 + blank.count("\n")
     assert verdicts(f"{blank}{SHOT}\n{blank}") == [(after, "shot")]
 
@@ -256,7 +256,7 @@ def test_bytes_that_are_not_utf8_are_shown_as_what_they_are() -> None:
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", ""])
-def test_a_byte_order_mark_at_the_start_means_nothing(end: str) -> None:
+def test_a_byte_order_mark_at_the_start_is_ignored(end: str) -> None:
     """It made the first event an invalid line."""
     assert read(f"\ufeff{SHOT}\n{CLOCK}{end}") == read(f"{SHOT}\n{CLOCK}{end}")
 
@@ -293,7 +293,7 @@ def test_a_compressed_stream_is_reported_as_that() -> None:
     assert (1, "the encoding of the stream is gzip, not UTF-8") in invalid(body)
 
 
-def test_a_first_line_that_begins_like_another_encoding_spoils_no_other_line() -> None:
+def test_a_first_line_that_begins_like_another_encoding_affects_no_other_line() -> None:
     body = b"\xff\xfe2 56:13 205 8 1\n" + stream(SHOT, "3 x 101 6 1", CLOCK)
     assert invalid(body) == [
         (1, "the encoding of the stream is UTF-16, not UTF-8"),
