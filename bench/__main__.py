@@ -13,35 +13,30 @@ One run measures, one after the other on the same stores:
 """
 
 import os
-import platform
 import random
-import statistics
-import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from datetime import UTC, datetime
+from collections.abc import Callable
 from pathlib import Path
-from typing import NamedTuple
 
 import click
-import psutil
 from dagster import DagsterInstance, RunsFilter
-from mirakuru.base_env import processes_with_env
 
 from bench import compose
 from bench.against import latencies_against
-from bench.latency import BURST_EVENTS, BURST_INTERVAL_SECONDS, PHASES, SETTLE_SECONDS, burst, each_event, whole_game
+from bench.alternatives import run_script, stock_dagster
+from bench.latency import BURST_EVENTS, BURST_INTERVAL_SECONDS, SETTLE_SECONDS, burst, each_event, whole_game
 from bench.postgres import postgres, storage_yaml
+from bench.processes import cpu, memory
+from bench.report import REST_SECONDS, OnPostgres, Report
 from bench.spread import Spread
 from bench.stores import GAME, Stores
+from bench.warm import SPARK_WARM_UP_SECONDS
 from lacrosse_assets.embedded.cli import environment
 from lacrosse_assets.embedded.dagster_dev import INSTANCE_SETTINGS, DagsterDev, dagster_home
-from lacrosse_assets.embedded.ports import LOOPBACK, free_ports
 from lacrosse_assets.embedded.services import EmbeddedServices
-from lacrosse_assets.embedded.supervision import OWNER_VARIABLE, Server, executable, stop_on_signals
+from lacrosse_assets.embedded.supervision import stop_on_signals
 from lacrosse_assets.settings import load_settings
 
 PROJECT_ROOT = Path(__file__).resolve().parent.parent
@@ -49,21 +44,8 @@ REPORTS = {
     "embedded": PROJECT_ROOT / "docs" / "benchmark.md",
     "compose": PROJECT_ROOT / "docs" / "benchmark-compose.md",
 }
-REST_SECONDS = 30  # duration of the measurement at rest
-WARM_UP_SECONDS = 30  # of Spark, after `make dev` is up
-
-
 # Sizes of the connection pool of Dagster's storage on Postgres; None: as in docker/postgres.yaml.
 POOLS: dict[str, int | None] = {"pooled (docker/postgres.yaml)": None, "unpooled (dagster-postgres)": 0}
-
-
-class OnPostgres(NamedTuple):
-    """The measurements with Dagster's storage on Postgres."""
-
-    spread: Spread
-    connections_at_rest: float  # opened per second
-    connections_in_game: float  # opened per second
-    cpu_at_rest: float  # share of one core
 
 
 @click.command()
@@ -98,7 +80,7 @@ def main(
         os.environ["LACROSSE_STATE_DIR"] = folder
         with environment() as (services, dagster):
             stores = Stores(load_settings())
-            time.sleep(WARM_UP_SECONDS)
+            time.sleep(SPARK_WARM_UP_SECONDS)
             if not only_postgres:
                 _log(f"this project: {events} events, {interval:g} s apart")
                 ours = _ours(stores, services, report, events, interval)
@@ -128,7 +110,7 @@ def main(
     report.write(None if only_postgres else REPORTS[deployment])
 
 
-def _ours(stores: Stores, services: EmbeddedServices, report: "Report", events: int, interval: float) -> Spread:
+def _ours(stores: Stores, services: EmbeddedServices, report: Report, events: int, interval: float) -> Spread:
     stores.clear()
     with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance:
         seconds, phases = each_event(stores, instance, events, interval)
@@ -136,7 +118,7 @@ def _ours(stores: Stores, services: EmbeddedServices, report: "Report", events: 
     return Spread.of(seconds)
 
 
-def _compose(report: "Report", events: int, interval: float, delay: float | None) -> None:
+def _compose(report: Report, events: int, interval: float, delay: float | None) -> None:
     _log(
         f"Docker Compose: {events} events, {interval:g} s apart, and a burst" + (", and a whole game" if delay else "")
     )
@@ -156,7 +138,7 @@ def _images() -> str:
     return " Stand-ins for the published images (docker/standins/README.md)." if os.environ.get("STANDINS") else ""
 
 
-def _whole_game(stores: Stores, services: EmbeddedServices, report: "Report", delay: float) -> None:
+def _whole_game(stores: Stores, services: EmbeddedServices, report: Report, delay: float) -> None:
     stores.clear()
     time.sleep(SETTLE_SECONDS)
     size, runs = _storage(services)
@@ -173,25 +155,12 @@ def _storage(services: EmbeddedServices) -> tuple[int, int]:
     return sum(file.stat().st_size for file in home.rglob("*") if file.is_file()), runs
 
 
-def _at_rest(services: EmbeddedServices, dagster: DagsterDev, report: "Report") -> None:
+def _at_rest(services: EmbeddedServices, dagster: DagsterDev, report: Report) -> None:
     time.sleep(SETTLE_SECONDS)
     groups = {server.name: server for server in (*services.servers, dagster)}
     before = {name: cpu(server) for name, server in groups.items()}
     time.sleep(REST_SECONDS)
     report.rest({name: (cpu(server) - before[name], memory(server)) for name, server in groups.items()})
-
-
-def _processes(server: Server) -> list[psutil.Process]:
-    return [psutil.Process(pid) for pid in processes_with_env(OWNER_VARIABLE, server.owner)]
-
-
-def cpu(server: Server) -> float:
-    """The CPU seconds of a server's processes, and of those that they have waited for, such as runs."""
-    return sum(sum(process.cpu_times()[:4]) for process in _processes(server))
-
-
-def memory(server: Server) -> int:
-    return sum(process.memory_full_info().pss for process in _processes(server))
 
 
 def _on_postgres(
@@ -231,45 +200,9 @@ def _stock(stores: Stores, services: EmbeddedServices, events: int) -> Spread:
         return Spread.of(_timed(stores, events, lambda: time.sleep(random.uniform(0, 30))))  # noqa: S311
 
 
-@contextmanager
-def stock_dagster(services: EmbeddedServices) -> Iterator[None]:
-    """Stock Dagster with the same assets (stock.py), on the same stores."""
-    home = services.state_dir / "stock"
-    home.mkdir()
-    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
-    (port,) = free_ports(0)
-    command = [executable("dagster"), "dev", "-h", LOOPBACK, "-p", str(port), "-m", "bench.stock", "-d", PROJECT_ROOT]
-    server = Server(
-        "stock",
-        command,
-        services.state_dir,
-        environ={**_without_spark_server(services), "DAGSTER_HOME": str(home), "PYTHONPATH": str(PROJECT_ROOT)},
-        startup_timeout=120,
-        port=port,
-    )
-    try:
-        server.start()
-        server.wait_until_up()
-        time.sleep(2 * SETTLE_SECONDS)
-        yield
-    finally:
-        server.stop()
-
-
 def _script(stores: Stores, services: EmbeddedServices, events: int) -> Spread:
     stores.clear()
-    environ = {**os.environ, **_without_spark_server(services), "PYTHONPATH": str(PROJECT_ROOT)}
-    environ.pop("SPARK_REMOTE", None)
-    command = [sys.executable, "-m", "bench.script"]
-
-    def refresh() -> None:
-        subprocess.run(command, env=environ, cwd=services.state_dir, check=True, stderr=subprocess.DEVNULL)
-
-    return Spread.of(_timed(stores, events, lambda: None, refresh))
-
-
-def _without_spark_server(services: EmbeddedServices) -> dict[str, str]:
-    return {**services.addresses, "LACROSSE_DEPLOYMENT": "services", "SPARK_REMOTE": ""}
+    return Spread.of(_timed(stores, events, lambda: None, lambda: run_script(services)))
 
 
 def _timed(
@@ -283,118 +216,6 @@ def _timed(
         refresh()
         seconds.append(stores.wait_for(etag) - put_at)
     return seconds
-
-
-class Report:
-    """The tables, as Markdown."""
-
-    def __init__(self, title: str = "Benchmark", command: str = "make bench", images: str = "") -> None:
-        self._title, self._command, self._images = title, command, images
-        self._lines: list[str] = []
-
-    def compare(self, ours: Spread, stock: Spread, script: Spread) -> None:
-        contenders = {
-            "this project (`make dev`)": ours,
-            "a PySpark script, started at each refresh": script,
-            "the same assets under stock Dagster": stock,
-        }
-        rows = [
-            (name, each.events, *(f"{value:.2f}" for value in each[:3]), f"{each.p50 / ours.p50:.1f}")
-            for name, each in contenders.items()
-        ]
-        table = _table(("seconds from PUT to readable document", "events", "p50", "p95", "worst", "p50 ÷ ours"), rows)
-        self._lines = [*table, "", *self._lines]
-
-    def latency(self, name: str, latency: Spread) -> None:
-        row = (name, latency.events, *(f"{value:.2f}" for value in latency[:3]))
-        self._add(_table(("seconds from PUT to readable document", "events", "p50", "p95", "worst"), [row]))
-
-    def phases(self, phases: list[list[float]]) -> None:
-        medians = [1000 * statistics.median(phase) for phase in zip(*phases, strict=True)]
-        rows = [(name, f"{median:.0f}") for (name, _, _), median in zip(PHASES, medians, strict=True)]
-        self._add(_table(("phase", "ms (median)"), rows))
-
-    def burst(self, latency: Spread) -> None:
-        rows = [(f"{latency.events} events: p50", f"{latency.p50:.2f} s")]
-        rows += [("p95", f"{latency.p95:.2f} s"), ("worst", f"{latency.worst:.2f} s")]
-        self._add(_table((f"a burst: an event each {BURST_INTERVAL_SECONDS:g} s for a minute", ""), rows))
-
-    def against(self, revision: str, ours: Spread, theirs: Spread) -> None:
-        rows = [
-            (name, each.events, *(f"{value:.2f}" for value in each[:3]), f"{each.p50 / ours.p50:.2f}")
-            for name, each in {"this commit": ours, f"commit `{revision}`": theirs}.items()
-        ]
-        head = ("seconds from PUT to readable document, by turns", "events", "p50", "p95", "worst", "p50 ÷ ours")
-        self._add(_table(head, rows))
-
-    def game(self, delay: float, waited: Spread, final: float, size: int, runs: int) -> None:
-        rows = [
-            (f"newest state readable after a PUT, {waited.events} PUTs: p50", f"{waited.p50:.2f} s"),
-            ("p95", f"{waited.p95:.2f} s"),
-            ("worst", f"{waited.worst:.2f} s"),
-            ("from the final PUT to both final tables", f"{final:.2f} s"),
-            (f"what {runs} live runs added to Dagster's storage", f"{size / 2**20:.1f} MiB"),
-            ("for each of them", f"{size / runs / 2**10:.0f} KiB"),
-        ]
-        self._add(_table((f"a whole game at `DELAY={delay:g}`", ""), rows))
-
-    def rest(self, cost: Mapping[str, tuple[float, int]], memory: str = "memory (PSS)") -> None:
-        rows = [
-            (name, f"{100 * cpu / REST_SECONDS:.1f} %", f"{pss / 2**20:.0f} MiB") for name, (cpu, pss) in cost.items()
-        ]
-        total = [sum(values) for values in zip(*cost.values(), strict=True)]
-        rows.append(("all", f"{100 * total[0] / REST_SECONDS:.1f} %", f"{total[1] / 2**20:.0f} MiB"))
-        self._add(_table((f"at rest, over {REST_SECONDS} s", "of one core", memory), rows))
-
-    def postgres(self, measured: Mapping[str, OnPostgres]) -> None:
-        head = (
-            "Dagster's storage on Postgres",
-            "p50",
-            "p95",
-            "connections/s at rest",
-            "in a game",
-            "of one core at rest",
-        )
-        rows = [
-            (
-                name,
-                *(f"{seconds:.2f} s" for seconds in each.spread[:2]),
-                f"{each.connections_at_rest:.1f}",
-                f"{each.connections_in_game:.1f}",
-                f"{100 * each.cpu_at_rest:.1f} %",
-            )
-            for name, each in measured.items()
-        ]
-        self._add(_table(head, rows))
-
-    def day(self, games: int, rows: Sequence[tuple[str, str]]) -> None:
-        self._add(_table((f"a day of {games} games", ""), rows))
-
-    def write(self, path: Path | None) -> None:
-        machine = (
-            f"{platform.system()} {platform.machine()}, {os.cpu_count()} cores, "
-            f"{psutil.virtual_memory().total / 2**30:.0f} GiB, Python {platform.python_version()}"
-        )
-        head = [
-            f"# {self._title}",
-            "",
-            f"Written by `{self._command}` on {datetime.now(UTC):%Y-%m-%d}: {machine}.{self._images} "
-            "docs/performance.md explains it.",
-            "",
-        ]
-        text = "\n".join([*head, *self._lines]).rstrip() + "\n"
-        click.echo(text)
-        if path:
-            path.write_text(text)
-            _log(f"written to {path.relative_to(Path.cwd()) if path.is_relative_to(Path.cwd()) else path}")
-
-    def _add(self, table: list[str]) -> None:
-        self._lines += [*table, ""]
-
-
-def _table(head: tuple[str, ...], rows: Sequence[tuple[object, ...]]) -> list[str]:
-    lines = ["| " + " | ".join(head) + " |", "|---" + "|--:" * (len(head) - 1) + "|"]
-    return lines + ["| " + " | ".join(str(cell) for cell in row) + " |" for row in rows]
 
 
 def _log(line: str) -> None:

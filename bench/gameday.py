@@ -29,9 +29,12 @@ from botocore.config import Config
 from dagster import DagsterInstance, RunsFilter
 from pymongo import MongoClient
 
-from bench.__main__ import PROJECT_ROOT, WARM_UP_SECONDS, Report, cpu, memory, stock_dagster
+from bench.alternatives import PROJECT_ROOT, stock_dagster
 from bench.latency import SETTLE_SECONDS
+from bench.processes import cpu, memory
+from bench.report import Report
 from bench.spread import Spread
+from bench.warm import SPARK_WARM_UP_SECONDS
 from lacrosse_assets.embedded.cli import environment
 from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.services import EmbeddedServices
@@ -171,7 +174,7 @@ def _day(games: int) -> "Iterator[tuple[EmbeddedServices, DagsterDev, Streams]]"
         with environment() as (services, dagster):
             settings, day = load_settings(), game_day(games)
             reset(connect(settings), settings, tables_of(day))
-            time.sleep(WARM_UP_SECONDS)
+            time.sleep(SPARK_WARM_UP_SECONDS)
             yield services, dagster, Streams(settings, day)
 
 

@@ -13,15 +13,13 @@ import time
 from typing import NamedTuple
 
 import click
-import psutil
 from dagster import DagsterInstance
-from mirakuru.base_env import processes_with_env
 
+from bench.processes import cpu
 from bench.stores import GAME, Stores
 from bench.warm import warm_services
 from lacrosse_assets.embedded.dagster_dev import DagsterDev, dagster_home
 from lacrosse_assets.embedded.services import EmbeddedServices
-from lacrosse_assets.embedded.supervision import OWNER_VARIABLE, Server
 
 SETTLE_SECONDS = 5  # before a measurement
 WARM_UP_EVENTS = 2  # not measured
@@ -62,16 +60,16 @@ def _measure(stores: Stores, services: EmbeddedServices, events: int, interval: 
         _latencies(stores, range(1, WARM_UP_EVENTS + 1), interval)
         time.sleep(SETTLE_SECONDS)
         with DagsterInstance.from_config(str(dagster_home(services.state_dir))) as instance:
-            before, cpu = instance.get_runs_count(), _cpu_seconds(dagster)
+            before, cpu_before = instance.get_runs_count(), cpu(dagster)
             measured = range(WARM_UP_EVENTS + 1, WARM_UP_EVENTS + events + 1)
             latencies = _latencies(stores, measured, interval)
             time.sleep(interval)
-            cpu = _cpu_seconds(dagster) - cpu
+            cpu_seconds = cpu(dagster) - cpu_before
             records = instance.get_run_records(limit=instance.get_runs_count() - before)
     finally:
         dagster.stop()
     runs = [record.end_time - record.create_timestamp.timestamp() for record in records if record.end_time]
-    return Measured(statistics.median(latencies), statistics.median(runs), cpu / len(records))
+    return Measured(statistics.median(latencies), statistics.median(runs), cpu_seconds / len(records))
 
 
 def _latencies(stores: Stores, events: range, interval: float) -> list[float]:
@@ -81,12 +79,6 @@ def _latencies(stores: Stores, events: range, interval: float) -> list[float]:
         put_at = time.time()
         latencies.append(stores.wait_for(stores.put(GAME[:event])) - put_at)
     return latencies
-
-
-def _cpu_seconds(server: Server) -> float:
-    pids = processes_with_env(OWNER_VARIABLE, server.owner)
-    # Processes that have exited, as those of runs, count as children of the code server and the warm process.
-    return sum(sum(psutil.Process(pid).cpu_times()[:4]) for pid in pids)
 
 
 if __name__ == "__main__":
