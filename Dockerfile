@@ -4,8 +4,8 @@
 # A copied file keeps the mode that it has in the checkout, which a umask of 077 closes to the user 1000. So each COPY
 # from the checkout sets the mode, or is followed by a chmod.
 
-# Only the two lists of versions go from here to the other stages: what does not change them, as a comment in
-# constraints.txt, installs nothing again. PySpark has no wheel, so its 456 MB are fetched to resolve its dependencies;
+# Only the two lists of versions go from here to the other stages: what does not change them, such as a comment in
+# constraints.txt, causes no reinstallation. PySpark has no wheel, so its 456 MB are fetched to resolve its dependencies;
 # the cache is that of the installs below, which then do not fetch it again.
 FROM python:3.11-slim-bookworm AS requirements
 WORKDIR /requirements
@@ -17,7 +17,7 @@ RUN --mount=type=cache,target=/root/.cache/uv \
     && uv pip compile --quiet --no-header --no-annotate --constraint constraints.txt --extra compose --extra page --output-file locked/platform.txt setup.py \
     && uv pip compile --quiet --no-header --no-annotate --constraint constraints.txt --extra jupyter --output-file locked/jupyter.txt setup.py
 
-# What has a stage of its own here is built again only if its own sources have changed: bytecode is not the same twice.
+# Each stage below is rebuilt only if its own sources have changed. Compiled again, bytecode would differ.
 FROM python:3.11-slim-bookworm AS package
 COPY lacrosse_assets /app/lacrosse_assets
 RUN chmod -R a+rX /app \
@@ -38,7 +38,7 @@ COPY examples/boxscore_page /app/examples/boxscore_page
 RUN chmod -R a+rX /app \
     && python -m compileall -q /app
 
-# All of them have the same libraries, in one layer: Python that is sent to Spark finds there what it found at home.
+# All images have the same libraries, in one layer, so Python functions that are sent to Spark find the same versions.
 FROM python:3.11-slim-bookworm AS base
 ENV LANG=C.UTF-8 \
     PYTHONPATH=/app \
@@ -53,7 +53,7 @@ FROM base AS spark
 RUN apt-get update \
     && apt-get install --yes --no-install-recommends openjdk-17-jre-headless=17.* \
     && rm -rf /var/lib/apt/lists/*
-# Where a cluster's master keeps its applications. A new volume takes over the owner of what it is mounted on.
+# Where a cluster's master keeps its state. A new volume takes over the owner of its mount point.
 RUN install --directory --owner lacrosse /var/lib/spark
 WORKDIR /home/lacrosse
 USER 1000
@@ -65,7 +65,7 @@ COPY --from=example /app /app
 WORKDIR /app
 USER 1000
 
-# Microsoft's ODBC driver, which SQL Server wants.
+# Microsoft's ODBC driver, which the clients of SQL Server need.
 FROM base AS sqlserver
 ADD --chmod=644 https://packages.microsoft.com/keys/microsoft.asc /usr/share/keyrings/microsoft.asc
 COPY --chmod=644 docker/microsoft.sources /etc/apt/sources.list.d/
@@ -91,7 +91,7 @@ USER 1000
 
 FROM sqlserver AS platform
 ENV DAGSTER_HOME=/var/lib/dagster
-# The folder is there beforehand, for a new volume takes over the owner of what it is mounted on.
+# The folder is created here, because a new volume takes over the owner of its mount point.
 RUN --mount=type=bind,source=lacrosse_assets/dagster.yaml,target=/run/dagster.yaml \
     --mount=type=bind,source=docker/postgres.yaml,target=/run/postgres.yaml \
     install --directory --owner lacrosse "$DAGSTER_HOME" "$DAGSTER_HOME/storage" \

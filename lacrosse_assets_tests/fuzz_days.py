@@ -5,8 +5,8 @@
 
 A day is a league, a schedule with invalid rows, and two or three rounds. In each round streams are written, corrected,
 replayed, deleted or made unreadable, and rosters and schedule change. Then the sensor launches runs until it has
-nothing to do.
-Sensor, assets and checks are those of production; the stores are in memory, and Dagster's instance is a temporary one.
+nothing to do. Sensor, assets and checks are those of production; the stores are in memory, and Dagster's instance is
+temporary.
 
 A day is a pure function of the seed and its number, which an error reports with the command that repeats it.
 """
@@ -38,7 +38,7 @@ from dagster import (
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.pool import StaticPool
 
-from lacrosse_assets import automation, sensors
+from lacrosse_assets import automation, state_reader
 from lacrosse_assets.resources.mock import InMemoryGameDocuments, InMemoryReferenceDatabase
 from lacrosse_assets.resources.object_store import LiveS3, S3PrefixStore, StreamObject, StreamVersion
 from lacrosse_assets.settings import load_settings
@@ -335,7 +335,7 @@ def play(chance: Chance) -> int:
     with (
         DagsterInstance.ephemeral() as instance,
         patch.object(automation, "MAX_GAMES_PER_RUN", day.max_games),
-        patch.object(sensors, "RECORDS_INTERVAL_SECONDS", 0),
+        patch.object(state_reader, "RECORDS_INTERVAL_SECONDS", 0),
     ):
         platform = Platform(stores, instance)
         for number in range(chance.choice([1, 2, 3])):

@@ -1,6 +1,6 @@
 """What the contract requires of a game, checked with separate clients while it is played and afterwards.
 
-Everything is held against the reference model (`support/reference_model.py`), which shares no code with the product.
+Everything is compared with the reference model (`support/reference_model.py`), which shares no code with the product.
 """
 
 import hashlib

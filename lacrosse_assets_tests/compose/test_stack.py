@@ -1,6 +1,6 @@
 """Games on the stack of docker-compose.yaml, built from the checkout's Dockerfile.
 
-Documents and tables are held against the reference model, which shares no code with the product.
+Documents and tables are compared with the reference model, which shares no code with the product.
 """
 
 import time

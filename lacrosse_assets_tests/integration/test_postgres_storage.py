@@ -1,4 +1,4 @@
-"""Dagster's Postgres storage with a connection pool, held against dagster-postgres's own on a real server."""
+"""Dagster's Postgres storage with a connection pool, compared with dagster-postgres's own on a real server."""
 
 import importlib
 import logging

@@ -1,4 +1,4 @@
-"""The docs, held against the code and against each other: citations, links, figures, commands, quoted messages."""
+"""The docs, compared with the code and with each other: citations, links, figures, commands, quoted messages."""
 
 import ast
 import re
