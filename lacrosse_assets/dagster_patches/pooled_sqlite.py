@@ -198,7 +198,7 @@ class PooledSqliteStorage(DagsterSqliteStorage):
         self._run_storage = _Runs.from_local(_runs_directory(base_dir))
         self._event_log_storage = _EventLog(_event_logs_directory(base_dir))
         self._schedule_storage = _Schedules.from_local(_schedule_directory(base_dir))
-        super(DagsterSqliteStorage, self).__init__()
+        super(DagsterSqliteStorage, self).__init__()  # type: ignore[no-untyped-call]
 
     @classmethod
     def from_config_value(cls, inst_data: Any, config_value: Any) -> "PooledSqliteStorage":

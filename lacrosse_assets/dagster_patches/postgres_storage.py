@@ -143,7 +143,7 @@ class PooledPostgresStorage(DagsterPostgresStorage):
         self._run_storage = _Runs(*options)
         self._event_log_storage = _Events(*options)
         self._schedule_storage = _Schedules(*options)
-        super(DagsterPostgresStorage, self).__init__()
+        super(DagsterPostgresStorage, self).__init__()  # type: ignore[no-untyped-call]
 
     @classmethod
     def config_type(cls) -> "UserConfigSchema":
