@@ -81,7 +81,7 @@ class Run(NamedTuple):
         return f"{self.job} {self.run_id.split('-')[0]}"
 
 
-# In the place of a game's id: of all games together, or of none. Ids are not negative.
+# In the place of a game's id, which is never negative: all games together, or none.
 ALL_GAMES = -1
 
 
@@ -155,7 +155,7 @@ class AutomationState(NamedTuple):
     tables: frozenset[str | None]
     # Why the box scores could not be read.
     outage: str | None = None
-    # Whether there may be several games, each with a life of its own.
+    # Whether there may be several games, each processed independently.
     is_game_day: bool = False
 
     @property

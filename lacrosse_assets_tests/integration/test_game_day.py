@@ -1,4 +1,4 @@
-"""A game day: many games, each with a life of its own (docs/contract.md, section 10)."""
+"""A game day: many games, each processed independently (docs/contract.md, section 10)."""
 
 import gzip
 from collections import Counter
