@@ -23,6 +23,7 @@ from lacrosse_assets.assets.lines import SHOT_COLUMNS, clocks_by_game, game_line
 from lacrosse_assets.game.boxscore import box_scores
 from lacrosse_assets.game.document import Document, score_line
 from lacrosse_assets.game.plays import MAX_PLAYS, plays
+from lacrosse_assets.game.schedule import Game
 from lacrosse_assets.game.statistics import AWAY, EVENT_CLOCKS, HOME, ROSTER, STATISTICS, is_unrostered, statistics_at
 from lacrosse_assets.game.timeline import FINGERPRINT_COLUMNS, fingerprints
 from lacrosse_assets.resources.documents import DocumentStore, WriteResult, box_score_key
@@ -83,8 +84,7 @@ def boxscore_doc(
     boxes = [{**box, "fingerprint": timelines[box["game_id"]][box["event"]]} for box in box_scores(rows)]
     current = [box for box in boxes if box["event"] == latest[box["game_id"]]]
     for box in current:
-        scheduled = games[box["game_id"]]
-        box.update(day=scheduled.day, plays=plays(lines_of[scheduled.game_id], scheduled.home))
+        box.update(_day_and_plays(games[box["game_id"]], lines_of))
     if schedule.isolates_games:
         _warn_of_plays(context, timelines)
 
@@ -103,6 +103,10 @@ def boxscore_doc(
             **lacking,
         }
     )
+
+
+def _day_and_plays(game: Game, lines_of: Mapping[int, list[Row]]) -> Document:
+    return {"day": game.day, "plays": plays(lines_of[game.game_id], game.home)}
 
 
 def _same_version(stats: pa.Table, lines: pa.Table) -> set[int]:

@@ -71,8 +71,27 @@ def player_game_stats(
     latest = {game: events[-1] if events else None for game, events in clocks.items()}
     rows = statistics(counted, roster.to_pylist(), latest)
     stats = with_versions(arrow_table(rows, STATISTICS), raw_gamestream)
+    columns = [
+        *(["game_id"] if schedule.isolates_games else []),
+        *("team_name", "number", "name", "shots", "goals", "pct"),
+    ]
+    best = stats.sort_by([("goals", "descending"), ("shots", "descending")]).slice(0, MAX_TABLE_ROWS).to_pylist()
+    return MaterializeResult(
+        value=stats,
+        check_results=[_shooters_are_rostered(context, stats, schedule, columns), _goals_add_up(stats)],
+        metadata={
+            "dagster/column_lineage": STATISTICS_LINEAGE,
+            **table_metadata("players", best, columns, len(stats), schema=PLAYER_GAME_STATS),
+        },
+    )
+
+
+def _shooters_are_rostered(
+    context: AssetExecutionContext, stats: pa.Table, schedule: GameSchedule, columns: list[str]
+) -> AssetCheckResult:
+    """The check `shooters_are_rostered`. It warns of the first unrostered jerseys in the run's log as well."""
     unrostered = stats.filter(pc.field("player_id").is_null() & pc.field("number").is_valid())
-    first_unrostered = unrostered.slice(0, MAX_TABLE_ROWS).to_pylist()
+    first = unrostered.slice(0, MAX_TABLE_ROWS).to_pylist()
     warn_of_each(
         context.log,
         (
@@ -82,35 +101,18 @@ def player_game_stats(
             + f": {count(row['shots'], 'shot')} and "
             f"{count(row['goals'], 'goal')} count for the team and for no player. "
             "Correct players.number if exactly one player wears this jersey"
-            for row in first_unrostered
+            for row in first
         ),
         len(unrostered),
     )
-    columns = [
-        *(["game_id"] if schedule.isolates_games else []),
-        *("team_name", "number", "name", "shots", "goals", "pct"),
-    ]
-    best = stats.sort_by([("goals", "descending"), ("shots", "descending")]).slice(0, MAX_TABLE_ROWS).to_pylist()
-    return MaterializeResult(
-        value=stats,
-        check_results=[
-            AssetCheckResult(
-                check_name="shooters_are_rostered",
-                passed=not unrostered,
-                severity=AssetCheckSeverity.WARN,
-                description=count(len(unrostered), "unrostered jersey") if unrostered else "all jerseys are rostered",
-                metadata=table_metadata(
-                    "unrostered", first_unrostered, columns, len(unrostered), schema=PLAYER_GAME_STATS
-                )
-                if unrostered
-                else {},
-            ),
-            _goals_add_up(stats),
-        ],
-        metadata={
-            "dagster/column_lineage": STATISTICS_LINEAGE,
-            **table_metadata("players", best, columns, len(stats), schema=PLAYER_GAME_STATS),
-        },
+    return AssetCheckResult(
+        check_name="shooters_are_rostered",
+        passed=not unrostered,
+        severity=AssetCheckSeverity.WARN,
+        description=count(len(unrostered), "unrostered jersey") if unrostered else "all jerseys are rostered",
+        metadata=table_metadata("unrostered", first, columns, len(unrostered), schema=PLAYER_GAME_STATS)
+        if unrostered
+        else {},
     )
 
 
