@@ -139,8 +139,8 @@ def watched(world: World) -> Iterator[tuple[Watched, Watched]]:
         each.close()
 
 
-def lay(world: World, *documents: Document) -> None:
-    """These documents and no other."""
+def store_only(world: World, *documents: Document) -> None:
+    """Make these the only documents of the collection."""
     with world.boxscores() as boxscores:
         boxscores.delete_many({})
         if documents:
@@ -148,7 +148,7 @@ def lay(world: World, *documents: Document) -> None:
 
 
 def test_a_replay_removes_what_the_earlier_play_left_above_it(world: World) -> None:
-    lay(world, box(0, 1), box(30, 2), box(70, 3))
+    store_only(world, box(0, 1), box(30, 2), box(70, 3))
 
     assert put(world.document_store(), current(box(0, 4))) == WriteResult(True, 0, 2)
 
@@ -156,7 +156,7 @@ def test_a_replay_removes_what_the_earlier_play_left_above_it(world: World) -> N
 
 
 def test_no_document_of_an_earlier_play_remains_below_the_current_one(world: World) -> None:
-    lay(world, *(box(event_id, 1) for event_id in (0, 1, 2, 3, 70)))
+    store_only(world, *(box(event_id, 1) for event_id in (0, 1, 2, 3, 70)))
     second = events(0, 2, 3, play=2) | events(0)
 
     # Event 0 is the same in both, the second has no event 1, 2 is not backfilled yet, 3 is the latest.
@@ -166,7 +166,7 @@ def test_no_document_of_an_earlier_play_remains_below_the_current_one(world: Wor
 
 
 def test_events_without_a_document_are_backfilled(world: World) -> None:
-    lay(world, box(0, 1))
+    store_only(world, box(0, 1))
     documents = [box(event_id, 2) for event_id in (1, 2, 3)]
 
     assert put(world.document_store(), Write(documents, events(0, 1, 2, 3))) == WriteResult(True, 2, 0)
@@ -175,7 +175,7 @@ def test_events_without_a_document_are_backfilled(world: World) -> None:
 
 
 def test_a_document_without_an_event_is_left_alone(world: World) -> None:
-    lay(world, {"_id": "somebody's note"}, box(70, 1))
+    store_only(world, {"_id": "somebody's note"}, box(70, 1))
 
     assert put(world.document_store(), current(box(0, 2)))
 
@@ -198,7 +198,7 @@ OTHERS = [
 @pytest.mark.parametrize("other", OTHERS, ids=lambda other: str(other["_id"]))
 def test_documents_of_others_are_neither_read_nor_changed(world: World, other: Document) -> None:
     store = world.document_store()
-    lay(world, other)
+    store_only(world, other)
     assert store.current() is None
     assert store.fingerprints() == {}
 
@@ -216,7 +216,7 @@ def test_documents_of_others_are_neither_read_nor_changed(world: World, other: D
 @pytest.mark.parametrize("event_id", [1, 1.0, Decimal128("1")], ids=["an integer", "a double", "a decimal"])
 def test_an_event_whose_id_is_taken_by_another_document_is_reported(world: World, event_id: Any) -> None:
     other = {"_id": event_id, "note": "somebody's"}
-    lay(world, other, box(0, 1))
+    store_only(world, other, box(0, 1))
     later = Write([box(1, 2), box(2, 2)], events(0, 1, 2))
 
     assert put(world.document_store(), later) == WriteResult(True, 0, 0, blocked=(1,))
@@ -226,7 +226,9 @@ def test_an_event_whose_id_is_taken_by_another_document_is_reported(world: World
 
 def test_box_scores_of_another_program_give_way(world: World) -> None:
     """Those of other solutions of the exercise, and of earlier releases of this one: their events are the same."""
-    lay(world, {"_id": 0, "home": {}, "away": {}}, {"_id": 1, "home": {"score": 1}, "away": {"score": 2}}, box(7, 0))
+    store_only(
+        world, {"_id": 0, "home": {}, "away": {}}, {"_id": 1, "home": {"score": 1}, "away": {"score": 2}}, box(7, 0)
+    )
 
     assert put(world.document_store(), Write([box(1, 1)], events(0, 1))) == WriteResult(True, 0, 1)
 
@@ -239,12 +241,12 @@ def test_box_scores_of_another_program_give_way(world: World) -> None:
 def test_dates_from_a_clock_that_was_ahead_delay_nothing(world: World) -> None:
     """The object store's clock was an hour ahead for some events, and is set right in mid-game."""
     store, ahead = world.document_store(), 3600
-    lay(world, box(30, ahead), box(70, ahead))
+    store_only(world, box(30, ahead), box(70, ahead))
 
     assert put(store, current(box(30, 4, play=2)), stream=box(31, 5)), "the stream has gone on meanwhile"
     assert world.documents() == [box(30, 4, play=2)]
 
-    lay(world, box(30, ahead), box(70, ahead))
+    store_only(world, box(30, ahead), box(70, ahead))
     assert put(store, current(box(30, 4, play=2))), "the stream is still the same"
     assert world.documents() == [box(30, 4, play=2)]
 
@@ -252,7 +254,7 @@ def test_dates_from_a_clock_that_was_ahead_delay_nothing(world: World) -> None:
 def test_when_a_run_fetched_by_its_own_clock_decides_nothing(world: World) -> None:
     ahead = box(3, 1)
     ahead["stream"]["fetched_at"] = datetime(2099, 1, 1, tzinfo=UTC)
-    lay(world, ahead)
+    store_only(world, ahead)
 
     assert put(world.document_store(), current(box(2, 2, play=2)), stream=box(9, 9))
 
@@ -264,7 +266,7 @@ def test_of_two_versions_of_one_second_the_one_that_the_stream_has_now_is_newer(
     first, second = box(1, 5, etag="first"), box(2, 5, etag="second", play=2)
 
     for newer, older in ((first, second), (second, first)):
-        lay(world)
+        store_only(world)
         assert put(store, current(older))
         assert put(store, current(newer), stream=newer)
         assert world.documents() == [newer]
@@ -274,7 +276,7 @@ def test_of_two_versions_of_one_second_the_one_that_the_stream_has_now_is_newer(
 
 def test_of_two_versions_of_one_second_that_are_both_gone_the_stored_one_stays(world: World) -> None:
     stored, late = box(1, 5, etag="first"), box(2, 5, etag="second", play=2)
-    lay(world, stored)
+    store_only(world, stored)
 
     assert put(world.document_store(), current(late), stream=box(3, 6)) is None
     assert world.document_store().write(*current(late), latest=lambda: None) is None
@@ -283,7 +285,7 @@ def test_of_two_versions_of_one_second_that_are_both_gone_the_stored_one_stays(w
 
 
 def test_what_is_clearly_newer_asks_the_object_store_nothing(world: World) -> None:
-    lay(world, box(1, 4))
+    store_only(world, box(1, 4))
 
     def not_asked() -> StreamVersion:
         raise AssertionError
@@ -354,7 +356,7 @@ def test_a_write_that_is_not_as_safe_as_the_address_demands_is_an_error(
 
 def test_a_write_that_is_removed_at_once_is_made_again(world: World, watched: tuple[Watched, Watched]) -> None:
     """Nobody has written anything newer, so it is not taken back for a writer that is not there."""
-    lay(world, box(0, 1))
+    store_only(world, box(0, 1))
 
     def remove(number: int) -> None:
         if number == 2:
@@ -395,12 +397,12 @@ def test_whichever_is_written_last_the_newer_box_score_is_the_current_one(
     older, newer = box(older_id, 1), box(newer_id, 2, play=2)
     store = world.document_store()
 
-    lay(world)
+    store_only(world)
     assert put(store, current(older))
     assert put(store, current(newer))
     assert world.documents() == [newer]
 
-    lay(world)
+    store_only(world)
     assert put(store, current(newer))
     assert put(store, current(older), stream=newer) is None
     assert world.documents() == [newer]
@@ -464,11 +466,11 @@ def interleave(
     no other that is not of its timeline."""
     stops = []
     for each, write in zip(watched, writes, strict=True):
-        lay(world, *before)
+        store_only(world, *before)
         stops.append(range(each.commands_of(write) + 1))
 
     for pair in product(*stops):
-        lay(world, *before)
+        store_only(world, *before)
         first, second = map(Writer, watched, writes, pair, repeat(newer.documents[-1]))
         first.up_to_the_stop()
         second.up_to_the_stop()
@@ -488,11 +490,11 @@ def test_a_write_killed_at_any_step_is_true_before_and_repaired_after(
     before = [box(0, 1), box(1, 1), box(46, 2)]
     second = events(0) | events(1, 2, play=2)
     write = Write([box(1, 3, play=2), box(2, 3, play=2)], second)
-    lay(world, *before)
+    store_only(world, *before)
     store = watched[0]
 
     for killed_at in range(store.commands_of(write)):
-        lay(world, *before)
+        store_only(world, *before)
 
         def kill(number: int, at: int = killed_at) -> None:
             if number == at:

@@ -57,7 +57,7 @@ def live_run(instance: DagsterInstance, made_by: object = boxscore_doc) -> str:
     return live.execute_in_process(instance=instance, raise_on_error=False, tags={"lacrosse/attempt": "1"}).run_id
 
 
-def forget(
+def run_retention(
     instance: DagsterInstance, days: float = RETENTION_DAYS, live_hours: float = ONE_DAY, live_runs: int = MANY
 ) -> None:
     config = Retention(days=days, live_hours=live_hours, live_runs=live_runs)
@@ -98,9 +98,9 @@ def test_old_runs_are_deleted_with_all_records_except_those_of_current_assets(
     assert gone
     assert all(records_of(run_id, tmp_path) for run_id in gone)
 
-    forget(instance)
+    run_retention(instance)
     assert kept(instance) == sorted([*gone, live, finals])
-    forget(instance, days=0)
+    run_retention(instance, days=0)
     assert kept(instance) == sorted([live, finals])
 
     assert not [records for run_id in gone for records in records_of(run_id, tmp_path)]
@@ -110,15 +110,15 @@ def test_old_runs_are_deleted_with_all_records_except_those_of_current_assets(
 
 def test_the_newest_live_runs_are_kept_by_count(instance: DagsterInstance) -> None:
     runs = [live_run(instance) for _ in range(5)]
-    forget(instance, live_runs=5)
+    run_retention(instance, live_runs=5)
     assert kept(instance) == sorted(runs)
-    forget(instance, live_runs=2)
+    run_retention(instance, live_runs=2)
     assert kept(instance) == sorted(runs[-2:])
 
 
 def test_live_runs_are_deleted_by_age_except_the_current_one(instance: DagsterInstance, tmp_path: Path) -> None:
     runs = [live_run(instance) for _ in range(3)]
-    forget(instance, live_hours=0)
+    run_retention(instance, live_hours=0)
     assert kept(instance) == runs[-1:]
     assert not [records for run_id in runs[:-1] for records in records_of(run_id, tmp_path)]
 
@@ -126,9 +126,9 @@ def test_live_runs_are_deleted_by_age_except_the_current_one(instance: DagsterIn
 def test_failed_live_runs_are_kept_as_long_as_other_runs(instance: DagsterInstance) -> None:
     failed = live_run(instance, unreachable_store)
     succeeded = [live_run(instance) for _ in range(2)]
-    forget(instance, live_hours=0, live_runs=1)
+    run_retention(instance, live_hours=0, live_runs=1)
     assert kept(instance) == sorted([failed, succeeded[-1]])
-    forget(instance, days=0)
+    run_retention(instance, days=0)
     assert kept(instance) == [succeeded[-1]]
 
 
@@ -136,7 +136,7 @@ def test_active_runs_are_not_deleted(world: World) -> None:
     world.put(*MIDDLE)
     job = world.definitions().resolve_job_def("live_boxscore")
     run = world.instance.create_run_for_job(job, status=DagsterRunStatus.STARTED)
-    forget(world.instance, days=0, live_hours=0, live_runs=0)
+    run_retention(world.instance, days=0, live_hours=0, live_runs=0)
     assert world.instance.get_runs_count(RunsFilter(run_ids=[run.run_id])) == 1
 
 
@@ -157,5 +157,5 @@ def test_the_schedule_launches_a_run_only_if_there_is_something_to_delete(instan
 
 def test_the_retention_keeps_few_of_its_own_runs(instance: DagsterInstance) -> None:
     for _ in range(KEEP_RETENTION_RUNS + 2):
-        forget(instance)
+        run_retention(instance)
     assert instance.get_runs_count(RunsFilter(job_name=retention.name)) == KEEP_RETENTION_RUNS + 1  # the last one's own
