@@ -52,10 +52,11 @@ class GameStatus(NamedTuple):
 
 def box_row(box: Document) -> dict[str, Any]:
     """A box score as a row for a person (`BOX_COLUMNS`)."""
+    home, away = box["home"], box["away"]
     return {
-        "home": box["home"]["name"],
-        "score": f"{box['home']['score']} : {box['away']['score']}",
-        "away": box["away"]["name"],
+        "home": home.get("name", home["teamid"]),  # a document of another program may have no name
+        "score": f"{home['score']} : {away['score']}",
+        "away": away.get("name", away["teamid"]),
         "clock": box["timestamp"],
         "status": _status(box),
     }
