@@ -13,7 +13,7 @@ from lacrosse_assets.gamestream.game_day import game_day
 from lacrosse_assets_tests.support.day import expected_results
 
 GAMES = 4
-TIMEOUT_SECONDS = 170  # only to end a test that hangs
+TIMEOUT_SECONDS = 280  # only to end a test that hangs
 
 
 def rows(database: Path, table: str) -> list[dict[str, Any]]:

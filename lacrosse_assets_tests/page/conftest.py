@@ -18,7 +18,7 @@ from lacrosse_assets_tests.support import reference_model
 from lacrosse_assets_tests.support.waiting import wait_until
 from lacrosse_assets_tests.support.world import PLAYERS, TEAMS, Rows
 
-TIMEOUT_SECONDS = 30  # generous: it only stops what hangs
+TIMEOUT_SECONDS = 60  # generous: it only stops what hangs
 
 # Goals of both teams, a miss, and a goal of an unrostered jersey.
 GAME = (
