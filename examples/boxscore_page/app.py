@@ -51,6 +51,7 @@ templates = Environment(
     undefined=StrictUndefined,
     trim_blocks=True,
     lstrip_blocks=True,
+    finalize=lambda value: "" if value is None else value,  # a school's tables may have NULL for a name or a record
 )
 
 

@@ -1,7 +1,9 @@
 """The plays and the score plot of a game, derived from its documents. Plain Python; knows nothing of the web."""
 
+from collections import Counter
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import accumulate
 from typing import Any
 
 SIDES = ("home", "away")
@@ -79,7 +81,8 @@ def timeline(documents: Sequence[Document]) -> list[Document]:
 
 
 def _leads_to(earlier: Document, later: Document) -> bool:
-    return seconds(earlier["timestamp"]) >= seconds(later["timestamp"]) and all(
+    # The clock does not tell: it starts again in overtime.
+    return all(
         earlier[side]["teamid"] == later[side]["teamid"]
         and earlier[side]["score"] <= later[side]["score"]
         and all(shots.shots >= shots.goals >= 0 for shots in _players_shots(side, earlier, later))
@@ -141,7 +144,11 @@ def is_game(document: Document) -> bool:
 def recorded_plays(document: Document) -> list[Play]:
     """The plays that a document of a game day lists, oldest first. A clock row is no play."""
     sides = {document[side]["teamid"]: side for side in SIDES}
-    players = {(side, player["number"].strip()): player for side in SIDES for player in document[side]["players"]}
+    wearers = [
+        ((side, str(player["number"]).strip()), player) for side in SIDES for player in document[side]["players"]
+    ]
+    worn = Counter(jersey for jersey, _ in wearers)
+    players = {jersey: player for jersey, player in wearers if worn[jersey] == 1}
     return [
         Play(
             event=play["event"],
@@ -183,6 +190,7 @@ def plot(game: Sequence[Document]) -> Plot:
     """The plot of a `timeline` of at least one document.
 
     The score rises in steps. Between two documents with several shots the times are unknown, so the line slopes.
+    Overtime, in which the clock starts again, is drawn at the end.
     """
     length: int = max(GAME_SECONDS, *(seconds(document["timestamp"]) for document in game))
     highest: int = max(4, *(document[side]["score"] for document in game for side in SIDES))
@@ -195,15 +203,16 @@ def plot(game: Sequence[Document]) -> Plot:
     def y(score: int) -> float:
         return round(100 * (1 - score / top), 2)
 
+    times = [*accumulate(map(x, game), max)]
     several = {play.event for play in plays(game) if play.since}
     lines, goals = {}, {}
     for side in SIDES:
         line, dots, score = "M0 100", "", 0
-        for document in game:
-            here = f"{x(document)} {y(document[side]['score'])}"
-            line += f"L{here}" if document["_id"] in several else f"H{x(document)}L{here}"
+        for document, time in zip(game, times, strict=True):
+            here = f"{time} {y(document[side]['score'])}"
+            line += f"L{here}" if document["_id"] in several else f"H{time}L{here}"
             dots += f"M{here}h0" if document[side]["score"] > score else ""
             score = document[side]["score"]
         lines[side], goals[side] = line, dots
     clocks = [f"{left // 60:02}:{left % 60:02}" for left in (length * quarter // 4 for quarter in (4, 3, 2, 1, 0))]
-    return Plot(lines, goals, x(game[-1]), range(top, -1, -step), clocks)
+    return Plot(lines, goals, times[-1], range(top, -1, -step), clocks)

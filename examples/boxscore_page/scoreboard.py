@@ -32,7 +32,7 @@ def is_line(document: Document) -> bool:
         return (
             isinstance(document["_id"], int)
             and isinstance(document["final"], bool)
-            and all(isinstance(side["score"], int) and isinstance(side["name"], str) for side in sides)
+            and all(isinstance(side["score"], int) and isinstance(side["name"], str | None) for side in sides)
         )
     except (AttributeError, KeyError, TypeError, ValueError):
         return False

@@ -3,10 +3,13 @@
 import re
 from typing import Any
 
+import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from examples.boxscore_page.game import Shots, plays, plot, timeline
+from examples.boxscore_page.app import view, view_of_game
+from examples.boxscore_page.game import Shots, plays, plot, recorded_plays, timeline
+from examples.boxscore_page.watcher import Reading
 from lacrosse_assets_tests.page.conftest import GAME, Scores
 from lacrosse_assets_tests.support.world import PLAYERS
 
@@ -59,6 +62,55 @@ def test_documents_of_other_teams_are_left_out() -> None:
     (earlier,) = documents(1)
     earlier["home"] = {**earlier["home"], "teamid": 300}
     assert len(timeline([*documents(3), earlier])) == 1
+
+
+def test_overtime_belongs_to_the_game() -> None:
+    """Its clock starts again: all that was before was taken for an earlier play."""
+    overtime = ("9 00:00 0 0 0", "10 03:20 205 8 0", "11 02:00 101 6 1")
+    lines = (*GAME[:6], *overtime)
+    game = timeline(documents(*range(1, 10), lines=lines))
+
+    assert [document["_id"] for document in game] == [*range(6), 9, 10, 11]
+    drawn = plot(game)
+    assert drawn.now == 100.0
+    assert drawn.goals["home"].endswith("M100.0 0.0h0")
+
+
+def of_a_day(**home: Any) -> dict[str, Any]:
+    """The document of a game, in which jersey 6 of the home team has scored."""
+    (document,) = documents(1)
+    play = {"event": 0, "clock": "59:30", "team": 101, "jersey": "6", "goal": 1, "home": 1, "away": 0}
+    return {**document, "_id": 17, "event": 0, "plays": [play], "home": {**document["home"], **home}}
+
+
+@pytest.mark.parametrize("others", [[None], [None, None], ["0"]])
+def test_a_play_names_the_player_who_wears_the_jersey(others: list[str | None]) -> None:
+    """A player without a number was an error of the whole page."""
+    player = documents(1)[0]["home"]["players"][0]
+    document = of_a_day(players=[player, *({**player, "id": 50, "number": number} for number in others)])
+
+    ((shots,),) = (play.shots for play in recorded_plays(document))
+
+    assert shots.player == player
+
+
+def test_a_play_by_a_jersey_of_two_players_names_neither() -> None:
+    player = documents(1)[0]["home"]["players"][0]
+    document = of_a_day(players=[player, {**player, "id": 50}])
+
+    ((shots,),) = (play.shots for play in recorded_plays(document))
+
+    assert shots.player is None
+
+
+def test_what_a_table_does_not_know_is_left_blank() -> None:
+    nothing = {"name": None, "conference": None, "wins": None, "losses": None}
+    player = {**documents(1)[0]["home"]["players"][0], "name": None, "number": None}
+    document = of_a_day(**nothing, players=[player])
+
+    for rendered in (view_of_game(17, Reading((document,))), view(Reading(({**document, "_id": 0},)))):
+        assert b"None" not in rendered.page
+        assert b"None" not in rendered.event
 
 
 def test_a_line_steps_at_a_goal_and_slopes_over_a_gap() -> None:
