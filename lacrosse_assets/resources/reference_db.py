@@ -298,11 +298,16 @@ class _Copy(NamedTuple):
             if change["id"] in ids:
                 by_columns.setdefault(changed, []).append({"row_id": ids[change["id"]], **values})
         for changed, parameters in by_columns.items():
-            new: dict[str, Any] = {
-                self.columns[name]: bindparam(f"new_{number}") for number, name in enumerate(changed)
-            }
-            is_row = self.target.columns[key] == bindparam("row_id")
-            connection.execute(update(self.target).where(is_row).values(new), parameters)
+            # With the columns that it needs, and no others: a column `row_id` would be taken for the parameter.
+            known = {name: self.target.columns[self.columns[name]] for name in ("id", *changed)}
+            target = table(
+                self.target.name,
+                *(column(each.name, each.type) for each in known.values()),
+                schema=self.target.schema,
+            )
+            new: dict[str, Any] = {known[name].name: bindparam(f"new_{number}") for number, name in enumerate(changed)}
+            is_row = target.c[key] == bindparam("row_id")
+            connection.execute(update(target).where(is_row).values(new), parameters)
 
 
 def _empty(connection: "Connection", target: "Table", existing: "Table | None") -> None:

@@ -69,7 +69,7 @@ MASCOTS = """
         "Mascot, if any" TEXT, id INTEGER PRIMARY KEY, name CHAR(20) NOT NULL, conference VARCHAR(200) NOT NULL,
         wins SMALLINT NOT NULL, losses SMALLINT NOT NULL, budget DECIMAL(12, 2) NOT NULL, founded DATE,
         logo VARBINARY(50), ratio REAL, "order" INT DEFAULT 7 NOT NULL, "from" TEXT DEFAULT 'x' COLLATE NOCASE,
-        "it's" TEXT, ":colon" TEXT, "100%" TEXT, "[b]" TEXT,
+        "it's" TEXT, ":colon" TEXT, "100%" TEXT, "[b]" TEXT, row_id INT, new_0 INT,
         games INT GENERATED ALWAYS AS (wins + losses), twice INT GENERATED ALWAYS AS (wins * 2) STORED)
     """
 WITH_MORE = {
@@ -84,6 +84,9 @@ WITH_MORE = {
     '":colon"': "':x'",
     '"100%"': "'%s'",
     '"[b]"': "''",
+    # As the parameters of the statements that write the final tables.
+    "row_id": "5",
+    "new_0": "NULL",
 }
 HEIGHTS = """
     CREATE TABLE players (
