@@ -48,16 +48,26 @@ def schedule_of(rows: Iterable[Mapping[str, Any]], prefix: str) -> Schedule:
     often one file, which its next game reuses: of several games of one stream, the one with the latest day is played
     (on one day, the one with the highest id).
     """
-    games: dict[str, list[Game]] = {}
+    by_id: dict[int, Game] = {}
     problems = []
     for row in rows:
         game = _game(row, prefix)
         if isinstance(game, str):
             problems.append(game)
             continue
-        games.setdefault(game.stream, []).append(game)
         if not game.day and str(row["day"] or "").strip():
             problems.append(f"game {game.game_id}: day must be a date (got {row['day']!r}); it is played without one")
+        # A view may have several rows with one id. Which one is played must not depend on their order.
+        other = by_id.get(game.game_id, game)
+        by_id[game.game_id] = first = min(game, other)
+        if game != other:
+            problems.append(
+                f"table games has several rows with id {game.game_id}: id must be unique; "
+                f"the game of teams {first.home} and {first.away} is played"
+            )
+    games: dict[str, list[Game]] = {}
+    for game in by_id.values():
+        games.setdefault(game.stream, []).append(game)
     in_order = {stream: sorted(each, key=lambda game: (str(game.day), game.game_id)) for stream, each in games.items()}
     played = sorted(each[-1] for each in in_order.values())
     ended = frozenset(game.game_id for each in in_order.values() for game in each[:-1])
@@ -69,7 +79,10 @@ def _game(row: Mapping[str, Any], prefix: str) -> Game | str:
     ids = {name: integer(row[name]) for name in ("id", "home", "away")}
     for name, value in ids.items():
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_ID:
-            return f"table games has an invalid row (id {row['id']!r}): {name} must be an id (got {row[name]!r})"
+            where = f"table games has an invalid row (id {row['id']!r})"
+            return f"{where}: {name} must be an id of 32 bits (got {row[name]!r})"
+    if 0 in (ids["home"], ids["away"]):
+        return f"game {ids['id']} is invalid: no team can have id 0, which marks the clock rows of a stream"
     if ids["home"] == ids["away"]:
         return f"game {ids['id']} is invalid: home and away are both team {ids['home']}"
     stream = row.get("stream")

@@ -242,7 +242,11 @@ def no_stream(day: Day) -> None:
         (unknown_team, "roster.rosters_are_complete", "table teams has no row with id 999, the away team"),
         (same_team_twice, "raw_gamestream.stream_is_clean", "home and away are both team 101"),
         (unreadable_stream, "raw_gamestream.stream_is_clean", "cannot be decompressed"),
-        (a_team_of_many_digits, "raw_gamestream.stream_is_clean", "home must be an id (got 10000000000)"),
+        (
+            a_team_of_many_digits,
+            "raw_gamestream.stream_is_clean",
+            "home must be an id of 32 bits (got 10000000000)",
+        ),
         (no_event, "raw_gamestream.stream_is_clean", "2 fields instead of 5"),
         (no_such_game, "raw_gamestream.stream_is_clean", "another.txt belongs to no game"),
         (no_stream, None, ""),

@@ -119,7 +119,7 @@ def schedule(rows: list[Row], prefix: str) -> tuple[dict[int, Row], int]:
     problems = 0
     for row in rows:
         game_id, home, away = (whole(row[name]) for name in ("id", "home", "away"))
-        if game_id is None or home is None or away is None or home == away or min(game_id, home, away) < 0:
+        if game_id is None or home is None or away is None or home == away or min(game_id, home - 1, away - 1) < 0:
             problems += 1
             continue
         day = str(row["day"] or "")[:10]

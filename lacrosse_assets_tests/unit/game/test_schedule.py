@@ -54,15 +54,42 @@ def test_of_several_games_of_one_stream_the_latest_day_is_played_and_on_one_day_
     assert schedule.by_stream == {"games/feed.txt": 2}
 
 
+@pytest.mark.parametrize("order", [1, -1])
+def test_of_several_rows_with_one_id_one_is_played_and_it_is_reported(order: int) -> None:
+    """As in a view. The last one was played without a word, and reported as the game of an earlier day."""
+    rows = [ROW, {**ROW, "away": 300}, {**ROW, "id": 18}, {**ROW, "id": "18"}]
+
+    schedule = schedule_of(rows[::order], "games/")
+
+    assert {game.game_id: game.away for game in schedule.games.values()} == {17: 205, 18: 205}
+    assert schedule.ended == frozenset()
+    assert schedule.problems == (
+        "table games has several rows with id 17: id must be unique; the game of teams 101 and 205 is played",
+    )
+
+
 @pytest.mark.parametrize(
     ("change", "problem"),
     [
         ({"away": 101}, "game 17 is invalid: home and away are both team 101"),
-        ({"home": None}, "table games has an invalid row (id 17): home must be an id (got None)"),
-        ({"away": "hopkins"}, "table games has an invalid row (id 17): away must be an id (got 'hopkins')"),
-        ({"home": 2**31}, "table games has an invalid row (id 17): home must be an id (got 2147483648)"),
-        ({"id": 10**10}, "table games has an invalid row (id 10000000000): id must be an id (got 10000000000)"),
-        ({"id": -1}, "table games has an invalid row (id -1): id must be an id (got -1)"),
+        ({"away": 0}, "game 17 is invalid: no team can have id 0, which marks the clock rows of a stream"),
+        (
+            {"home": None},
+            "table games has an invalid row (id 17): home must be an id of 32 bits (got None)",
+        ),
+        (
+            {"away": "hopkins"},
+            "table games has an invalid row (id 17): away must be an id of 32 bits (got 'hopkins')",
+        ),
+        (
+            {"home": 2**31},
+            "table games has an invalid row (id 17): home must be an id of 32 bits (got 2147483648)",
+        ),
+        (
+            {"id": 10**10},
+            "table games has an invalid row (id 10000000000): id must be an id of 32 bits (got 10000000000)",
+        ),
+        ({"id": -1}, "table games has an invalid row (id -1): id must be an id of 32 bits (got -1)"),
     ],
 )
 def test_an_invalid_row_is_reported_and_the_others_are_played(change: dict[str, Any], problem: str) -> None:
