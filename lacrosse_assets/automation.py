@@ -54,6 +54,9 @@ COOLDOWN = timedelta(minutes=5)
 # A run that takes more games would keep the first of them waiting for the last one.
 MAX_GAMES_PER_RUN = 250
 
+# Problems that the reason of a tick shows.
+MAX_PROBLEMS = 3
+
 # A stream may change several times within a second. This many successful runs for versions of one second are free: they
 # do not increase the backoff.
 FREE_REPEATS = 2
@@ -157,6 +160,9 @@ class AutomationState(NamedTuple):
     outage: str | None = None
     # Whether there may be several games, each processed independently.
     is_game_day: bool = False
+    # If no game has a stream: the rows of the schedule that are no game, and the objects that belong to none. Otherwise
+    # a run reports them.
+    problems: Sequence[str] = ()
 
     @property
     def changed(self) -> dict[int, GameState]:
@@ -207,7 +213,8 @@ def decide(state: AutomationState, now: datetime) -> LaunchRun | str:
     started = {game: each for game, each in state.games.items() if each.version.size != 0}
     if not state.games:
         what = f"stream of a scheduled game in {state.uri}" if state.is_game_day else state.uri
-        return f"there is no {what} yet: waiting for a game to start"
+        found = f". {_several(state.problems)}" if state.problems else ""
+        return f"there is no {what} yet: waiting for a game to start{found}"
     if not started:
         return f"{state.uri} is empty: waiting for the first event"
     if run := state.active_run(now):
@@ -226,6 +233,11 @@ def decide(state: AutomationState, now: datetime) -> LaunchRun | str:
         if not isinstance(live, LaunchRun) or (isinstance(final, LaunchRun) and _is_its_turn(state)):
             return final if isinstance(final, LaunchRun) or live is None else live
     return live or _waiting(state, started)
+
+
+def _several(problems: Sequence[str]) -> str:
+    shown, left_out = problems[:MAX_PROBLEMS], len(problems[MAX_PROBLEMS:])
+    return "; ".join([*shown, *([f"and {left_out} more"] if left_out else [])])
 
 
 def _version_of_box(game: GameState) -> str:

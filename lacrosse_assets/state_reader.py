@@ -28,6 +28,7 @@ from dagster import (
 
 from lacrosse_assets.assets.boxscore_doc import BOX_SCORES, WITHOUT_ROSTER
 from lacrosse_assets.assets.final import FINAL_ASSETS, MADE_FROM
+from lacrosse_assets.assets.games import schedule_problems
 from lacrosse_assets.assets.raw_gamestream import FETCHED
 from lacrosse_assets.automation import (
     ACTIVE_STATUSES,
@@ -174,6 +175,7 @@ class StateReader(NamedTuple):
             tables=frozenset(self._made_from(key) for key in FINAL_ASSETS),
             outage=outage,
             is_game_day=self.schedule.isolates_games,
+            problems=() if with_stream else [*schedule_problems(games, versions, self.object_store)],
         )
 
     def is_still_active(self, run: Run) -> bool:

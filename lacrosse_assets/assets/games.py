@@ -1,6 +1,6 @@
 """Which games a run processes, and what it reports of those that it cannot (docs/contract.md, section 10)."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from typing import Any
 
 from dagster import AssetExecutionContext, Config, MetadataValue
@@ -8,6 +8,7 @@ from pydantic import Field
 
 from lacrosse_assets.assets.common import MAX_TABLE_ROWS, table_metadata, warn_of_each
 from lacrosse_assets.game.schedule import Game, Schedule
+from lacrosse_assets.resources.object_store import ObjectStore
 from lacrosse_assets.resources.reference_db import Row
 
 # What keeps a game from being processed; with the id of the game, if it has one.
@@ -30,6 +31,13 @@ def by_game(rows: Collection[Row]) -> dict[int, list[Row]]:
     for row in rows:
         found.setdefault(row["game_id"], []).append(row)
     return found
+
+
+def schedule_problems(schedule: Schedule, streams: Collection[str], object_store: ObjectStore) -> Iterator[str]:
+    """Rows of the schedule that are no game, and `streams`, the keys of stream objects, that belong to no game."""
+    yield from schedule.problems
+    for key in sorted(set(streams) - schedule.by_stream.keys()):
+        yield f"{object_store.uri_of(key)} belongs to no game: add it to table games, or remove the object"
 
 
 def warn_of_problems(context: AssetExecutionContext, problems: Sequence[Problem]) -> None:

@@ -29,7 +29,7 @@ from lacrosse_assets.assets.common import (
     table_schema,
     warn_of_each,
 )
-from lacrosse_assets.assets.games import Games, Problem, count, problem_metadata, warn_of_problems
+from lacrosse_assets.assets.games import Games, Problem, count, problem_metadata, schedule_problems, warn_of_problems
 from lacrosse_assets.assets.sources import GAMESTREAM
 from lacrosse_assets.game.schedule import Game, Schedule
 from lacrosse_assets.game.stream import LINES, Line, Verdict, other_encoding, read_lines, version_columns
@@ -194,10 +194,8 @@ def _require_stream(fetched: Fetched, object_store: ObjectStore) -> None:
 
 def _problems(schedule: Schedule, config: Games, fetched: Fetched, object_store: ObjectStore) -> Iterator[Problem]:
     """What keeps streams from being read."""
-    yield from ((None, problem) for problem in schedule.problems)
+    yield from ((None, problem) for problem in schedule_problems(schedule, fetched.versions, object_store))
     by_stream = schedule.by_stream
-    for key in sorted(fetched.versions.keys() - by_stream.keys()):
-        yield None, f"{object_store.uri_of(key)} belongs to no game: add it to table games, or remove the object"
     for game_id in config.games:
         game = schedule.games.get(game_id)
         if game_id in schedule.ended:

@@ -398,6 +398,22 @@ def test_a_schedule_that_cannot_be_read_is_a_skip_that_names_it(day: Day) -> Non
     assert "table games has no column away: it has id, day, home" in str(day.world.tick())
 
 
+def test_a_day_without_a_valid_game_is_a_skip_that_says_why(day: Day) -> None:
+    """No run reports it, because there is nothing to run for: the sensor only waited for a game to start."""
+    day.world.sql("UPDATE games SET away = home WHERE id = 17")
+    day.world.sql("DELETE FROM games WHERE id > 17")
+    for game, lines in OPENING.items():
+        day.put(game, *lines)
+
+    uri = f"s3://{day.world.environ['GAMESTREAM_BUCKET']}/{PREFIX}"
+    unknown = "belongs to no game: add it to table games, or remove the object"
+    assert day.world.tick() == (
+        f"there is no stream of a scheduled game in {uri} yet: waiting for a game to start. "
+        "game 17 is invalid: home and away are both team 101; "
+        f"{uri}17.txt {unknown}; {uri}18.txt {unknown}; and 1 more"
+    )
+
+
 def test_of_several_games_of_one_stream_the_latest_is_played(day: Day) -> None:
     """A school's feed is one file, which its next game reuses."""
     day.schedule({17: (101, 205)}, game_17="feed.txt")
