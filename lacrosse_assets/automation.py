@@ -278,7 +278,8 @@ def _next_attempt(job: str, versions: Mapping[int, str], runs: Sequence[Run], no
     last = made[0]
     outcome = "succeeded, but its result is not what is stored" if last.status == DagsterRunStatus.SUCCESS else "failed"
     etag = versions[game].rpartition(" ")[0]
-    reason = f"run {last.name} {outcome}: attempt {len(made) + 1} for ETag {etag} in {seconds:.0f} s"
+    what = f"ETag {etag}" if etag else "the final games"  # a set of games has a version without an ETag
+    reason = f"run {last.name} {outcome}: attempt {len(made) + 1} for {what} in {seconds:.0f} s"
     if _backoff_after(made) == COOLDOWN:
         reason += f"; {len(made)} attempts in a row without success: see the run's log"
     return reason

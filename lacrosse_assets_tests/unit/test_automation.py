@@ -257,6 +257,15 @@ def test_runs_that_succeed_without_effect_are_retried_with_backoff(
         )
 
 
+def test_final_tables_of_several_games_are_not_those_of_an_etag() -> None:
+    runs = tuple(ran(FAILURE, job=FINISH, ago=1)._replace(versions={ALL_GAMES: "a-hash"}) for _ in range(2))
+    state = seen(box=box_of(NEW, final=True), final_runs=runs)
+
+    why = reason(state._replace(is_game_day=True, results="a-hash"))
+
+    assert why == f"run {FINISH} 12345678 failed: attempt 3 for the final games in 4 s"
+
+
 def test_a_stream_that_changes_three_times_in_a_second_is_not_held_up() -> None:
     first, second = replace(NEW, etag="x"), replace(NEW, etag="y")
 
