@@ -7,10 +7,11 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from datetime import date
 from itertools import islice
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from dagster import (
     AssetCheckResult,
+    AssetCheckSeverity,
     AssetCheckSpec,
     AssetExecutionContext,
     AssetKey,
@@ -24,13 +25,14 @@ from pyspark.sql import DataFrame, SparkSession
 from pyspark.sql.types import StructType
 
 from lacrosse_assets.assets.boxscore_doc import box_metadata
-from lacrosse_assets.assets.common import OWNERS, RETRIES, table_metadata, table_schema
+from lacrosse_assets.assets.common import OWNERS, RETRIES, table_metadata, table_schema, warn_of_each
+from lacrosse_assets.assets.games import count
 from lacrosse_assets.assets.lineage import PLAYERS2_LINEAGE, TEAMS2_LINEAGE
 from lacrosse_assets.assets.sources import PLAYERS_TABLE, TEAMS_TABLE
 from lacrosse_assets.game import finals
 from lacrosse_assets.game.document import Document, score_line, why_not_over
 from lacrosse_assets.game.keys import integer
-from lacrosse_assets.game.reference import differences, first_invalid
+from lacrosse_assets.game.reference import differences, first_invalid, invalid_rows, repeated_id
 from lacrosse_assets.game.tables import FINAL_TABLES
 from lacrosse_assets.resources.documents import DocumentStore, results_key
 from lacrosse_assets.resources.frames import arrow_table, collected, spark_frame
@@ -185,12 +187,18 @@ def final_tables(
     made_from = results_key(boxes)
     reference = reference_db.read()
     added = {name: _added(name, boxes) for name in names}
+    left_out: dict[str, dict[int, str]] = {}
     played: dict[str, list[Row]] = {}  # the rows that the games change
     for name in names:
         rows = _computed_rows(getattr(reference, FINAL_TABLES[name]), TABLES[name])
-        if problem := _invalid_row(name, rows, added[name]):
+        if problem := _invalid_id(name, rows):
             raise not_written(problem)
-        played[name] = [row for row in rows if row["id"] in added[name]]
+        left_out[name] = _invalid_sums(name, rows, added[name])
+        if left_out[name] and not schedule.isolates_games:
+            raise not_written(next(iter(left_out[name].values())))
+        for id_ in left_out[name]:
+            del added[name][id_]
+        played[name] = [row for row in rows if any(added[name].get(row["id"], {}).values())]
 
     def precondition() -> None:
         if results_key(read_gate(documents, object_store, schedule).final) != made_from:
@@ -205,12 +213,22 @@ def final_tables(
     stored = reference_db.stored(*names)
     about = {"games": len(boxes)} if schedule.isolates_games else _game_metadata(boxes[0])
     for name, original in originals.items():
+        warn_of_each(
+            context.log,
+            (f"{problem}: correct it; until then no game is added to this row" for problem in left_out[name].values()),
+            len(left_out[name]),
+        )
         if original.key_of_a_view:
             context.log.info(f"{FINAL_TABLES[name]} is a view and has no primary key: {name} gets the primary key id")
         yield MaterializeResult(
             asset_key=name,
-            metadata={**about, MADE_FROM: made_from, **_table_metadata(name, original, stored[name])},
-            check_results=[_adds_the_game(name, original, stored[name], added[name])],
+            # With rows left out they are made again, with backoff, until those are corrected.
+            metadata={
+                **about,
+                MADE_FROM: f"{made_from} without {len(left_out[name])} rows" if left_out[name] else made_from,
+                **_table_metadata(name, original, stored[name]),
+            },
+            check_results=[_adds_the_game(name, original, stored[name], added[name], left_out[name])],
         )
 
 
@@ -258,24 +276,49 @@ def _computed_rows(rows: list[Row], table: FinalTable) -> list[Row]:
     return [{**{column: integer(row[column]) for column in columns}, "name": row["name"]} for row in rows]
 
 
-def _invalid_row(name: str, rows: list[Row], added: Mapping[int, Any]) -> str | None:
-    """An error message for the first row that the games cannot be added to; None if there is none.
+def _invalid_id(name: str, rows: list[Row]) -> str | None:
+    """An error message for the first row without an id of its own; None if there is none."""
+    original, ids = FINAL_TABLES[name], StructType([TABLES[name].computed["id"]])
+    return first_invalid(original, rows, ids, ["id"]) or repeated_id(original, rows)
+
+
+def _invalid_sums(name: str, rows: list[Row], added: Mapping[int, Mapping[str, int]]) -> dict[int, str]:
+    """The ids of the rows that the games cannot be added to, each with an error message.
 
     Rows that no game changes may have anything in the summed columns: the database copies them.
     """
-    original, computed = FINAL_TABLES[name], TABLES[name].computed
-    played = [row for row in rows if row["id"] in added]
-    return first_invalid(original, played, computed, computed.fieldNames()) or first_invalid(
-        original, rows, StructType([computed["id"]]), ["id"], unique=True
-    )
+    computed = TABLES[name].computed
+    changed = [row for row in rows if any(added.get(row["id"], {}).values())]
+    return {
+        row["id"]: problem
+        for row, problem in invalid_rows(FINAL_TABLES[name], changed, computed, computed.fieldNames())
+    }
 
 
 def _adds_the_game(
-    name: str, original: Original, stored: list[Row], added: Mapping[int, Mapping[str, int]]
+    name: str,
+    original: Original,
+    stored: list[Row],
+    added: Mapping[int, Mapping[str, int]],
+    left_out: Mapping[int, str],
 ) -> AssetCheckResult:
-    """The check `adds_the_game`: the stored table is its original plus the games, in every row and column."""
+    """The check `adds_the_game`: the stored table is its original plus the games, in every row and column.
+
+    `left_out` are the rows that the games could not be added to: a warning, if nothing else differs.
+    """
     expected = {id_: {original.columns[column]: plus for column, plus in sums.items()} for id_, sums in added.items()}
     found = list(differences(original.rows, stored, original.columns["id"], expected))
+    if left_out and not found:
+        problems = [{"row": id_, "problem": problem} for id_, problem in left_out.items()]
+        return AssetCheckResult(
+            asset_key=name,
+            check_name="adds_the_game",
+            passed=False,
+            severity=AssetCheckSeverity.WARN,
+            description=f"{name} is {FINAL_TABLES[name]} plus the games, without those of "
+            f"{count(len(left_out), 'invalid row')}",
+            metadata=table_metadata("left_out", problems, ["row", "problem"]),
+        )
     # Values as text: as numbers, 1 and 1.0 look the same in the Dagster UI.
     rows = [
         {

@@ -1,6 +1,6 @@
 """Validating rows of the reference tables, and comparing final tables with them (docs/contract.md, section 4)."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from pyspark.sql.types import DataType, IntegerType, StructType
@@ -9,15 +9,13 @@ from lacrosse_assets.game.keys import integer
 from lacrosse_assets.game.stream import truncate
 
 
-def first_invalid(
-    table: str, rows: Sequence[Mapping[str, Any]], schema: StructType, required: Collection[str], unique: bool = False
-) -> str | None:
-    """An error message for the first value that is invalid; None if all rows are valid.
+def invalid_rows(
+    table: str, rows: Iterable[Mapping[str, Any]], schema: StructType, required: Collection[str]
+) -> Iterator[tuple[Mapping[str, Any], str]]:
+    """The rows that have an invalid value, each with an error message for its first one.
 
-    Every value has to be of its column's type. NULL is valid except in the columns of `required`. With `unique`, no two
-    rows may have the same `id`.
+    Every value has to be of its column's type. NULL is valid except in the columns of `required`.
     """
-    seen = set()
     for row in rows:
         for field in schema.fields:
             value = row[field.name]
@@ -27,8 +25,22 @@ def first_invalid(
                 found = "NULL" if value is None else truncate(repr(value))
                 expected = "a 32-bit integer" if isinstance(field.dataType, IntegerType) else "text"
                 where = ", ".join(truncate(f"{column} {row[column]!r}") for column in ("id", "name"))
-                return f"table {table} has an invalid row ({where}): {field.name} must be {expected} (got {found})"
-        if unique and row["id"] in seen:
+                yield row, f"table {table} has an invalid row ({where}): {field.name} must be {expected} (got {found})"
+                break
+
+
+def first_invalid(
+    table: str, rows: Iterable[Mapping[str, Any]], schema: StructType, required: Collection[str]
+) -> str | None:
+    """The error message of the first of the `invalid_rows`; None if all rows are valid."""
+    return next((message for _, message in invalid_rows(table, rows, schema, required)), None)
+
+
+def repeated_id(table: str, rows: Iterable[Mapping[str, Any]]) -> str | None:
+    """An error message for the first `id` that two rows have; None if each has its own."""
+    seen = set()
+    for row in rows:
+        if row["id"] in seen:
             return f"table {table} has two rows with id {row['id']}: id must be unique"
         seen.add(row["id"])
     return None

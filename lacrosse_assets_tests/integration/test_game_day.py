@@ -551,6 +551,43 @@ def test_the_check_shows_the_day_at_a_glance(day: Day) -> None:
     assert table_rows(boxes["scores"]) == [(*rows[2][:-1], "written")], "the games of this run"
 
 
+def test_a_row_that_no_game_can_be_added_to_holds_up_no_other_row(day: Day) -> None:
+    """A player without a number of shots kept the tables of all games from being written."""
+    world = day.world
+    columns = "id int primary key, name VARCHAR(50), number varchar(3), shots INT, goals INT, teamid INT"
+    for statement in (
+        f"CREATE TABLE old ({columns})",
+        "INSERT INTO old SELECT * FROM players",
+        "UPDATE old SET shots = NULL WHERE id IN (11, 99)",
+        "DROP TABLE players",
+        f"CREATE TABLE players ({columns})",
+        "INSERT INTO players SELECT * FROM old",
+        "DROP TABLE old",
+    ):
+        world.sql(statement)
+    teams, players = expected_tables(17, 18, 19)
+    for game, lines in ENDED.items():
+        day.put(game, *lines)
+
+    live, finish = world.tick_and_run(), world.tick_and_run()
+
+    assert live.success
+    assert finish.success, finish.failures
+    assert stored_tables(world) == (teams, {**players, 11: (None, 5), 99: (None, 7)})
+    assert games_in_the_tables(world) == [17, 18, 19]
+    problem = "table players has an invalid row (id 99, name 'lee'): shots must be a 32-bit integer (got NULL)"
+    assert f"{problem}: correct it; until then no game is added to this row" in finish.log
+    check = finish.checks["players2.adds_the_game"]
+    assert (check.passed, check.severity) == (False, AssetCheckSeverity.WARN)
+    assert table_rows(check.metadata["left_out"]) == [(99, problem)], "player 11 has not shot"
+    assert finish.checks["teams2.adds_the_game"].passed
+
+    world.sql("UPDATE players SET shots = 7 WHERE id = 99")
+    assert world.tick_and_run().success
+    assert stored_tables(world)[1][99] == players[99]
+    assert "0 live and 3 final games are up to date" in str(world.tick())
+
+
 # Late runs.
 
 
