@@ -30,7 +30,7 @@ def teams2(spark: SparkSession, teams: DataFrame, games: Iterable[Mapping[str, A
             for game in games
             for side in (game["home"], game["away"])
         ],
-        "id int, won int, lost int",
+        "id long, won int, lost int",
     )
     return _add(teams, result, {"wins": "won", "losses": "lost"})
 
@@ -48,13 +48,13 @@ def players2(spark: SparkSession, players: DataFrame, games: Iterable[Mapping[st
             for side in (game["home"], game["away"])
             for player in side["players"]
         ],
-        "id int, game_shots int, game_goals int",
+        "id long, game_shots int, game_goals int",
     )
     return _add(players, result, {"shots": "game_shots", "goals": "game_goals"})
 
 
 def _add(reference: DataFrame, result: DataFrame, added: Mapping[str, str]) -> DataFrame:
     """Add columns of `result` to columns of `reference`, by `id`. `added` maps the latter to the former."""
-    result = result.groupBy("id").agg(*(F.sum(game).cast("int").alias(game) for game in added.values()))
+    result = result.groupBy("id").agg(*(F.sum(game).alias(game) for game in added.values()))
     sums = {column: F.col(column) + F.coalesce(game, F.lit(0)) for column, game in added.items()}
     return reference.join(result, "id", "left").withColumns(sums).select(*reference.columns).orderBy("id")

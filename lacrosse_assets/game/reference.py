@@ -3,7 +3,7 @@
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
-from pyspark.sql.types import DataType, IntegerType, StructType
+from pyspark.sql.types import DataType, LongType, StructType
 
 from lacrosse_assets.game.keys import integer
 from lacrosse_assets.game.stream import truncate
@@ -23,7 +23,7 @@ def invalid_rows(
                 continue
             if not _fits(value, field.dataType):
                 found = "NULL" if value is None else truncate(repr(value))
-                expected = "a 32-bit integer" if isinstance(field.dataType, IntegerType) else "text"
+                expected = "a 64-bit integer" if isinstance(field.dataType, LongType) else "text"
                 where = ", ".join(truncate(f"{column} {row[column]!r}") for column in ("id", "name"))
                 yield row, f"table {table} has an invalid row ({where}): {field.name} must be {expected} (got {found})"
                 break
@@ -47,8 +47,8 @@ def repeated_id(table: str, rows: Iterable[Mapping[str, Any]]) -> str | None:
 
 
 def _fits(value: Any, data_type: DataType) -> bool:
-    if isinstance(data_type, IntegerType):
-        return isinstance(value, int) and -(2**31) <= value < 2**31
+    if isinstance(data_type, LongType):
+        return isinstance(value, int) and -(2**63) <= value < 2**63
     return isinstance(value, str)
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Iterable, Mapping
 from typing import Any
 
-from pyspark.sql.types import IntegerType, StructType
+from pyspark.sql.types import LongType, StructType
 
 from lacrosse_assets.game import keys
 from lacrosse_assets.game.finals import PLAYERS, TEAMS
@@ -77,7 +77,7 @@ def _normalized(row: Mapping[str, Any], schema: StructType) -> dict[str, Any]:
     """The columns of the schema: integers normalized, texts without the spaces at their end."""
     return {
         field.name: keys.integer(row[field.name])
-        if isinstance(field.dataType, IntegerType)
+        if isinstance(field.dataType, LongType)
         else _without_padding(row[field.name])
         for field in schema.fields
     }

@@ -9,10 +9,10 @@ from datetime import date
 from typing import Any, NamedTuple
 
 from lacrosse_assets.game.keys import integer
+from lacrosse_assets.game.stream import LARGEST_ID
 
 SINGLE_GAME_ID = 1
 STREAM_SUFFIX = ".txt"
-LARGEST_ID = 2**31 - 1  # as of the original exercise's tables
 
 
 class Game(NamedTuple):
@@ -80,7 +80,7 @@ def _game(row: Mapping[str, Any], prefix: str) -> Game | str:
     for name, value in ids.items():
         if not isinstance(value, int) or isinstance(value, bool) or not 0 <= value <= LARGEST_ID:
             where = f"table games has an invalid row (id {row['id']!r})"
-            return f"{where}: {name} must be an id of 32 bits (got {row[name]!r})"
+            return f"{where}: {name} must be an id of 64 bits (got {row[name]!r})"
     if 0 in (ids["home"], ids["away"]):
         return f"game {ids['id']} is invalid: no team can have id 0, which marks the clock rows of a stream"
     if ids["home"] == ids["away"]:

@@ -2,12 +2,13 @@
 
 from datetime import date
 
-from pyspark.sql.types import DataType, DateType, IntegerType, StringType, StructField, StructType
+from pyspark.sql.types import DataType, DateType, LongType, StringType, StructField, StructType
 
 from lacrosse_assets.game.tables import Column
 
 _COMMENT = "comment"
-_TYPES: dict[type, DataType] = {int: IntegerType(), str: StringType(), date: DateType()}
+# Integers of 64 bits: a school's columns may be BIGINT.
+_TYPES: dict[type, DataType] = {int: LongType(), str: StringType(), date: DateType()}
 
 
 def column(name: str, data_type: DataType, description: str, *, nullable: bool = True) -> StructField:

@@ -24,12 +24,12 @@ ROSTER = StructType(
     [
         GAME_ID,
         column("side", StringType(), "home or away", nullable=False),
-        column("team_id", IntegerType(), "id of the team in teams", nullable=False),
+        column("team_id", LongType(), "id of the team in teams", nullable=False),
         column("team_name", StringType(), "name of the team"),
         column("conference", StringType(), "the team's conference"),
-        column("wins", IntegerType(), "games that the team has won, before this one"),
-        column("losses", IntegerType(), "games that the team has lost, before this one"),
-        column("player_id", IntegerType(), "id in players; null for an unrostered jersey"),
+        column("wins", LongType(), "games that the team has won, before this one"),
+        column("losses", LongType(), "games that the team has lost, before this one"),
+        column("player_id", LongType(), "id in players; null for an unrostered jersey"),
         column("name", StringType(), "name of the player"),
         column("number", StringType(), "jersey, as text: 0 and 00 are two players"),
     ]

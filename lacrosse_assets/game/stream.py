@@ -116,7 +116,7 @@ VERSION_FIELDS = (
 )
 
 # The first column of each frame. The games of several streams are rows of one frame.
-GAME_ID = column("game_id", IntegerType(), "id of the game", nullable=False)
+GAME_ID = column("game_id", LongType(), "id of the game", nullable=False)
 
 # A frame of lines: the game, the fields of `Line`, and the version.
 LINES = StructType(
@@ -128,7 +128,7 @@ LINES = StructType(
         column("text", StringType(), "the line itself, truncated, where it does not count"),
         column("event_id", LongType(), "the event's id; -1 for the terminator"),
         column("clock", StringType(), "game time left, mm:ss"),
-        column("team_id", IntegerType(), "the team that shot; 0 for a clock row"),
+        column("team_id", LongType(), "the team that shot; 0 for a clock row"),
         column("number", StringType(), "jersey of the player who shot"),
         column("goal", IntegerType(), "1 for a goal, 0 for a shot that did not score"),
         *VERSION_FIELDS,

@@ -325,10 +325,10 @@ def _empty(connection: "Connection", target: "Table", existing: "Table | None") 
 
 
 def _games2(schema: str | None) -> "Table":
-    from sqlalchemy import Column, Date, Integer, MetaData, String, Table
+    from sqlalchemy import BigInteger, Column, Date, MetaData, String, Table
 
     types: dict[type, Callable[[int | None], TypeEngine[Any]]] = {
-        int: lambda _: Integer(),
+        int: lambda _: BigInteger(),
         str: String,
         date: lambda _: Date(),
     }

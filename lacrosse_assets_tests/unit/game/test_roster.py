@@ -134,7 +134,7 @@ def test_the_rows_of_the_tables_are_left_as_they_are() -> None:
         ([SYRACUSE], "table teams has no row with id 205, the away team: set AWAY_TEAM_ID to one of 101"),
         (
             [SYRACUSE, {**HOPKINS, "wins": "many"}],
-            "table teams has an invalid row (id 205, name 'johns hopkins'): wins must be a 32-bit integer (got 'many')",
+            "table teams has an invalid row (id 205, name 'johns hopkins'): wins must be a 64-bit integer (got 'many')",
         ),
     ],
 )
@@ -145,11 +145,17 @@ def test_a_team_that_is_missing_or_malformed(teams: list[Row], message: str) -> 
 
 
 @pytest.mark.parametrize(
-    "value", [None, "one", 2**31, 1.5, Decimal("1.5"), float("nan"), Decimal("NaN"), Decimal("1e400")]
+    "value", [None, "one", 2**63, 1.5, Decimal("1.5"), float("nan"), Decimal("NaN"), Decimal("1e400")]
 )
 def test_an_id_that_is_no_integer_is_reported_with_its_value(value: Any) -> None:
-    with pytest.raises(RosterError, match=r"players has an invalid row \(.*\): id must be a 32-bit integer \(got "):
+    with pytest.raises(RosterError, match=r"players has an invalid row \(.*\): id must be a 64-bit integer \(got "):
         Rosters(TEAMS, [{**player(1, "6"), "id": value}]).rows(GAME)
+
+
+@pytest.mark.parametrize("value", [2**31, 2**63 - 1])
+def test_an_id_may_have_64_bits(value: int) -> None:
+    """As in a BIGINT column: a player whose id has more than 32 bits kept the game from having a box score."""
+    assert Rosters(TEAMS, [{**player(1, "6"), "id": value}]).rows(GAME)[0]["player_id"] == value
 
 
 @pytest.mark.parametrize("value", [b"8", 8.5, float("nan"), True])

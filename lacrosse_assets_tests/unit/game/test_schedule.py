@@ -75,21 +75,18 @@ def test_of_several_rows_with_one_id_one_is_played_and_it_is_reported(order: int
         ({"away": 0}, "game 17 is invalid: no team can have id 0, which marks the clock rows of a stream"),
         (
             {"home": None},
-            "table games has an invalid row (id 17): home must be an id of 32 bits (got None)",
+            "table games has an invalid row (id 17): home must be an id of 64 bits (got None)",
         ),
         (
             {"away": "hopkins"},
-            "table games has an invalid row (id 17): away must be an id of 32 bits (got 'hopkins')",
+            "table games has an invalid row (id 17): away must be an id of 64 bits (got 'hopkins')",
         ),
         (
-            {"home": 2**31},
-            "table games has an invalid row (id 17): home must be an id of 32 bits (got 2147483648)",
+            {"home": 2**63},
+            "table games has an invalid row (id 17): home must be an id of 64 bits (got 9223372036854775808)",
         ),
-        (
-            {"id": 10**10},
-            "table games has an invalid row (id 10000000000): id must be an id of 32 bits (got 10000000000)",
-        ),
-        ({"id": -1}, "table games has an invalid row (id -1): id must be an id of 32 bits (got -1)"),
+        ({"id": "G17"}, "table games has an invalid row (id 'G17'): id must be an id of 64 bits (got 'G17')"),
+        ({"id": -1}, "table games has an invalid row (id -1): id must be an id of 64 bits (got -1)"),
     ],
 )
 def test_an_invalid_row_is_reported_and_the_others_are_played(change: dict[str, Any], problem: str) -> None:
