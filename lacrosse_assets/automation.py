@@ -160,8 +160,7 @@ class AutomationState(NamedTuple):
     outage: str | None = None
     # Whether there may be several games, each processed independently.
     is_game_day: bool = False
-    # If no game has a stream: the rows of the schedule that are no game, and the objects that belong to none. Otherwise
-    # a run reports them.
+    # The rows of the schedule that are no game, and the objects that belong to none.
     problems: Sequence[str] = ()
 
     @property
@@ -213,8 +212,7 @@ def decide(state: AutomationState, now: datetime) -> LaunchRun | str:
     started = {game: each for game, each in state.games.items() if each.version.size != 0}
     if not state.games:
         what = f"stream of a scheduled game in {state.uri}" if state.is_game_day else state.uri
-        found = f". {_several(state.problems)}" if state.problems else ""
-        return f"there is no {what} yet: waiting for a game to start{found}"
+        return f"there is no {what} yet: waiting for a game to start{_problems(state)}"
     if not started:
         return f"{state.uri} is empty: waiting for the first event"
     if run := state.active_run(now):
@@ -235,9 +233,10 @@ def decide(state: AutomationState, now: datetime) -> LaunchRun | str:
     return live or _waiting(state, started)
 
 
-def _several(problems: Sequence[str]) -> str:
-    shown, left_out = problems[:MAX_PROBLEMS], len(problems[MAX_PROBLEMS:])
-    return "; ".join([*shown, *([f"and {left_out} more"] if left_out else [])])
+def _problems(state: AutomationState) -> str:
+    """What is wrong with the schedule: runs report it as well, but while nothing changes there is none."""
+    shown, left_out = state.problems[:MAX_PROBLEMS], len(state.problems[MAX_PROBLEMS:])
+    return "".join(f"; {each}" for each in [*shown, *([f"and {left_out} more"] if left_out else [])])
 
 
 def _version_of_box(game: GameState) -> str:
@@ -258,7 +257,7 @@ def _waiting(state: AutomationState, started: Mapping[int, GameState]) -> str:
     live = [each for each in with_event if not (each.box and each.box.final)]
     if state.is_game_day:
         final = len(with_event) - len(live)
-        return f"{len(live)} live and {final} final games are up to date: waiting for the next event"
+        return f"{len(live)} live and {final} final games are up to date: waiting for the next event{_problems(state)}"
     etag = with_event[0].version.etag
     if live:
         return f"the box score is that of ETag {etag}: waiting for the next event"

@@ -175,7 +175,7 @@ class StateReader(NamedTuple):
             tables=frozenset(self._made_from(key) for key in FINAL_ASSETS),
             outage=outage,
             is_game_day=self.schedule.isolates_games,
-            problems=() if with_stream else [*schedule_problems(games, versions, self.object_store)],
+            problems=[*schedule_problems(games, versions, self.object_store)],
         )
 
     def is_still_active(self, run: Run) -> bool:

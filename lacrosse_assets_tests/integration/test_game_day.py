@@ -436,10 +436,21 @@ def test_a_day_without_a_valid_game_is_a_skip_that_says_why(day: Day) -> None:
     uri = f"s3://{day.world.environ['GAMESTREAM_BUCKET']}/{PREFIX}"
     unknown = "belongs to no game: add it to table games, or remove the object"
     assert day.world.tick() == (
-        f"there is no stream of a scheduled game in {uri} yet: waiting for a game to start. "
+        f"there is no stream of a scheduled game in {uri} yet: waiting for a game to start; "
         "game 17 is invalid: home and away are both team 101; "
         f"{uri}17.txt {unknown}; {uri}18.txt {unknown}; and 1 more"
     )
+
+
+def test_an_object_without_a_row_is_in_the_tick_while_nothing_else_changes(day: Day) -> None:
+    day.put(17, *OPENING[17])
+    day.run_until_idle()
+
+    day.put("another.txt", *OPENING[18])
+
+    reason = str(day.world.tick())
+    assert "1 live and 0 final games are up to date: waiting for the next event; " in reason
+    assert "another.txt belongs to no game: add it to table games, or remove the object" in reason
 
 
 def test_of_several_games_of_one_stream_the_latest_is_played(day: Day) -> None:
