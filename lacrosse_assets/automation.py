@@ -13,6 +13,7 @@
 | no stream has an event | wait for the first one |
 | no game is over | wait for the next event |
 | the final tables are not of the final box scores | launch `finish_game` |
+| rows of the final tables were left out as invalid | launch `finish_game` every five minutes |
 | otherwise | wait for the next event, or for a new game |
 
 One run takes all games that have changed, up to `MAX_GAMES_PER_RUN` of them, those that wait longest first. On a game
@@ -156,6 +157,8 @@ class AutomationState(NamedTuple):
     results: str | None
     # The keys of the final box scores that each final table was made from.
     tables: frozenset[str | None]
+    # How many rows of the final tables no game could be added to, because they are invalid.
+    rows_left_out: int = 0
     # Why the box scores could not be read.
     outage: str | None = None
     # Whether there may be several games, each processed independently.
@@ -225,9 +228,14 @@ def decide(state: AutomationState, now: datetime) -> LaunchRun | str:
     may_finish = state.is_game_day or all(
         each.has_same_content and not each.has_no_box_score for each in started.values()
     )
-    if may_finish and state.results and state.tables != {state.results}:
+    is_made = state.tables == {state.results}
+    if may_finish and state.results and (not is_made or state.rows_left_out):
         version = state.results if state.is_game_day else _version_of_box(next(iter(started.values())))
-        final = _next_attempt(finish_game.name, {ALL_GAMES: version}, state.final_runs, now)
+        final = (
+            _next_completion(state, version, now)
+            if is_made
+            else _next_attempt(finish_game.name, {ALL_GAMES: version}, state.final_runs, now)
+        )
         if not isinstance(live, LaunchRun) or (isinstance(final, LaunchRun) and _is_its_turn(state)):
             return final if isinstance(final, LaunchRun) or live is None else live
     return live or _waiting(state, started)
@@ -282,6 +290,19 @@ def _next_attempt(job: str, versions: Mapping[int, str], runs: Sequence[Run], no
     if _backoff_after(made) == COOLDOWN:
         reason += f"; {len(made)} attempts in a row without success: see the run's log"
     return reason
+
+
+def _next_completion(state: AutomationState, version: str, now: datetime) -> LaunchRun | str:
+    """Launch finish_game for tables that lack rows, or wait: only a person can correct those rows."""
+    left = state.final_runs[0].last_heartbeat + COOLDOWN - now if state.final_runs else timedelta(0)
+    if left <= timedelta(0):
+        return LaunchRun(
+            finish_game.name, {ALL_GAMES: version}, len(_attempts(ALL_GAMES, version, state.final_runs)) + 1
+        )
+    return (
+        f"the final tables lack the games of {state.rows_left_out} invalid rows: see the checks adds_the_game; "
+        f"they are made again in {left.total_seconds():.0f} s"
+    )
 
 
 def _attempts(game: int, version: str, runs: Sequence[Run]) -> list[Run]:

@@ -27,7 +27,7 @@ from dagster import (
 )
 
 from lacrosse_assets.assets.boxscore_doc import BOX_SCORES, WITHOUT_ROSTER
-from lacrosse_assets.assets.final import FINAL_ASSETS, MADE_FROM
+from lacrosse_assets.assets.final import FINAL_ASSETS, MADE_FROM, ROWS_LEFT_OUT
 from lacrosse_assets.assets.games import schedule_problems
 from lacrosse_assets.assets.raw_gamestream import FETCHED
 from lacrosse_assets.automation import (
@@ -157,6 +157,7 @@ class StateReader(NamedTuple):
         with_stream = {game.game_id: versions[game.stream] for game in games.games.values() if game.stream in versions}
         outage = self._read_boxes(with_stream, reported.keys())
         final = {game: box.key for game, box in self.cache.boxes.items() if box.final}
+        finals = [self._materialization(key.to_user_string()) for key in FINAL_ASSETS]
         return AutomationState(
             uri=self.object_store.uri,
             games={
@@ -172,7 +173,8 @@ class StateReader(NamedTuple):
             live_runs=[_run(record, heartbeats, fetched) for record in live_records],
             final_runs=[_run(record, heartbeats, {}) for record in final_records],
             results=results_key_of(final) if final else None,
-            tables=frozenset(self._made_from(key) for key in FINAL_ASSETS),
+            tables=frozenset(made.text(MADE_FROM) if made else None for made in finals),
+            rows_left_out=sum(made.number(ROWS_LEFT_OUT) for made in finals if made),
             outage=outage,
             is_game_day=self.schedule.isolates_games,
             problems=[*schedule_problems(games, versions, self.object_store)],
@@ -229,11 +231,6 @@ class StateReader(NamedTuple):
         box, unprocessable = self.cache.boxes.get(game), self.cache.unprocessable.get(game)
         return box.version != version if box else not (unprocessable and unprocessable.version == version.key)
 
-    def _made_from(self, final_table: AssetKey) -> str | None:
-        """The key of the box scores that a final table was made from; None if there is no table."""
-        made = self._materialization(final_table.to_user_string())
-        return made.text(MADE_FROM) if made else None
-
     def _materialization(self, asset: str) -> "_Materialization | None":
         event = self.instance.get_latest_materialization_event(AssetKey(asset))
         if event is None or event.asset_materialization is None:
@@ -261,6 +258,9 @@ class _Materialization(NamedTuple):
 
     def ids(self, name: str) -> frozenset[int]:
         return frozenset(self._value(name) or ())
+
+    def number(self, name: str) -> int:
+        return int(self._value(name) or 0)
 
     def text(self, name: str) -> str | None:
         value = self._value(name)

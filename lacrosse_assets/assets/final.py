@@ -43,6 +43,8 @@ from lacrosse_assets.resources.spark import SparkResource
 
 # Metadata of the final tables: the key of the final box scores that they were made from.
 MADE_FROM = "made_from"
+# Metadata: how many rows no game could be added to. gamestream_sensor has the tables made again until there is none.
+ROWS_LEFT_OUT = "rows_left_out"
 
 CHANGED = "the box score changed while they were computed; gamestream_sensor launches the next run"
 
@@ -222,10 +224,10 @@ def final_tables(
             context.log.info(f"{FINAL_TABLES[name]} is a view and has no primary key: {name} gets the primary key id")
         yield MaterializeResult(
             asset_key=name,
-            # With rows left out they are made again, with backoff, until those are corrected.
             metadata={
                 **about,
-                MADE_FROM: f"{made_from} without {len(left_out[name])} rows" if left_out[name] else made_from,
+                MADE_FROM: made_from,
+                **({ROWS_LEFT_OUT: len(left_out[name])} if left_out[name] else {}),
                 **_table_metadata(name, original, stored[name]),
             },
             check_results=[_adds_the_game(name, original, stored[name], added[name], left_out[name])],

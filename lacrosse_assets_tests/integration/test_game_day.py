@@ -590,7 +590,7 @@ def test_the_check_shows_the_day_at_a_glance(day: Day) -> None:
     assert table_rows(boxes["scores"]) == [(*rows[2][:-1], "written")], "the games of this run"
 
 
-def test_a_row_that_no_game_can_be_added_to_holds_up_no_other_row(day: Day) -> None:
+def test_a_row_that_no_game_can_be_added_to_holds_up_no_other_row(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
     """A player without a number of shots kept the tables of all games from being written."""
     world = day.world
     columns = "id int primary key, name VARCHAR(50), number varchar(3), shots INT, goals INT, teamid INT"
@@ -622,6 +622,8 @@ def test_a_row_that_no_game_can_be_added_to_holds_up_no_other_row(day: Day) -> N
     assert finish.checks["teams2.adds_the_game"].passed
 
     world.sql("UPDATE players SET shots = 7 WHERE id = 99")
+    assert str(world.tick()).startswith("the final tables lack the games of 1 invalid rows: see the checks")
+    monkeypatch.setattr(automation, "COOLDOWN", timedelta(0))
     assert world.tick_and_run().success
     assert stored_tables(world)[1][99] == players[99]
     assert "0 live and 3 final games are up to date" in str(world.tick())

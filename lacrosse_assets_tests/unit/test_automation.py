@@ -266,6 +266,19 @@ def test_final_tables_of_several_games_are_not_those_of_an_etag() -> None:
     assert why == f"run {FINISH} 12345678 failed: attempt 3 for the final games in 4 s"
 
 
+def test_final_tables_that_lack_rows_are_made_again_after_a_while() -> None:
+    box = box_of(NEW, final=True)
+
+    def after(seconds: float) -> LaunchRun | str:
+        state = seen(box=box, tables=(box, box), final_runs=(ran(SUCCESS, job=FINISH, ago=seconds),))
+        return decide(state._replace(rows_left_out=2), NOW)
+
+    assert after(COOLDOWN.total_seconds()) == LaunchRun(FINISH, {ALL_GAMES: NEW.key}, 2)
+    assert after(COOLDOWN.total_seconds() - 1) == (
+        "the final tables lack the games of 2 invalid rows: see the checks adds_the_game; they are made again in 1 s"
+    )
+
+
 def test_a_stream_that_changes_three_times_in_a_second_is_not_held_up() -> None:
     first, second = replace(NEW, etag="x"), replace(NEW, etag="y")
 
