@@ -135,7 +135,7 @@ def create_engine_for(url: "str | URL", lock_timeout_seconds: int | None = None,
     lock_timeout_seconds = LOCK_TIMEOUT_SECONDS if lock_timeout_seconds is None else lock_timeout_seconds
     if url.get_backend_name() == "sqlite":
         return create_engine(url, connect_args={"timeout": lock_timeout_seconds}, **options)
-    if url.drivername != "mssql+pyodbc":
+    if (url.get_backend_name(), url.get_driver_name()) != ("mssql", "pyodbc"):  # also written `mssql:`
         return create_engine(url, **options)
 
     # By default pyodbc sends texts as NVARCHAR, which holds any character. SQLAlchemy's setinputsizes would send

@@ -227,9 +227,11 @@ def test_both_tables_are_read_in_one_transaction() -> None:
     ]
 
 
-def test_the_timeouts_are_set_before_the_first_query() -> None:
+@pytest.mark.parametrize("scheme", ["mssql+pyodbc", "mssql"])
+def test_the_timeouts_are_set_before_the_first_query(scheme: str) -> None:
+    """`mssql://` is SQLAlchemy's short form of the same address. It had no timeouts."""
     with TdsServer(Script(*EXERCISE_TABLES)) as server:
-        reference(server).read()
+        SqlReferenceDatabase(url=url(server.port, Encrypt="no").replace("mssql+pyodbc", scheme)).read()
     of_the_driver = ("BEGIN", "[sys].sp_datatype_info_100")
     assert (
         next(statement.sql for statement in server.statements if statement.sql not in of_the_driver)
