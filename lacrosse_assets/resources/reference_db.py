@@ -359,7 +359,7 @@ def _message(error: Exception) -> str:
     if isinstance(error, NoSuchTableError):
         return f"the catalogue shows no table {error}"
     message = sql.message(error)
-    if sql.classify(error) is sql.Fault.NO_TABLE:
+    if sql.classify(error) in (sql.Fault.NO_TABLE, sql.Fault.NO_SCHEDULE):
         return message.replace("no such table: ", "there is no table ")
     return message
 

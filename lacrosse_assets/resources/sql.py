@@ -52,6 +52,10 @@ class Fault(Enum):
         "administrator before you create anything"
     )
     NO_TABLE = f"check that {VARIABLE} names the right database; {SIMULATOR_HINT}"
+    NO_SCHEDULE = (
+        f"on a game day {VARIABLE} must name a database with the table games(id int primary key, day date, home int, "
+        "away int); without a `/` at its end GAMESTREAM_KEY names the stream of one game, which needs no such table"
+    )
     NOT_A_TABLE = "a view or another object has the name of a table: rename or drop it"
     REFERENCED = "another table has a foreign key to this one: drop that key"
     CONSTRAINT = "a constraint or the size of a column rejects the value; nothing was changed"
@@ -189,7 +193,7 @@ def classify(error: BaseException) -> Fault | None:
         return Fault.NO_ODBC if "libodbc" in text else None
     if (code := getattr(error, "sqlite_errorcode", None)) is not None:
         if code == 1 and text.startswith("no such table: "):
-            return Fault.NO_TABLE
+            return Fault.NO_SCHEDULE if text.endswith(" games") else Fault.NO_TABLE
         return _SQLITE.get(code & 0xFF)
     state = _sqlstate(error)
     if "Can't open lib" in text:

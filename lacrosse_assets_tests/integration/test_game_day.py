@@ -421,6 +421,7 @@ def test_a_schedule_that_cannot_be_read_is_a_skip_that_names_it(day: Day) -> Non
     decision = str(day.world.tick())
     assert decision.startswith("reference database at ")
     assert "games" in decision
+    assert "gamestream`" not in decision, "who follows a hint to the simulator drops the school's teams and players"
 
     day.world.sql("CREATE TABLE games (id int primary key, day date, home int)")
     assert "table games has no column away: it has id, day, home" in str(day.world.tick())
