@@ -53,7 +53,7 @@ env: ## Write .env for Docker Compose, with new passwords
 
 ##@ Test
 
-test-unit: java $(STAMP) ## Run the quick tests, which need Python and Java alone; a minute and a half
+test-unit: java $(STAMP) ## Run the quick tests, which need Python and Java alone; a minute
 	@$(BIN)/python -m pytest $(PARALLEL) --dist loadgroup --hypothesis-profile quick lacrosse_assets_tests/unit
 
 test: NEEDS := odbc chromium
