@@ -25,7 +25,7 @@ PAGES = sorted(
     ]
 )
 CODE = ("lacrosse_assets", "lacrosse_assets_tests", "bench", "examples", "docker", ".ci")
-GENERATED = ("benchmark.md", "benchmark-gameday.md", "chaos.md")
+GENERATED = ("benchmark.md", "benchmark-gameday.md", "chaos.md", "chaos-gameday.md")
 
 
 def sources(*folders: str, suffix: str = ".py") -> Iterator[Path]:
