@@ -18,12 +18,11 @@ import sys
 import tempfile
 import time
 from collections.abc import Callable
-from pathlib import Path
 
 import click
 from dagster import DagsterInstance, RunsFilter
 
-from bench import compose
+from bench import PROJECT_ROOT, compose
 from bench.against import latencies_against
 from bench.alternatives import run_script, stock_dagster
 from bench.latency import BURST_EVENTS, BURST_INTERVAL_SECONDS, SETTLE_SECONDS, burst, each_event, whole_game
@@ -39,7 +38,6 @@ from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.embedded.supervision import stop_on_signals
 from lacrosse_assets.settings import load_settings
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 REPORTS = {
     "embedded": PROJECT_ROOT / "docs" / "benchmark.md",
     "compose": PROJECT_ROOT / "docs" / "benchmark-compose.md",

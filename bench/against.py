@@ -19,12 +19,12 @@ from pathlib import Path
 import click
 from dotenv import dotenv_values
 
+from bench import PROJECT_ROOT
 from bench.spread import Spread
 from bench.stores import GAME, Stores
 from lacrosse_assets.embedded.supervision import Server, executable, stop_on_signals
 from lacrosse_assets.settings import embedded_addresses_file, load_settings
 
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 STARTUP_TIMEOUT_SECONDS = 180
 WARM_UP_SECONDS = 45  # of Spark, in both
 WARM_UP_EVENTS = 3  # not measured

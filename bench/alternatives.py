@@ -6,14 +6,12 @@ import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
+from bench import PROJECT_ROOT
 from bench.latency import SETTLE_SECONDS
 from lacrosse_assets.embedded.ports import LOOPBACK, free_ports
 from lacrosse_assets.embedded.services import EmbeddedServices
 from lacrosse_assets.embedded.supervision import Server, executable
-
-PROJECT_ROOT = Path(__file__).resolve().parent.parent
 
 
 @contextmanager

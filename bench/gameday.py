@@ -29,7 +29,8 @@ from botocore.config import Config
 from dagster import DagsterInstance, RunsFilter
 from pymongo import MongoClient
 
-from bench.alternatives import PROJECT_ROOT, stock_dagster
+from bench import PROJECT_ROOT
+from bench.alternatives import stock_dagster
 from bench.latency import SETTLE_SECONDS
 from bench.processes import cpu, memory
 from bench.report import Report

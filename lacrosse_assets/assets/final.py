@@ -195,12 +195,13 @@ def final_tables(
         rows = _computed_rows(getattr(reference, FINAL_TABLES[name]), TABLES[name])
         if problem := _invalid_id(name, rows):
             raise not_written(problem)
-        left_out[name] = _invalid_sums(name, rows, added[name])
+        changed = [row for row in rows if any(added[name].get(row["id"], {}).values())]
+        left_out[name] = _invalid_sums(name, changed)
         if left_out[name] and not schedule.isolates_games:
             raise not_written(next(iter(left_out[name].values())))
         for id_ in left_out[name]:
             del added[name][id_]
-        played[name] = [row for row in rows if any(added[name].get(row["id"], {}).values())]
+        played[name] = [row for row in changed if row["id"] not in left_out[name]]
 
     def precondition() -> None:
         if results_key(read_gate(documents, object_store, schedule).final) != made_from:
@@ -284,13 +285,12 @@ def _invalid_id(name: str, rows: list[Row]) -> str | None:
     return first_invalid(original, rows, ids, ["id"]) or repeated_id(original, rows)
 
 
-def _invalid_sums(name: str, rows: list[Row], added: Mapping[int, Mapping[str, int]]) -> dict[int, str]:
+def _invalid_sums(name: str, changed: list[Row]) -> dict[int, str]:
     """The ids of the rows that the games cannot be added to, each with an error message.
 
     Rows that no game changes may have anything in the summed columns: the database copies them.
     """
     computed = TABLES[name].computed
-    changed = [row for row in rows if any(added.get(row["id"], {}).values())]
     return {
         row["id"]: problem
         for row, problem in invalid_rows(FINAL_TABLES[name], changed, computed, computed.fieldNames())

@@ -7,16 +7,16 @@ import gzip
 import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager, suppress
+from contextlib import AbstractContextManager, contextmanager
 from typing import Any
 
-import psutil
 from dagster import DagsterEventType, DagsterRunStatus, RunsFilter
 
 from lacrosse_assets.jobs import live_boxscore
 from lacrosse_assets.resources.object_store import LISTING_PAGE_SIZE
 from lacrosse_assets_tests.chaos.day import key_of, scheduled
 from lacrosse_assets_tests.chaos.day_trial import DayTrial
+from lacrosse_assets_tests.chaos.harness import kill
 from lacrosse_assets_tests.chaos.verdict import Row
 
 UNKNOWN_TEAM_ID = 999
@@ -169,17 +169,12 @@ def run_killed_in_mid_batch(trial: DayTrial) -> Iterator[None]:
         return False
 
     trial.platform.lines["mongodb"].slow(ANSWER_SECONDS)
-    killed = False
 
     def is_killed() -> bool:
-        nonlocal killed
-        if is_writing():
-            time.sleep(trial.rng.uniform(0, 3 * ANSWER_SECONDS))
-            for process in trial.platform.runs():
-                with suppress(psutil.NoSuchProcess):
-                    process.kill()
-                    killed = True
-        return killed
+        if not is_writing():
+            return False
+        time.sleep(trial.rng.uniform(0, 3 * ANSWER_SECONDS))
+        return bool(kill(trial.platform.runs()))
 
     trial.until("a run of several games is killed", is_killed, every=0.01)
     trial.platform.lines["mongodb"].restore()

@@ -14,6 +14,7 @@ from dagster import DagsterEventType, RunsFilter
 from lacrosse_assets.gamestream.simulator import read_game
 from lacrosse_assets_tests.chaos import day_faults
 from lacrosse_assets_tests.chaos.game import GameProducer, bodies
+from lacrosse_assets_tests.chaos.harness import kill
 from lacrosse_assets_tests.chaos.phases import BUSY, NOT_IN_TRANSACTION, Phase
 from lacrosse_assets_tests.chaos.trial import ConditionNotMet, Fault, GameTrial, Trial
 from lacrosse_assets_tests.support.proxy import Proxy
@@ -34,17 +35,6 @@ def nothing(trial: Trial) -> Iterator[None]:
 # Processes.
 
 
-def _kill(processes: list[psutil.Process]) -> int:
-    """SIGKILL to those that still run. Returns their number."""
-    killed = 0
-    for process in processes:
-        with suppress(psutil.NoSuchProcess):
-            if process.status() != psutil.STATUS_ZOMBIE:
-                process.kill()
-                killed += 1
-    return killed
-
-
 @contextmanager
 def run_killed(trial: Trial) -> Iterator[None]:
     """SIGKILL to a run at a random point of its half second."""
@@ -53,7 +43,7 @@ def run_killed(trial: Trial) -> Iterator[None]:
         runs = trial.platform.runs()
         if runs:
             time.sleep(trial.rng.uniform(0, RUN_SECONDS))
-        return bool(_kill(runs))
+        return bool(kill(runs))
 
     trial.until("a run is killed", is_killed, every=0.01)
     yield
@@ -71,7 +61,7 @@ def runs_killed(trial: Trial) -> Iterator[None]:
 @contextmanager
 def final_run_killed(trial: Trial) -> Iterator[None]:
     """SIGKILL to the run that is active now: the caller has waited for the right phase."""
-    if not _kill(trial.platform.runs()):
+    if not kill(trial.platform.runs()):
         raise ConditionNotMet("there was no run to kill")
     yield
 
@@ -81,7 +71,7 @@ def killed(kind: str) -> Injected:
 
     @contextmanager
     def inject(trial: Trial) -> Iterator[None]:
-        trial.until(f"a {kind} is killed", lambda: bool(_kill(trial.platform.processes(kind))))
+        trial.until(f"a {kind} is killed", lambda: bool(kill(trial.platform.processes(kind))))
         yield
 
     return inject
@@ -95,7 +85,7 @@ def server_killed(name: str) -> Injected:
         process = trial.platform.servers[name].process
         assert process
         family = [*psutil.Process(process.pid).children(recursive=True), psutil.Process(process.pid)]
-        _kill(family)
+        kill(family)
         yield
 
     return inject

@@ -35,6 +35,17 @@ DAGSTER_PROCESSES = {
 }
 
 
+def kill(processes: list[psutil.Process]) -> int:
+    """SIGKILL to those that still run. Returns their number."""
+    killed = 0
+    for process in processes:
+        with suppress(psutil.NoSuchProcess):
+            if process.status() != psutil.STATUS_ZOMBIE:
+                process.kill()
+                killed += 1
+    return killed
+
+
 class Platform:
     """The running platform."""
 

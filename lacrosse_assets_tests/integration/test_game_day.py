@@ -67,6 +67,19 @@ def stored_tables(world: World) -> tuple[dict[int, tuple[int, int]], dict[int, t
     )
 
 
+def recreate(world: World, table: str, columns: str) -> None:
+    """Give a table other columns, of the same names, and keep its rows."""
+    for statement in (
+        f"CREATE TABLE old ({columns})",
+        f"INSERT INTO old SELECT * FROM {table}",
+        f"DROP TABLE {table}",
+        f"CREATE TABLE {table} ({columns})",
+        f"INSERT INTO {table} SELECT * FROM old",
+        "DROP TABLE old",
+    ):
+        world.sql(statement)
+
+
 def games_in_the_tables(world: World) -> list[int]:
     return [row["id"] for row in world.table("games2") or []]
 
@@ -347,12 +360,7 @@ def test_ids_may_have_64_bits(day: Day) -> None:
         ("teams", "name VARCHAR(50), conference VARCHAR(50), wins INT, losses INT"),
         ("games", "day date, home BIGINT, away BIGINT, stream varchar(50)"),
     ):
-        world.sql(f"CREATE TABLE old (id BIGINT primary key, {columns})")
-        world.sql(f"INSERT INTO old SELECT * FROM {table}")
-        world.sql(f"DROP TABLE {table}")
-        world.sql(f"CREATE TABLE {table} (id BIGINT primary key, {columns})")
-        world.sql(f"INSERT INTO {table} SELECT * FROM old")
-        world.sql("DROP TABLE old")
+        recreate(world, table, f"id BIGINT primary key, {columns}")
         for column in {"players": ("id", "teamid"), "teams": ("id",), "games": ("id", "home", "away")}[table]:
             world.sql(f"UPDATE {table} SET {column} = {column} + {more}")
     for game, lines in ENDED.items():
@@ -594,17 +602,10 @@ def test_the_check_shows_the_day_at_a_glance(day: Day) -> None:
 def test_a_row_that_no_game_can_be_added_to_holds_up_no_other_row(day: Day, monkeypatch: pytest.MonkeyPatch) -> None:
     """A player without a number of shots kept the tables of all games from being written."""
     world = day.world
-    columns = "id int primary key, name VARCHAR(50), number varchar(3), shots INT, goals INT, teamid INT"
-    for statement in (
-        f"CREATE TABLE old ({columns})",
-        "INSERT INTO old SELECT * FROM players",
-        "UPDATE old SET shots = NULL WHERE id IN (11, 99)",
-        "DROP TABLE players",
-        f"CREATE TABLE players ({columns})",
-        "INSERT INTO players SELECT * FROM old",
-        "DROP TABLE old",
-    ):
-        world.sql(statement)
+    recreate(
+        world, "players", "id int primary key, name VARCHAR(50), number varchar(3), shots INT, goals INT, teamid INT"
+    )
+    world.sql("UPDATE players SET shots = NULL WHERE id IN (11, 99)")
     teams, players = expected_tables(17, 18, 19)
     for game, lines in ENDED.items():
         day.put(game, *lines)

@@ -4,11 +4,8 @@ import hashlib
 import subprocess
 import sys
 import threading
-import time
 from collections import Counter
-from threading import Lock
-from types import SimpleNamespace
-from typing import TYPE_CHECKING, Any, cast
+from typing import TYPE_CHECKING, cast
 
 import pytest
 from botocore.exceptions import ClientError
@@ -19,6 +16,7 @@ from lacrosse_assets.gamestream.day_simulator import WRITERS, play_day
 from lacrosse_assets.gamestream.game_day import GameDay, ScheduledGame, game_day
 from lacrosse_assets.settings import Settings, load_settings
 from lacrosse_assets_tests.support.clock import SimulatedClock
+from lacrosse_assets_tests.support.slow_store import SlowStore
 
 if TYPE_CHECKING:
     from types_boto3_s3 import S3Client
@@ -126,28 +124,10 @@ def test_games_have_their_own_start_and_pace(day: GameDay) -> None:
     assert begins < ends, "there is a time at which all games are live"
 
 
-class Store:
-    """A store with slow writes, which records their content and time."""
-
-    meta = SimpleNamespace(endpoint_url="http://127.0.0.1:1")
-
-    def __init__(self, seconds: float = 0, clock: Any = time) -> None:
-        self.seconds = seconds
-        self.clock = clock
-        self.writes: dict[str, list[tuple[float, str]]] = {}
-        self._lock = Lock()
-
-    def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803 (boto3's names)
-        assert Bucket == "gamestreams"
-        with self._lock:
-            self.writes.setdefault(Key, []).append((self.clock.monotonic(), Body.decode()))
-        self.clock.sleep(self.seconds)
-
-
 @pytest.mark.parametrize("games", [1, WRITERS - 1, 3 * WRITERS])
 def test_every_stream_grows_line_by_line(games: int) -> None:
     """In order, although several threads write."""
-    store, day = Store(seconds=0.0002), game_day(games)
+    store, day = SlowStore(seconds=0.0002), game_day(games)
     play_day(cast("S3Client", store), settings(), day)
     assert {key: [body for _, body in writes] for key, writes in store.writes.items()} == {
         f"games/{game.game_id}.txt": [game.stream(count + 1) for count in range(len(game.events))] for game in day.games
@@ -166,7 +146,7 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> SimulatedClock:
 
 def test_every_game_keeps_its_pace(clock: SimulatedClock) -> None:
     """The durations of the writes do not add up."""
-    store, day, delay = Store(seconds=0.5, clock=clock), game_day(20), 1.0
+    store, day, delay = SlowStore(seconds=0.5, clock=clock), game_day(20), 1.0
     began = clock.monotonic()
     play_day(cast("S3Client", store), settings(delay), day)
     late = [
@@ -180,7 +160,7 @@ def test_every_game_keeps_its_pace(clock: SimulatedClock) -> None:
 
 def test_an_interrupted_day_keeps_its_pace(clock: SimulatedClock) -> None:
     """It goes on from the last event that was written; a game that is over is left alone."""
-    store, day, delay = Store(clock=clock), game_day(6), 1.0
+    store, day, delay = SlowStore(clock=clock), game_day(6), 1.0
     half = 40 * 60
     written = {game.game_id: sum(game.due(event) <= half for event in game.events) for game in day.games}
     written[1] = len(day.games[0].events)
@@ -197,7 +177,7 @@ def test_an_interrupted_day_keeps_its_pace(clock: SimulatedClock) -> None:
 
 
 def test_the_first_refusal_ends_the_day() -> None:
-    class Refusing(Store):
+    class Refusing(SlowStore):
         def put_object(self, Bucket: str, Key: str, Body: bytes) -> None:  # noqa: N803
             if Key == "games/3.txt":
                 response = {"Error": {"Code": "AccessDenied"}, "ResponseMetadata": {"HTTPStatusCode": 403}}
